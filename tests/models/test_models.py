@@ -1,0 +1,77 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from tfdeblur import models, precision
+from tfdeblur.errors import InputError
+
+SMALL = {
+    "deepdeblur": {"filters": 4, "resblocks": 1},
+    "mimo_unet": {"filters": 8, "resblocks": 1},
+    "mimo_unet_plus": {"filters": 8, "resblocks": 1},
+}
+
+
+def test_unknown_names_and_hyperparameters_are_refused():
+    with pytest.raises(InputError, match=r"unknown model 'unet'.*mimo_unet"):
+        models.build("unet")
+    with pytest.raises(InputError, match="depth"):
+        models.build("mimo_unet", depth=3)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_keras_file_gives_the_same_pixels(name, tmp_path):
+    net = models.build(name, **SMALL[name])
+    net.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    x = np.random.default_rng(0).random((1, 16, 24, 3), "float32")
+    assert type(loaded) is type(net) and loaded.stride == net.stride
+    for output, expected in zip(loaded(x), net(x), strict=True):
+        np.testing.assert_array_equal(output, expected)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_bfloat16_stays_close_and_returns_float32(name):
+    net = models.build(name, **SMALL[name])
+    x = np.random.default_rng(0).random((1, 16, 24, 3), "float32")
+    half = precision.cast(net, "bfloat16")
+    assert half.compute_dtype == "bfloat16"
+    assert all(w.dtype == "float32" for w in half.weights)
+    for output, expected in zip(half(x), net(x), strict=True):
+        assert output.dtype == "float32"
+        np.testing.assert_allclose(output, expected, atol=0.02)
+
+
+def test_precision_is_chosen_at_loading_time(tmp_path):
+    with precision.policy("bfloat16"):
+        models.build("mimo_unet", **SMALL["mimo_unet"]).save(tmp_path / "model.keras")
+    assert keras.saving.load_model(tmp_path / "model.keras").compute_dtype == "float32"
+
+
+def test_networks_run_on_jax():
+    pytest.importorskip("jax")
+    code = (
+        "import numpy as np, tfdeblur\n"
+        "net = tfdeblur.models.build('mimo_unet', filters=8, resblocks=1)\n"
+        "print(tfdeblur.restore(net, np.zeros((5, 7, 3), 'uint8')).shape)\n"
+    )
+    environment = {"KERAS_BACKEND": "jax", "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "(5, 7, 3)"
+
+
+def test_import_is_light():
+    """`import tfdeblur` brings Keras, not the heavy libraries that only some commands need."""
+    code = (
+        "import sys, tfdeblur\n"
+        "heavy = ('tensorflow_datasets', 'apache_beam', 'cv2', 'torch')\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

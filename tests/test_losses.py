@@ -1,0 +1,51 @@
+import golden
+import numpy as np
+import pytest
+
+from tfdeblur import losses
+from tfdeblur.pyramid import bilinear_pyramid
+
+
+@pytest.fixture
+def mimo():
+    return golden.arrays("mimo_loss")
+
+
+def outputs(arrays):
+    return [arrays[f"pred_{k}"] for k in (1, 2, 3)]
+
+
+def test_mimo_unet_loss_equals_the_reference(mimo):
+    labels = bilinear_pyramid(mimo["label"], 3)
+    content = losses.multi_scale_l1(outputs(mimo), labels)
+    frequency = losses.multi_scale_frequency(outputs(mimo), labels)
+    total = losses.mimo_unet_loss(outputs(mimo), labels)
+    np.testing.assert_allclose(content, mimo["content"].sum(), rtol=1e-5)
+    np.testing.assert_allclose(frequency, mimo["frequency"].sum(), rtol=1e-5)
+    np.testing.assert_allclose(total, mimo["total"], rtol=1e-5)
+
+
+def test_each_level_of_the_frequency_loss(mimo):
+    labels = bilinear_pyramid(mimo["label"], 3)
+    for k, (output, label) in enumerate(zip(outputs(mimo), labels, strict=True)):
+        loss = losses.multi_scale_frequency([output], [label])
+        np.testing.assert_allclose(loss, mimo["frequency"][k], rtol=1e-5)
+
+
+def test_multi_scale_mse_by_hand():
+    outputs = [np.full((1, 2, 2, 3), 0.5), np.full((1, 1, 1, 3), 1.0)]
+    labels = [np.zeros((1, 2, 2, 3)), np.zeros((1, 1, 1, 3))]
+    # (1 / 2K) * (0.25 + 1) with K = 2
+    np.testing.assert_allclose(losses.multi_scale_mse(outputs, labels), 1.25 / 4, rtol=1e-6)
+
+
+def test_half_precision_outputs_are_compared_in_float32():
+    outputs = [np.full((1, 4, 4, 3), 1.0, "float16")]
+    labels = [np.full((1, 4, 4, 3), 1.0 - 1e-5, "float32")]
+    np.testing.assert_allclose(losses.multi_scale_l1(outputs, labels), 1e-5, rtol=1e-2)
+    assert np.asarray(losses.mimo_unet_loss(outputs, labels)).dtype == np.float32
+
+
+def test_missing_levels_are_refused():
+    with pytest.raises(ValueError, match="2 outputs do not match 1 labels"):
+        losses.multi_scale_l1([np.zeros((1, 2, 2, 3))] * 2, [np.zeros((1, 2, 2, 3))])

@@ -1,0 +1,38 @@
+import golden
+import numpy as np
+import pytest
+
+from tfdeblur import pyramid
+
+
+def test_gaussian_pyramid_equals_the_reference():
+    arrays = golden.arrays("gaussian_pyramid")
+    levels = pyramid.gaussian_pyramid(arrays["image"][None], 3)
+    for k, level in enumerate(levels, start=1):
+        np.testing.assert_allclose(np.asarray(level)[0], arrays[f"level_{k}"], atol=0.01)
+
+
+def test_bilinear_pyramid_equals_the_reference():
+    arrays = golden.arrays("mimo_loss")
+    levels = pyramid.bilinear_pyramid(arrays["label"], 3)
+    for k, level in enumerate(levels, start=1):
+        np.testing.assert_allclose(level, arrays[f"label_{k}"], atol=1e-6)
+
+
+def test_nearest_pyramid_takes_even_pixels():
+    images = np.arange(64, dtype="float32").reshape(1, 8, 8, 1)
+    levels = pyramid.nearest_pyramid(images, 3)
+    np.testing.assert_array_equal(np.asarray(levels[1])[0, :, :, 0], images[0, ::2, ::2, 0])
+    np.testing.assert_array_equal(np.asarray(levels[2])[0, :, :, 0], [[0, 4], [32, 36]])
+
+
+@pytest.mark.parametrize("kind", pyramid.PYRAMIDS)
+def test_constant_images_stay_constant(kind):
+    for level in pyramid.PYRAMIDS[kind](np.full((1, 8, 12, 3), 0.25), 3):
+        np.testing.assert_allclose(level, 0.25, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", pyramid.PYRAMIDS)
+def test_sizes_that_do_not_halve_are_refused(kind):
+    with pytest.raises(ValueError, match="width 10 is no multiple of 4"):
+        pyramid.PYRAMIDS[kind](np.zeros((1, 8, 10, 3)), 3)

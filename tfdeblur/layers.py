@@ -1,0 +1,130 @@
+"""The blocks that the papers' figures name: ResBlock, upconvolution, SCM, FAM, AFF.
+
+Each is a function from a feature map `[B, H, W, C]` to another, to build functional models with;
+its convolutions are named `{name}_...`. Convolutions pad by half their kernel on every side, as the
+authors' PyTorch code does (Keras's "same" pads a stride-2 convolution on one side only), and start
+from PyTorch's default distribution, U(-b, b) with b = fan_in^-1/2, as all of that code did.
+"""
+
+import keras
+from keras import ops
+
+
+def conv(x, filters, kernel_size, strides=1, activation=None, use_bias=True, pad=None, name=None):
+    """Convolution with `pad` zeros on every side (None: half the kernel)."""
+    pad = kernel_size // 2 if pad is None else pad
+    if pad and strides > 1:
+        x = keras.layers.ZeroPadding2D(pad, name=f"{name}_pad")(x)
+    return keras.layers.Conv2D(
+        filters,
+        kernel_size,
+        strides,
+        padding="same" if pad and strides == 1 else "valid",
+        activation=activation,
+        use_bias=use_bias,
+        name=name,
+        **_uniform(fan_in=kernel_size**2 * x.shape[-1]),
+    )(x)
+
+
+def upconvolution(x, filters, kernel_size, activation=None, name=None):
+    """Transposed convolution of stride 2: twice the height and width."""
+    return keras.layers.Conv2DTranspose(
+        filters,
+        kernel_size,
+        strides=2,
+        padding="same",
+        activation=activation,
+        name=name,
+        # PyTorch counts the fan-in of a transposed convolution by its output channels.
+        **_uniform(fan_in=kernel_size**2 * filters),
+    )(x)
+
+
+def sub_pixel_upconvolution(x, filters, kernel_size, name=None):
+    """Convolution to 4 x filters, then pixel shuffle: twice the height and width."""
+    return PixelShuffle(name=f"{name}_shuffle")(conv(x, 4 * filters, kernel_size, name=name))
+
+
+def res_block(x, kernel_size, name):
+    """ResBlock: convolution, ReLU, convolution, plus the input; no activation after the sum.
+
+    Source: Nah et al. 2017, figure 3(b); Cho et al. 2021.
+    """
+    y = conv(x, x.shape[-1], kernel_size, activation="relu", name=f"{name}_conv1")
+    y = conv(y, x.shape[-1], kernel_size, name=f"{name}_conv2")
+    return keras.layers.Add(name=name)([x, y])
+
+
+def shallow_convolutional_module(image, filters, name):
+    """SCM: features `[B, H, W, filters]` of a downsampled image `[B, H, W, 3]`.
+
+    Source: Cho et al. 2021, figure 3(a).
+    """
+    x = conv(image, filters // 4, 3, activation="relu", name=f"{name}_conv1")
+    x = conv(x, filters // 2, 1, activation="relu", name=f"{name}_conv2")
+    x = conv(x, filters // 2, 3, activation="relu", name=f"{name}_conv3")
+    x = conv(x, filters - 3, 1, activation="relu", name=f"{name}_conv4")
+    x = keras.layers.Concatenate(name=f"{name}_concat")([image, x])
+    return conv(x, filters, 1, name=f"{name}_out")
+
+
+def feature_attention_module(x, z, name):
+    """FAM: the encoder's features x, emphasised or suppressed by the SCM's features z.
+
+    Source: Cho et al. 2021, figure 3(b).
+    """
+    attended = keras.layers.Multiply(name=f"{name}_product")([x, z])
+    attended = conv(attended, x.shape[-1], 3, name=f"{name}_conv")
+    return keras.layers.Add(name=name)([x, attended])
+
+
+def asymmetric_feature_fusion(features, filters, name):
+    """AFF: the encoder levels' features, already of one size, fused for one decoder level.
+
+    Source: Cho et al. 2021, equation 2.
+    """
+    x = keras.layers.Concatenate(name=f"{name}_concat")(features)
+    x = conv(x, filters, 1, activation="relu", name=f"{name}_conv1")
+    return conv(x, filters, 3, name=f"{name}_conv2")
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class PixelShuffle(keras.layers.Layer):
+    """`[B, H, W, 4C]` -> `[B, 2H, 2W, C]`, in PyTorch's channel order.
+
+    Channel c*4 + 2a + b goes to pixel (2y + a, 2x + b) of channel c (TensorFlow's
+    `depth_to_space` orders channels as (2a + b)*C + c).
+    """
+
+    def call(self, x):
+        _, height, width, channels = ops.shape(x)
+        x = ops.reshape(x, (-1, height, width, channels // 4, 2, 2))
+        x = ops.transpose(x, (0, 1, 4, 2, 5, 3))
+        return ops.reshape(x, (-1, 2 * height, 2 * width, channels // 4))
+
+    def compute_output_shape(self, shape):
+        batch, height, width, channels = shape
+        double = [None if size is None else 2 * size for size in (height, width)]
+        return (batch, *double, channels // 4)
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class NearestHalf(keras.layers.Layer):
+    """`[B, 2H, 2W, C]` -> `[B, H, W, C]`: the even pixels of the even rows."""
+
+    def call(self, x):
+        return x[:, ::2, ::2, :]
+
+    def compute_output_shape(self, shape):
+        batch, height, width, channels = shape
+        half = [None if size is None else (size + 1) // 2 for size in (height, width)]
+        return (batch, *half, channels)
+
+
+def _uniform(fan_in):
+    bound = fan_in**-0.5
+    return {
+        "kernel_initializer": keras.initializers.RandomUniform(-bound, bound),
+        "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
+    }

@@ -1,0 +1,124 @@
+"""Image pyramids of ratio 1/2, the scales of coarse-to-fine deblurring.
+
+Every function takes images `[B, H, W, C]` (float, any range) whose height and width are
+multiples of 2^(levels-1), and returns a list of `levels` float32 tensors, finest first:
+level k has 1/2^(k-1) of the size. Level 1 is the input itself.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def gaussian_pyramid(images, levels):
+    """Gaussian smoothing (sigma 2/3, symmetric borders), then the mean of each 2x2 block.
+
+    Source: the pyramid of Nah et al. 2017's released code (scikit-image's `pyramid_gaussian`).
+
+    Args:
+        images: `[B, H, W, C]`.
+        levels: how many images to return, at least 1.
+
+    Raises:
+        ValueError: a known height or width is no multiple of 2^(levels-1).
+    """
+    pyramid = [_checked(images, levels)]
+    for _ in range(levels - 1):
+        pyramid.append(_gaussian_halve(pyramid[-1]))
+    return pyramid
+
+
+def bilinear_pyramid(images, levels):
+    """Each level resized bilinearly from the input itself, without antialiasing.
+
+    Level k is the mean of the middle 2x2 pixels of each block of 2^(k-1) x 2^(k-1): the 2x2 mean
+    at level 2, but not the mean of the whole block further down, as halving repeatedly would give.
+
+    Source: the labels of MIMO-UNet's released code (Cho et al. 2021). Arguments and errors:
+    `gaussian_pyramid`.
+    """
+    images = _checked(images, levels)
+    return [images] + [_middle_of_blocks(images, 2**k) for k in range(1, levels)]
+
+
+def nearest_pyramid(images, levels):
+    """Every second pixel of every second row, the even ones.
+
+    Source: the inputs of MIMO-UNet (Cho et al. 2021). Arguments and errors: `gaussian_pyramid`.
+    """
+    images = _checked(images, levels)
+    return [images[:, :: 2**k, :: 2**k, :] for k in range(levels)]
+
+
+PYRAMIDS = {
+    "gaussian": gaussian_pyramid,
+    "bilinear": bilinear_pyramid,
+    "nearest": nearest_pyramid,
+}
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class Pyramid(keras.layers.Layer):
+    """One of `PYRAMIDS` as a layer; float32 whatever the policy, since its results are images."""
+
+    def __init__(self, kind, levels, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.kind = kind
+        self.levels = levels
+
+    def call(self, images):
+        return PYRAMIDS[self.kind](images, self.levels)
+
+    def compute_output_shape(self, shape):
+        batch, height, width, channels = shape
+
+        def halved(size, level):
+            return None if size is None else size // 2**level
+
+        return [(batch, halved(height, k), halved(width, k), channels) for k in range(self.levels)]
+
+    def get_config(self):
+        return {**super().get_config(), "kind": self.kind, "levels": self.levels}
+
+
+def _checked(images, levels):
+    multiple = 2 ** (levels - 1)
+    images = ops.convert_to_tensor(images, dtype="float32")
+    for name, size in (("height", images.shape[1]), ("width", images.shape[2])):
+        if size is not None and size % multiple:
+            raise ValueError(
+                f"{name} {size} is no multiple of {multiple}, which {levels} levels need: "
+                "crop or pad the images first."
+            )
+    return images
+
+
+def _middle_of_blocks(images, block):
+    first, second = block // 2 - 1, block // 2
+    rows = images[:, first::block] + images[:, second::block]
+    return (rows[:, :, first::block] + rows[:, :, second::block]) / 4
+
+
+def _gaussian_halve(images):
+    # One strided convolution does both steps: the smoothing kernel averaged with its
+    # neighbour, in each direction.
+    taps = np.convolve(_gaussian_taps(sigma=2 / 3, radius=3), [0.5, 0.5])
+    channels = images.shape[-1]
+    kernel = np.tile(np.outer(taps, taps)[:, :, None, None], (1, 1, channels, 1))
+    padded = _pad_symmetric(images, 3)
+    return ops.depthwise_conv(padded, kernel.astype("float32"), strides=2, padding="valid")
+
+
+def _pad_symmetric(images, width):
+    # By gathering: a library's padding refuses images smaller than the padding.
+    for axis in (1, 2):
+        size = ops.shape(images)[axis]
+        index = ops.arange(-width, size + width, dtype="int32") % (2 * size)
+        images = ops.take(images, ops.minimum(index, 2 * size - 1 - index), axis=axis)
+    return images
+
+
+def _gaussian_taps(sigma, radius):
+    offsets = np.arange(-radius, radius + 1)
+    taps = np.exp(-0.5 * (offsets / sigma) ** 2)
+    return taps / taps.sum()
