@@ -4,7 +4,12 @@
 >>> sharp = tfdeblur.restore(net, blurry)  # uint8 [H, W, 3] -> uint8 [H, W, 3]
 """
 
-from tfdeblur import layers, metrics, models, pyramid, weights
+import os
+
+# TensorFlow's start-up notes would precede everything that a command prints.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from tfdeblur import blur, layers, metrics, models, pyramid, weights
 from tfdeblur.restoration import restore
 
 __all__ = ["blur", "layers", "metrics", "models", "pyramid", "restore", "weights"]

@@ -3,7 +3,7 @@
 import functools
 import sys
 
-from absl import app
+from absl import app, logging
 
 OUT_OF_MEMORY = (
     "out of memory. Lower --batch_size when training, or restore in tiles with --tile=512."
@@ -48,4 +48,5 @@ def run(main):
             print(f"error: {OUT_OF_MEMORY}", file=sys.stderr)
             return 1
 
+    logging.set_verbosity(logging.WARNING)
     app.run(guarded)

@@ -1,0 +1,108 @@
+import colorsys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdeblur import augment
+
+SEED = (3, 5)
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).random((6, 6, 3)).astype("float32")
+
+
+@pytest.mark.parametrize("name", augment.AUGMENTATIONS)
+def test_same_seed_same_result(name, image):
+    function = augment.AUGMENTATIONS[name]
+    first, second = function(image, image, SEED), function(image, image, SEED)
+    np.testing.assert_array_equal(first[0], second[0])
+    others = [np.asarray(function(image, image, (3, i))[0]) for i in range(8)]
+    assert any(not np.array_equal(first[0], other) for other in others)
+    assert first[0].shape == first[1].shape == image.shape
+
+
+@pytest.mark.parametrize("name", set(augment.AUGMENTATIONS) - {"add_noise"})
+def test_both_images_change_alike(name, image):
+    for i in range(8):
+        blurry, sharp = augment.AUGMENTATIONS[name](image, image, (i, 0))
+        np.testing.assert_array_equal(blurry, sharp)
+
+
+@pytest.mark.parametrize(
+    ("name", "results"),
+    [
+        ("flip_horizontally", lambda x: [x, x[:, ::-1]]),
+        ("flip_vertically", lambda x: [x, x[::-1]]),
+        ("rotate_by_90", lambda x: [np.rot90(x, k) for k in range(4)]),
+        (
+            "permute_channels",
+            lambda x: [
+                x[..., list(p)]
+                for p in ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+            ],
+        ),
+    ],
+)
+def test_every_outcome_occurs_and_no_other(name, results, image):
+    expected = results(image)
+    seen = set()
+    for i in range(60):
+        out = np.asarray(augment.AUGMENTATIONS[name](image, image, (i, 1))[0])
+        matches = [k for k, result in enumerate(expected) if np.array_equal(out, result)]
+        assert len(matches) == 1
+        seen.update(matches)
+    assert seen == set(range(len(expected)))
+
+
+def test_crops_are_paired_and_reach_every_corner():
+    blurry = np.arange(5 * 7 * 3).reshape(5, 7, 3)
+    corners = set()
+    for i in range(100):
+        a, b = augment.random_crop(blurry, blurry + 1, (i, 2), size=4)
+        y, x = divmod(int(a[0, 0, 0]) // 3, 7)
+        np.testing.assert_array_equal(a, blurry[y : y + 4, x : x + 4])
+        np.testing.assert_array_equal(b, np.asarray(a) + 1)
+        corners.add((y, x))
+    assert corners == {(y, x) for y in range(2) for x in range(4)}
+
+
+def test_images_smaller_than_the_crop_are_refused(image):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="smaller than the crop"):
+        augment.random_crop(image, image, SEED, size=7)
+
+
+def test_saturation_is_scaled_in_hsv(image):
+    out = np.asarray(augment.scale_saturation(image, image, SEED)[0])
+    before = np.array([colorsys.rgb_to_hsv(*p) for p in image.reshape(-1, 3)])
+    after = np.array([colorsys.rgb_to_hsv(*p) for p in out.reshape(-1, 3)])
+    factor = after[0, 1] / before[0, 1]
+    assert 0.5 <= factor <= 1.5
+    np.testing.assert_allclose(after[:, 1], np.minimum(before[:, 1] * factor, 1), atol=1e-4)
+    np.testing.assert_allclose(after[:, 2], before[:, 2], atol=1e-5)
+
+
+def test_noise_has_the_papers_strength_and_spares_the_sharp_image():
+    grey = np.full((64, 64, 3), 0.5, "float32")
+    sigmas = []
+    for i in range(200):
+        blurry, sharp = augment.add_noise(grey, grey, (i, 3))
+        np.testing.assert_array_equal(sharp, grey)
+        sigmas.append(np.std(blurry))
+    # sigma ~ N(0, (2/255)^2), so the root of its mean square is 2/255
+    np.testing.assert_allclose(np.sqrt(np.mean(np.square(sigmas))), 2 / 255, rtol=0.15)
+
+
+def test_noise_stays_in_range():
+    white = np.ones((16, 16, 3), "float32")
+    assert np.max(augment.add_noise(white, white, SEED)[0]) <= 1
+
+
+def test_any_angle_keeps_the_middle():
+    image = np.zeros((9, 9, 3), "float32")
+    image[4, 4] = 1
+    for i in range(5):
+        turned = augment.rotate_by_any_angle(image, image, (i, 4))[0]
+        np.testing.assert_allclose(turned[4, 4], 1, atol=1e-5)

@@ -1,0 +1,169 @@
+"""The command `tfdeblur`: what goes where, what is refused, and that the rest goes on."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfdeblur import cli, images, models
+from tfdeblur.errors import InputError
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """The current folder, with photos/a.jpg, photos/trip/b.png and photos/note.txt."""
+    monkeypatch.chdir(tmp_path)
+    image = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
+    images.write("photos/a.jpg", image)
+    images.write("photos/trip/b.png", image)
+    pathlib.Path("photos/note.txt").write_text("no image")
+    return pathlib.Path("photos")
+
+
+def invert(image):
+    return 255 - image
+
+
+def targets(jobs):
+    return [(job.source.as_posix(), job.target.as_posix()) for job in jobs]
+
+
+def test_folder_structure_is_kept(photos):
+    assert targets(cli.plan(["photos"], "out")) == [
+        ("photos/a.jpg", "out/a.jpg"),
+        ("photos/trip/b.png", "out/trip/b.png"),
+    ]
+
+
+def test_files_go_straight_into_the_output_folder(photos):
+    inputs = ["photos/trip/b.png", "photos/a.jpg"]
+    assert targets(cli.plan(inputs, "out")) == [
+        ("photos/trip/b.png", "out/b.png"),
+        ("photos/a.jpg", "out/a.jpg"),
+    ]
+
+
+def test_single_file_to_single_file(photos):
+    jobs = cli.plan(["photos/a.jpg"], "sharp/c.png")
+    assert targets(jobs) == [("photos/a.jpg", "sharp/c.png")]
+    with pytest.raises(InputError, match=r"--output=c\.png is one file"):
+        cli.plan(["photos"], "c.png")
+    with pytest.raises(InputError, match="--suffix=_x is for folders"):
+        cli.plan(["photos/a.jpg"], "c.png", suffix="_x")
+
+
+def test_an_input_given_twice_is_restored_once(photos):
+    assert len(cli.plan(["photos", "photos/trip", "photos/a.jpg"], "out")) == 2
+
+
+def test_earlier_output_is_not_an_input(photos):
+    images.write("photos/restored/a.jpg", np.zeros((6, 9, 3), np.uint8))
+    assert len(cli.plan(["photos"], "photos/restored")) == 2
+
+
+def test_inputs_are_never_overwritten(photos):
+    for inputs, output in ((["photos"], "photos"), (["photos/a.jpg"], "photos/../photos/a.jpg")):
+        with pytest.raises(InputError, match=r"would overwrite the input photos/a\.jpg"):
+            cli.plan(inputs, output)
+    os.symlink("photos", "link")
+    with pytest.raises(InputError, match="would overwrite"):
+        cli.plan(["photos"], "link")
+
+
+def test_suffix_makes_room_beside_the_input(photos):
+    jobs = cli.plan(["photos/a.jpg"], "photos", suffix="_sharp")
+    assert targets(jobs) == [("photos/a.jpg", "photos/a_sharp.jpg")]
+
+
+def test_two_inputs_for_one_output(photos):
+    images.write("other/a.jpg", np.zeros((6, 9, 3), np.uint8))
+    with pytest.raises(InputError, match=r"photos/a\.jpg and other/a\.jpg would both go to out"):
+        cli.plan(["photos", "other"], "out")
+
+
+def test_what_is_refused_at_once(photos):
+    with pytest.raises(InputError, match=r"demo` is not available yet.*\./demo"):
+        cli.plan(["demo"], "out")
+    with pytest.raises(InputError, match="no input"):
+        cli.plan([], "out")
+    with pytest.raises(InputError, match=r"nowhere\.png does not exist"):
+        cli.plan(["nowhere.png"], "out")
+    with pytest.raises(InputError, match=r"photos/note\.txt is a file: name a folder"):
+        cli.plan(["photos"], "photos/note.txt")
+    pathlib.Path("demo").mkdir()
+    with pytest.raises(InputError, match=r"no image .* in \./demo"):
+        cli.plan(["./demo"], "out")
+
+
+def test_files_that_fail_do_not_stop_the_rest(photos, capsys):
+    pathlib.Path("photos/0_broken.png").write_bytes(b"\x89PNG")
+    pathlib.Path("photos/clip.mp4").touch()
+    images.write("out/a.jpg", np.zeros((6, 9, 3), np.uint8))
+    assert cli.restore_files(cli.plan(["photos"], "out"), invert) == 3
+    errors = capsys.readouterr().err
+    assert "photos/0_broken.png cannot be read" in errors
+    assert "photos/clip.mp4: videos are not supported yet" in errors
+    assert "out/a.jpg exists: give --overwrite" in errors
+    assert not images.read("out/a.jpg").any()
+    restored = images.read("out/trip/b.png")
+    np.testing.assert_array_equal(restored, 255 - images.read("photos/trip/b.png"))
+
+
+def test_out_of_memory_is_told_of_its_image(photos, capsys):
+    def fail(image):
+        raise MemoryError
+
+    assert cli.restore_files(cli.plan(["photos"], "out"), fail) == 2
+    assert "photos/a.jpg: out of memory" in capsys.readouterr().err
+
+
+def test_overwrite(photos):
+    images.write("out/a.jpg", np.zeros((6, 9, 3), np.uint8))
+    jobs = cli.plan(["photos/a.jpg"], "out")
+    assert cli.restore_files(jobs, invert, overwrite=True) == 0
+    assert images.read("out/a.jpg").any()
+
+
+def test_format_that_cannot_be_written_is_told_before_the_work(photos, capsys):
+    Image.new("L", (4, 4)).save("x.gif")
+    assert cli.restore_files(cli.plan(["x.gif"], "out"), invert) == 1
+    assert "cannot write .gif; convert it to PNG first" in capsys.readouterr().err
+    assert cli.restore_files(cli.plan(["x.gif"], "x.png"), invert) == 0
+
+
+def test_alpha_is_copied(photos):
+    colours = np.full((4, 5, 3), 200, np.uint8)
+    alpha = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    images.write("logo.png", colours, alpha)
+    assert cli.restore_files(cli.plan(["logo.png"], "out"), invert) == 0
+    np.testing.assert_array_equal(images.read_alpha("out/logo.png"), alpha)
+    np.testing.assert_array_equal(images.read("out/logo.png"), 255 - colours)
+
+
+def test_command(photos):
+    """deblur.py as a user starts it: a network, a folder with a broken file, a tiny image."""
+    models.build("mimo_unet", filters=4, resblocks=1).save("net.keras")
+    images.write("photos/pixel.bmp", np.zeros((1, 1, 3), np.uint8))
+    pathlib.Path("photos/broken.png").touch()
+    command = [sys.executable, str(ROOT / "deblur.py"), "photos", "--model=net.keras"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Restoring with net.keras" in done.stdout
+    assert "Restored 3 of 4 images into restored; 1 failed" in done.stdout
+    assert "broken.png cannot be read as an image (the file is empty)" in done.stderr
+    assert "Traceback" not in done.stderr
+    for name in ("a.jpg", "trip/b.png", "pixel.bmp"):
+        assert images.size(f"restored/{name}") == images.size(f"photos/{name}")
+
+
+def test_command_without_a_network(photos):
+    command = [sys.executable, str(ROOT / "deblur.py"), "photos"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: no trained model")

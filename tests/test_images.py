@@ -1,0 +1,257 @@
+"""Image files of all kinds in, atomic files out, and the pairing of folders."""
+
+import pathlib
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfdeblur import images
+from tfdeblur.errors import InputError
+
+
+@pytest.fixture
+def colours():
+    return np.random.default_rng(0).integers(0, 256, (7, 5, 3), np.uint8)
+
+
+def save(path, array, mode=None, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(array)
+    (picture.convert(mode) if mode else picture).save(path, **options)
+    return path
+
+
+def grey_png(path, array):
+    """A 16-bit greyscale PNG written by hand."""
+
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    height, width = array.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".ppm", ".tif", ".PNG"])
+def test_lossless_round_trip(tmp_path, colours, suffix):
+    images.write(tmp_path / f"new/folder/x{suffix}", colours)
+    np.testing.assert_array_equal(images.read(tmp_path / f"new/folder/x{suffix}"), colours)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_lossy_round_trip(tmp_path, suffix):
+    colour = np.full((16, 16, 3), (200, 30, 90), np.uint8)
+    images.write(tmp_path / f"x{suffix}", colour)
+    np.testing.assert_allclose(images.read(tmp_path / f"x{suffix}"), colour, atol=6)
+
+
+def test_jpeg_keeps_full_colour_resolution(tmp_path):
+    stripes = np.zeros((16, 16, 3), np.uint8)
+    stripes[:, ::2] = (255, 0, 0)
+    stripes[:, 1::2] = (0, 0, 255)
+    images.write(tmp_path / "x.jpg", stripes)
+    assert np.abs(images.read(tmp_path / "x.jpg").astype(int) - stripes).max() < 30
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "CMYK"])
+def test_other_modes_become_rgb(tmp_path, colours, mode):
+    path = save(tmp_path / ("x.tif" if mode == "CMYK" else "x.png"), colours, mode)
+    expected = np.asarray(Image.fromarray(colours).convert(mode).convert("RGB"))
+    np.testing.assert_array_equal(images.read(path), expected)
+
+
+def test_sixteen_bits_become_eight(tmp_path):
+    grey = np.array([[0, 257, 65535], [128 * 257, 128 * 257 + 100, 1]], np.uint16)
+    expected = np.array([[0, 1, 255], [128, 128, 0]], np.uint8)
+    read = images.read(grey_png(tmp_path / "x.png", grey))
+    np.testing.assert_array_equal(read, np.repeat(expected[..., None], 3, axis=-1))
+    assert images.read_alpha(tmp_path / "x.png") is None
+
+
+def test_floating_point_pixels_are_refused(tmp_path):
+    path = save(tmp_path / "x.tif", np.zeros((2, 2), np.float32))
+    with pytest.raises(InputError, match=r"x\.tif holds 'F' pixels"):
+        images.read(path)
+
+
+def test_alpha_is_dropped_not_composited(tmp_path, colours):
+    alpha = np.arange(35, dtype=np.uint8).reshape(7, 5)
+    images.write(tmp_path / "x.png", colours, alpha)
+    np.testing.assert_array_equal(images.read(tmp_path / "x.png"), colours)
+    np.testing.assert_array_equal(images.read_alpha(tmp_path / "x.png"), alpha)
+
+
+def test_plain_files(tmp_path, colours):
+    for name, mode, plain in (
+        ("x.png", "RGB", True),
+        ("x.jpg", "RGB", True),
+        ("grey.png", "L", True),
+        ("palette.png", "P", False),
+        ("alpha.png", "RGBA", False),
+        ("cmyk.jpg", "CMYK", False),
+        ("x.tif", "RGB", False),
+    ):
+        assert images.is_plain(save(tmp_path / name, colours, mode)) == plain
+    assert not images.is_plain(grey_png(tmp_path / "deep.png", np.zeros((2, 2), np.uint16)))
+
+
+def test_encode_png(tmp_path, colours):
+    (tmp_path / "x.png").write_bytes(images.encode_png(colours))
+    np.testing.assert_array_equal(images.read(tmp_path / "x.png"), colours)
+
+
+def test_format_without_alpha(tmp_path, colours):
+    images.write(tmp_path / "x.bmp", colours, alpha=np.zeros((7, 5), np.uint8))
+    np.testing.assert_array_equal(images.read(tmp_path / "x.bmp"), colours)
+    assert images.read_alpha(tmp_path / "x.bmp") is None
+
+
+def test_transparent_palette_colour(tmp_path):
+    picture = Image.fromarray(np.array([[0, 1]], np.uint8), mode="P")
+    picture.putpalette([10, 20, 30, 40, 50, 60])
+    picture.save(tmp_path / "x.png", transparency=1)
+    np.testing.assert_array_equal(images.read(tmp_path / "x.png"), [[[10, 20, 30], [40, 50, 60]]])
+    np.testing.assert_array_equal(images.read_alpha(tmp_path / "x.png"), [[255, 0]])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_orientation_is_applied(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by 90 degrees clockwise
+    stored = np.zeros((8, 16, 3), np.uint8)
+    stored[:, :8] = 255
+    path = save(tmp_path / f"x{suffix}", stored, exif=exif)
+    read = images.read(path)
+    assert read.shape == (16, 8, 3)
+    assert images.size(path) == (8, 16)
+    assert not images.is_plain(path)
+    assert read[:8].min() > 240 and read[8:].max() < 15
+
+
+def test_broken_files(tmp_path, colours):
+    whole = save(tmp_path / "whole.png", np.tile(colours, (20, 20, 1))).read_bytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "folder.png").mkdir()
+    for name, reason in {
+        "half.png": "truncated",
+        "empty.png": "the file is empty",
+        "text.png": "unknown format",
+        "folder.png": "it is a folder",
+    }.items():
+        with pytest.raises(InputError, match=rf"{name} cannot be read.*{reason}.*replace"):
+            images.read(tmp_path / name)
+    with pytest.raises(InputError, match=r"none\.png does not exist"):
+        images.read(tmp_path / "none.png")
+
+
+def test_decompression_bomb(tmp_path, colours, monkeypatch):
+    path = save(tmp_path / "x.png", colours)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(InputError, match=r"x\.png is too large"):
+        images.read(path)
+
+
+def test_animation_is_refused(tmp_path, colours):
+    frames = [Image.fromarray(colours), Image.fromarray(255 - colours)]
+    frames[0].save(tmp_path / "x.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(InputError, match="holds 2 images"):
+        images.read(tmp_path / "x.gif")
+
+
+def test_write_refuses_unknown_suffixes_and_wrong_arrays(tmp_path, colours):
+    with pytest.raises(InputError, match=r"x\.xyz: name a file ending in"):
+        images.write(tmp_path / "x.xyz", colours)
+    with pytest.raises(ValueError, match="uint8"):
+        images.write(tmp_path / "x.png", colours / 255)
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_failed_write_leaves_the_old_file(tmp_path, colours, monkeypatch, error):
+    images.write(tmp_path / "x.png", colours)
+
+    def fail(picture, path, **options):
+        pathlib.Path(path).write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises((InputError, KeyboardInterrupt)):
+        images.write(tmp_path / "x.png", 255 - colours)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
+    np.testing.assert_array_equal(images.read(tmp_path / "x.png"), colours)
+
+
+def test_find_images(tmp_path, colours):
+    for name in ("b.png", "a/z.JPG", "a/y.tif", ".hidden.png", ".trash/t.png", "odd.dat"):
+        save(tmp_path / name, colours, format="PNG")
+    found = images.find_images([tmp_path / "odd.dat", tmp_path, tmp_path / "b.png"])
+    names = [path.relative_to(tmp_path).as_posix() for path in found]
+    assert names == ["odd.dat", "a/y.tif", "a/z.JPG", "b.png"]
+    with pytest.raises(InputError, match="nowhere does not exist"):
+        images.find_images([tmp_path / "nowhere"])
+
+
+@pytest.fixture
+def folders(tmp_path, colours):
+    """Two folders with two pairs, of which one differs in suffix."""
+    save(tmp_path / "blurry/s1/2.png", colours)
+    save(tmp_path / "blurry/s1/10.jpg", colours)
+    save(tmp_path / "sharp/s1/2.png", colours)
+    save(tmp_path / "sharp/s1/10.png", colours)
+    return tmp_path / "blurry", tmp_path / "sharp"
+
+
+def test_find_pairs(folders):
+    blurry, sharp = folders
+    assert images.find_pairs(blurry, sharp) == [
+        images.Pair("s1/10", blurry / "s1/10.jpg", sharp / "s1/10.png", (5, 7)),
+        images.Pair("s1/2", blurry / "s1/2.png", sharp / "s1/2.png", (5, 7)),
+    ]
+
+
+def test_missing_partner(folders):
+    blurry, sharp = folders
+    (sharp / "s1/10.png").unlink()
+    with pytest.raises(InputError, match=r"10\.jpg has no partner.* 2 images.* 1, and 1 of them"):
+        images.find_pairs(blurry, sharp)
+
+
+def test_ambiguous_partner(folders, colours):
+    blurry, sharp = folders
+    save(blurry / "s1/10.png", colours)
+    with pytest.raises(InputError, match=r"10\.\w+ and .*10\.\w+ \(in --blurry_dir\) differ only"):
+        images.find_pairs(blurry, sharp)
+
+
+def test_sizes_that_differ(folders, colours):
+    blurry, sharp = folders
+    save(sharp / "s1/2.png", colours[:6])
+    with pytest.raises(InputError, match=r"blurry/s1/2\.png has 5x7 .*sharp/s1/2\.png 5x6"):
+        images.find_pairs(blurry, sharp)
+
+
+def test_unreadable_header(folders):
+    blurry, sharp = folders
+    (sharp / "s1/2.png").write_text("no image")
+    with pytest.raises(InputError, match=r"sharp/s1/2\.png cannot be read"):
+        images.find_pairs(blurry, sharp)
+
+
+def test_missing_and_empty_folders(folders, tmp_path):
+    blurry, sharp = folders
+    with pytest.raises(InputError, match=r"--blurry_dir=.*nowhere is not a folder"):
+        images.find_pairs(tmp_path / "nowhere", sharp)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"--sharp_dir=.*empty holds no image"):
+        images.find_pairs(blurry, tmp_path / "empty")

@@ -1,0 +1,102 @@
+"""Augmentations of training pairs: pure functions (blurry, sharp, seed) -> (blurry, sharp).
+
+Images are float32 `[H, W, 3]` in [0, 1] (`random_crop` takes any type). `seed` is an int32 or int64
+tensor of shape `[2]`; the same seed gives the same result, on every run and every machine.
+"""
+
+import math
+
+import tensorflow as tf
+
+
+def random_crop(blurry, sharp, seed, size):
+    """The same square of `size` pixels from both images, which must be at least that large."""
+    height, width = tf.shape(blurry)[0], tf.shape(blurry)[1]
+    tf.debugging.assert_greater_equal(
+        tf.minimum(height, width), size, "an image is smaller than the crop"
+    )
+    corner = tf.random.stateless_uniform([2], seed)
+    room = tf.cast([height - size + 1, width - size + 1], tf.float32)
+    y, x = tf.unstack(tf.cast(corner * room, tf.int32))
+    return tuple(
+        tf.ensure_shape(image[y : y + size, x : x + size], (size, size, 3))
+        for image in (blurry, sharp)
+    )
+
+
+def flip_horizontally(blurry, sharp, seed):
+    """Mirrors left and right in half of all cases."""
+    return _in_half_of_cases(tf.image.flip_left_right, blurry, sharp, seed)
+
+
+def flip_vertically(blurry, sharp, seed):
+    """Mirrors top and bottom in half of all cases."""
+    return _in_half_of_cases(tf.image.flip_up_down, blurry, sharp, seed)
+
+
+def rotate_by_90(blurry, sharp, seed):
+    """Turns by 0, 90, 180 or 270 degrees; the images are square."""
+    turns = tf.random.stateless_uniform([], seed, 0, 4, tf.int32)
+    shape = blurry.shape
+    return tuple(tf.ensure_shape(tf.image.rot90(image, turns), shape) for image in (blurry, sharp))
+
+
+def rotate_by_any_angle(blurry, sharp, seed):
+    """Turns by a uniformly random angle about the middle, bilinearly, reflecting at the border.
+
+    Source: the first arXiv version of Nah et al. 2017; the published one turns by right angles.
+    """
+    angle = tf.random.stateless_uniform([], seed, 0, 2 * math.pi)
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    height, width = tf.unstack(tf.cast(tf.shape(blurry)[:2], tf.float32))
+    y, x = (height - 1) / 2, (width - 1) / 2
+    transform = [cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y, 0.0, 0.0]
+    turned = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.stack([blurry, sharp]),
+        transforms=[transform],
+        output_shape=tf.shape(blurry)[:2],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="REFLECT",
+    )
+    turned = tf.ensure_shape(turned, [2, *blurry.shape])
+    return turned[0], turned[1]
+
+
+def permute_channels(blurry, sharp, seed):
+    """Puts red, green and blue in a random order."""
+    order = tf.random.experimental.stateless_shuffle([0, 1, 2], seed)
+    return tf.gather(blurry, order, axis=-1), tf.gather(sharp, order, axis=-1)
+
+
+def scale_saturation(blurry, sharp, seed):
+    """Multiplies the saturation in HSV by a factor from U[0.5, 1.5].
+
+    The product is clipped to 1 in HSV; Nah et al.'s code clips what it gives in RGB.
+    """
+    factor = tf.random.stateless_uniform([], seed, 0.5, 1.5)
+    return tf.image.adjust_saturation(blurry, factor), tf.image.adjust_saturation(sharp, factor)
+
+
+def add_noise(blurry, sharp, seed):
+    """Gaussian noise on the blurry image, of sigma ~ N(0, (2/255)^2), then clipped to [0, 1]."""
+    seeds = tf.random.split(seed)
+    sigma = tf.random.stateless_normal([], seeds[0], stddev=2 / 255)
+    noise = sigma * tf.random.stateless_normal(tf.shape(blurry), seeds[1])
+    return tf.clip_by_value(blurry + noise, 0, 1), sharp
+
+
+AUGMENTATIONS = {
+    "flip_horizontally": flip_horizontally,
+    "flip_vertically": flip_vertically,
+    "rotate_by_90": rotate_by_90,
+    "rotate_by_any_angle": rotate_by_any_angle,
+    "permute_channels": permute_channels,
+    "scale_saturation": scale_saturation,
+    "add_noise": add_noise,
+}
+
+
+def _in_half_of_cases(change, blurry, sharp, seed):
+    coin = tf.random.stateless_uniform([], seed) < 0.5
+    return tf.cond(coin, lambda: (change(blurry), change(sharp)), lambda: (blurry, sharp))

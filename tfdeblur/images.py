@@ -1,0 +1,310 @@
+"""Image files: reading, writing, finding, and pairing a blurry folder with a sharp one."""
+
+import contextlib
+import dataclasses
+import io
+import os
+import pathlib
+import uuid
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from tfdeblur.errors import InputError
+
+# What a folder is searched for, and what `write` can write.
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+WITH_ALPHA = (".png", ".tif", ".tiff", ".webp")
+
+# 4:4:4: the default would halve the colour resolution that a network has just restored.
+_SAVE_OPTIONS = {
+    ".jpeg": {"quality": 95, "subsampling": "4:4:4"},
+    ".jpg": {"quality": 95, "subsampling": "4:4:4"},
+    ".webp": {"quality": 95},
+}
+_EXIF_ORIENTATION = 0x0112
+_TURNED_ORIENTATIONS = (5, 6, 7, 8)  # those that exchange width and height
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A blurry image, its sharp counterpart, and the name that they share."""
+
+    name: str  # path relative to the folder, without suffix: "scene/000001"
+    blurry: pathlib.Path
+    sharp: pathlib.Path
+    size: tuple[int, int]  # of both: width, height, in pixels
+
+
+def read(path):
+    """Reads an image file as 8-bit RGB.
+
+    The EXIF orientation is applied. Greyscale, 1-bit, palette and CMYK images become RGB, 16 bits
+    become 8. Alpha is dropped, not composited: the colours are those in the file (`read_alpha`
+    gives the rest).
+
+    Args:
+        path: a file in any single-image format that Pillow reads.
+
+    Returns:
+        uint8 [H, W, 3].
+
+    Raises:
+        InputError: the file is missing, empty, broken, no image, an animation, too large to be
+            safe (Pillow's limit of about 179 million pixels), or has no defined 8-bit range
+            (32-bit integer or floating-point pixels).
+    """
+    with _opened(path) as image:
+        upright = ImageOps.exif_transpose(image)
+        if _is_sixteen_bit(image):
+            grey = np.rint(np.asarray(upright) / 257).astype(np.uint8)  # 65535 = 255 * 257
+            return np.repeat(grey[..., None], 3, axis=-1)
+        if upright.mode in ("I", "F"):
+            raise InputError(
+                f"{path} holds {image.mode!r} pixels (32 bits), whose range is not defined: "
+                "convert it to 8 or 16 bits."
+            )
+        if _has_alpha(upright):
+            upright = upright.convert("RGBA")  # drops alpha below; a palette needs this detour
+        return np.array(upright.convert("RGB"))
+
+
+def read_alpha(path):
+    """Reads the alpha channel (or transparent colour) of an image file.
+
+    Args:
+        path: as for `read`.
+
+    Returns:
+        uint8 [H, W], 255 where opaque, turned upright as by `read`; None where the file has none.
+
+    Raises:
+        InputError: as `read`.
+    """
+    with _opened(path) as image:
+        if _is_sixteen_bit(image) or not _has_alpha(image):
+            return None
+        return np.array(ImageOps.exif_transpose(image).convert("RGBA").getchannel("A"))
+
+
+def size(path):
+    """Reads (width, height) of an image from its header, EXIF orientation applied.
+
+    Raises:
+        InputError: as `read`, as far as the header tells.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+        # Pillow reports TIFF files upright by itself.
+        turned = image.format != "TIFF" and _orientation(image) in _TURNED_ORIENTATIONS
+        return (height, width) if turned else (width, height)
+
+
+def is_plain(path):
+    """Whether any other decoder of PNG and JPEG gives what `read` gives; tells by the header.
+
+    That is: 8-bit RGB or greyscale, neither alpha nor an EXIF orientation to apply.
+
+    Raises:
+        InputError: as `read`, as far as the header tells.
+    """
+    with _opened(path) as image:
+        return (
+            image.format in ("JPEG", "PNG")
+            and image.mode in ("L", "RGB")
+            and not _has_alpha(image)
+            and _orientation(image) == 1
+        )
+
+
+def write(path, image, alpha=None):
+    """Writes an image file, in the format that its suffix names (one of `SUFFIXES`).
+
+    JPEG is written with quality 95 and 4:4:4 colour, WebP with quality 95. The file appears whole
+    or not at all: it is written beside its place and renamed. Its folder is made where missing.
+
+    Args:
+        path: the file; replaced where it exists.
+        image: uint8 [H, W, 3], RGB.
+        alpha: uint8 [H, W] or None; dropped where the format has none (all but `WITH_ALPHA`).
+
+    Raises:
+        InputError: unknown suffix, or the file cannot be written.
+        ValueError: the arrays have another shape or type.
+    """
+    path = pathlib.Path(path)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+        raise ValueError(f"expected uint8 [H, W, 3], got {image.dtype} {image.shape}")
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"cannot write {path}: name a file ending in {', '.join(SUFFIXES)}.")
+    picture = Image.fromarray(image)
+    if alpha is not None and suffix in WITH_ALPHA:
+        picture.putalpha(Image.fromarray(alpha))
+    # Not named after the file: a long name would get too long.
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(
+            temporary, format=Image.registered_extensions()[suffix], **_SAVE_OPTIONS.get(suffix, {})
+        )
+        os.replace(temporary, path)
+    # Pillow raises ValueError or struct.error for sizes that a format cannot hold.
+    except Exception as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise InputError(f"cannot write {path}: {_reason(error)}.") from error
+    finally:  # also after Ctrl-C
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def encode_png(image):
+    """The bytes of a PNG file of a uint8 [H, W, 3] image."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def find_images(paths, suffixes=SUFFIXES):
+    """Lists image files.
+
+    Args:
+        paths: files, taken as they are, and folders, searched recursively for `suffixes`
+            (upper case too; hidden files and folders are left out).
+        suffixes: lower-case suffixes, with the dot.
+
+    Returns:
+        list of pathlib.Path, each file once: in the order of `paths`, sorted within a folder.
+
+    Raises:
+        InputError: a path does not exist.
+    """
+    found = {}
+    for path in map(pathlib.Path, paths):
+        if path.is_dir():
+            found.update(dict.fromkeys(_walk(path, suffixes)))
+        elif path.exists():
+            found[path] = None
+        else:
+            raise InputError(f"{path} does not exist: name an image file or a folder.")
+    return list(found)
+
+
+def find_pairs(blurry_dir, sharp_dir):
+    """Pairs the images of two folders by their relative paths, suffixes aside.
+
+    Args:
+        blurry_dir: folder with blurry images, searched recursively.
+        sharp_dir: folder with as many sharp ones, likewise named.
+
+    Returns:
+        list of Pair, sorted by name.
+
+    Raises:
+        InputError: a folder is missing or without images, an image has no partner or two, the
+            sizes within a pair differ, or a header cannot be read.
+    """
+    blurry = _images_by_name(blurry_dir, "--blurry_dir")
+    sharp = _images_by_name(sharp_dir, "--sharp_dir")
+    lonely = sorted(blurry.keys() ^ sharp.keys())
+    if lonely:
+        path = blurry.get(lonely[0]) or sharp[lonely[0]]
+        raise InputError(
+            f"{path} has no partner: --blurry_dir={blurry_dir} holds {len(blurry)} images, "
+            f"--sharp_dir={sharp_dir} {len(sharp)}, and {len(lonely)} of them stand alone. "
+            "Partners have the same path below their folders, suffixes aside: "
+            "add the missing ones, or remove those that stand alone."
+        )
+    return [_pair(name, blurry[name], sharp[name]) for name in sorted(blurry)]
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """Opens an image lazily, and tells all that Pillow raises inside the block as InputError."""
+    try:
+        with Image.open(path) as image:
+            # A multi-picture JPEG (MPO) of a camera holds the photograph first, then previews.
+            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+            if frames > 1:
+                raise InputError(
+                    f"{path} holds {frames} images: save the wanted one as a file of its own."
+                )
+            yield image
+    except (InputError, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path} is too large to be opened safely: {error}") from error
+    # Pillow's decoders meet broken files with OSError, SyntaxError, struct.error, EOFError, ...
+    except Exception as error:
+        if not os.path.exists(path):
+            raise InputError(f"{path} does not exist.") from error
+        raise InputError(
+            f"{path} cannot be read as an image ({_reason(error, path)}): replace or remove it."
+        ) from error
+
+
+def _reason(error, path=None):
+    """An exception in words, without the file name that the message around it gives already."""
+    if path is not None and os.path.isdir(path):
+        return "it is a folder"
+    if path is not None and os.path.getsize(path) == 0:
+        return "the file is empty"
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "unknown format"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _is_sixteen_bit(image):
+    # Pillow's "I" is a 32-bit mode, which PGM, and PNG before Pillow 11, use for 16 bits.
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+
+
+def _orientation(image):
+    # In a PNG file without EXIF before its pixels, getexif would decode all pixels to look for it.
+    return image.getexif().get(_EXIF_ORIENTATION, 1) if "exif" in image.info else 1
+
+
+def _has_alpha(image):
+    return "A" in image.getbands() or "transparency" in image.info
+
+
+def _walk(folder, suffixes):
+    files = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [
+            pathlib.Path(root, name)
+            for name in names
+            if not name.startswith(".") and name.lower().endswith(suffixes)
+        ]
+    return sorted(files)
+
+
+def _images_by_name(folder, flag):
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{flag}={folder} is not a folder: name a folder with images.")
+    found = {}
+    for path in _walk(folder, SUFFIXES):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise InputError(
+                f"{found[name]} and {path} (in {flag}) differ only in their suffixes, so that "
+                "pairing them is ambiguous: remove one."
+            )
+        found[name] = path
+    if not found:
+        raise InputError(f"{flag}={folder} holds no image ({', '.join(SUFFIXES)}).")
+    return found
+
+
+def _pair(name, blurry, sharp):
+    blurry_size, sharp_size = size(blurry), size(sharp)
+    if blurry_size != sharp_size:
+        raise InputError(
+            "a pair differs in size: {} has {}x{} pixels, {} {}x{}: crop or replace one.".format(
+                blurry, *blurry_size, sharp, *sharp_size
+            )
+        )
+    return Pair(name, blurry, sharp, blurry_size)
