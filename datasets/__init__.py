@@ -1,4 +1,4 @@
-"""TFDS builders. Importing this package registers them, so that `tfds.load("dead_leaves")` finds them."""
+"""The dataset builders: `import tfdeblur.datasets` registers them, for `tfds.load` to find."""
 
 from tfdeblur.datasets.dead_leaves import dead_leaves_dataset_builder
 

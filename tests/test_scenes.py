@@ -20,8 +20,8 @@ def square(colour, extent=16, opacity=1.0):
     return image
 
 
-def render(layers, camera=None):
-    return scenes.render(Scene(tuple(layers), camera or Trajectory()), TIMES, SIZE, SIZE)
+def render(layers, camera=None, times=TIMES):
+    return scenes.render(Scene(tuple(layers), camera or Trajectory()), times, SIZE, SIZE)
 
 
 def middle_of(frame):
@@ -63,6 +63,13 @@ def test_motion_by_whole_pixels_is_an_exact_shift():
         np.testing.assert_allclose(frame, np.roll(frames[2], k - 2, axis=1), atol=1e-5)
 
 
+def test_fast_layers_leave_a_trace_without_gaps():
+    path = Trajectory(velocity=8 * ONE_PIXEL_PER_FRAME)
+    trace = render([Layer(square([1, 1, 1], extent=4), trajectory=path)]).mean(axis=0)[32, :, 0]
+    level = 4 / (8 * len(TIMES))  # 4 pixels wide, it dwells so long at each place
+    np.testing.assert_allclose(trace[16:48], level, rtol=0.01)
+
+
 def test_nearer_layers_follow_the_camera_more():
     camera = Trajectory(velocity=ONE_PIXEL_PER_FRAME)
     far = render([Layer(square([1, 1, 1]), nearness=1.0)], camera)
@@ -73,10 +80,9 @@ def test_nearer_layers_follow_the_camera_more():
 
 def test_the_camera_turns_clockwise_and_zooms_about_the_middle():
     layer = Layer(square([1, 1, 1], extent=4), centre=10 + 0j)
-    quarter = np.array([0, 0, np.pi / 2, 0]) / TIMES[-1]
-    double = np.array([0, 0, 0, np.log(2)]) / TIMES[-1]
-    turned = render([layer], Trajectory(velocity=quarter))[-1]
-    zoomed = render([layer], Trajectory(velocity=double))[-1]
+    quarter, double = np.array([0, 0, np.pi / 2, 0]), np.array([0, 0, 0, np.log(2)])
+    (turned,) = render([layer], Trajectory(velocity=quarter), times=[1.0])
+    (zoomed,) = render([layer], Trajectory(velocity=double), times=[1.0])
     np.testing.assert_allclose(middle_of(turned), [0, 10], atol=0.05)
     np.testing.assert_allclose(middle_of(zoomed), [20, 0], atol=0.05)
     assert zoomed.sum() == pytest.approx(4 * 16 * 3, rel=0.02)
@@ -192,7 +198,7 @@ def test_one_kernel_does_not_explain_the_blur_of_dynamic_scenes():
     shares = []
     for seed, name in enumerate(["tripod", "hand-held", "panned", "turned"] * 2):
         rng, times = np.random.default_rng(seed), scenes.frame_times(11)
-        scene = scenes.dead_leaves(rng, scenes.MOTION_STYLES[name], times, 192)
-        frames = blur.encode(scenes.render(scene, times, 192, 192))
+        scene = scenes.dead_leaves(rng, scenes.MOTION_STYLES[name], times, 256)
+        frames = blur.encode(scenes.render(scene, times, 256, 256))
         shares.append(unexplained_share(frames))
     assert np.mean(np.array(shares) > 0.1) >= 0.75, shares

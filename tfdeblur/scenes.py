@@ -7,7 +7,7 @@ ones more (parallax). `render` turns the stack into frames.
 `dead_leaves` makes such scenes from nothing. A dead-leaves image (Matheron 1968; Lee, Mumford and
 Huang, "Occlusion Models for Natural Images", IJCV 2001) consists of shapes that occlude each other
 and whose radius follows a power law r^-3: it has the statistics of natural images at all scales.
-Here a backdrop of such leaves moves with the camera, and each leaf in front of it is a layer.
+Here a backdrop of such leaves moves with the camera alone, and each leaf in front of it is a layer.
 
 Points and vectors of the image plane are complex numbers x + iy, y pointing down: then a turn with
 a zoom is one multiplication. They are in frame pixels, from the middle of the frame, if not said
@@ -26,6 +26,9 @@ from tfdeblur import blur
 FRAME_RATE = 240  # frames per second
 # Layer pixels per frame pixel: moving a layer by bilinear sampling then does not soften the frames.
 OVERSAMPLING = 2
+# Frame pixels. A layer that moves further from frame to frame is drawn at several moments of each
+# frame's exposure, lest the mean of the frames shows separate copies of it.
+LONGEST_STEP = 2.0
 
 
 # ------------------------------------------------------------------------ motion and rendering
@@ -102,7 +105,8 @@ def margin(camera, times, height, width):
     """
     corners = np.array([1 + 1j, 1 - 1j, -1 + 1j, -1 - 1j])
     corners = (corners.real * width + 1j * corners.imag * height) / 2
-    views = [_view(camera, 1.0, time) for time in times]
+    moments = np.add.outer(times, np.array([-0.5, 0.5]) / FRAME_RATE).ravel()
+    views = [_view(camera, 1.0, moment) for moment in moments]
     seen = np.array([(corners - pan) / turn for turn, pan in views])
     past = max(np.abs(seen.real).max() - width / 2, np.abs(seen.imag).max() - height / 2)
     return int(np.ceil(past)) + 1
@@ -124,7 +128,7 @@ def render(scene, times, height, width):
     for layer in scene.layers:
         planes = [Image.fromarray(np.ascontiguousarray(p)) for p in np.moveaxis(layer.image, -1, 0)]
         for frame, time in zip(frames, times, strict=True):
-            _composite(frame, planes, *_pose(layer, scene.camera, time))
+            _composite(frame, planes, _poses(layer, scene.camera, time))
     return np.ascontiguousarray(np.moveaxis(frames, 1, -1))
 
 
@@ -141,23 +145,34 @@ def _pose(layer, camera, time):
     return turn * np.exp(zoom + 1j * angle), turn * (layer.centre + x + 1j * y) + pan
 
 
-def _composite(frame, planes, turn, shift):
-    """Lays a layer's planes (red, green, blue, opacity) over frame [3, H, W], in place."""
+def _poses(layer, camera, time):
+    """Returns the layer's poses, one or several, during the exposure of the frame at this time."""
+    (_, start), (_, end) = (_pose(layer, camera, time + t / FRAME_RATE) for t in (-0.5, 0.5))
+    count = max(1, int(np.ceil(abs(end - start) / LONGEST_STEP)))
+    moments = time + ((np.arange(count) + 0.5) / count - 0.5) / FRAME_RATE
+    return [_pose(layer, camera, moment) for moment in moments]
+
+
+def _composite(frame, planes, poses):
+    """Lays a layer's planes (red, green, blue, opacity), at its mean over poses, over frame.
+
+    The frame, [3, H, W], is changed in place.
+    """
     height, width = frame.shape[1:]
-    picture = complex(*planes[0].size)
-    place = shift + (width + 1j * height) / 2
-    corners = np.array([picture, picture.conjugate()]) / 2 * turn / OVERSAMPLING
-    left, right = _pixels_around(place.real, np.abs(corners.real).max(), width)
-    top, bottom = _pixels_around(place.imag, np.abs(corners.imag).max(), height)
-    if left == right or top == bottom:
+    size = complex(*planes[0].size)
+    turns, shifts = np.array(poses).T
+    places = shifts + (width + 1j * height) / 2
+    corners = np.array([[size], [size.conjugate()]]) / 2 * turns / OVERSAMPLING
+    left, right = _pixels_around(places.real, np.abs(corners.real).max(axis=0), width)
+    top, bottom = _pixels_around(places.imag, np.abs(corners.imag).max(axis=0), height)
+    if left >= right or top >= bottom:
         return
-    # Pillow wants the affine map from the box's pixels to the picture's.
-    step = OVERSAMPLING / turn
-    start = step * (left + 1j * top - place) + picture / 2
-    affine = (step.real, -step.imag, start.real, step.imag, step.real, start.imag)
-    size = (right - left, bottom - top)
+    # Maps from the pixels of the box to those of the layer.
+    steps = OVERSAMPLING / turns
+    starts = steps * (left + 1j * top - places) + size / 2
+    box = (right - left, bottom - top)
     *colours, opacity = (
-        np.asarray(plane.transform(size, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR))
+        sum(_warp(plane, box, *pose) for pose in zip(steps, starts, strict=True)) / len(poses)
         for plane in planes
     )
     for channel, colour in zip(frame[:, top:bottom, left:right], colours, strict=True):
@@ -165,9 +180,17 @@ def _composite(frame, planes, turn, shift):
         channel += colour
 
 
-def _pixels_around(middle, reach, size):
-    """The range of the pixels 0..size that lie within reach of the middle."""
-    return int(np.clip(middle - reach, 0, size)), int(np.clip(np.ceil(middle + reach), 0, size))
+def _pixels_around(middles, reaches, size):
+    """The range of the pixels 0..size that lie within reach of one of the middles."""
+    first, last = (middles - reaches).min(), np.ceil((middles + reaches).max())
+    return int(np.clip(first, 0, size)), int(np.clip(last, 0, size))
+
+
+def _warp(plane, size, step, start):
+    """Samples a plane bilinearly at start + step * (column + i * row): float32, width x height."""
+    affine = (step.real, -step.imag, start.real, step.imag, step.real, start.imag)
+    warped = plane.transform(size, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
+    return np.asarray(warped)
 
 
 def add_sensor_noise(rng, frames, shot, read):
@@ -508,9 +531,9 @@ class MotionStyle:
 MOTION_STYLES = {
     "still": MotionStyle(0.10, pan=4, tremor=0.25, turn=0.01, zoom=0.01, leaf=10, moving=0.2),
     "tripod": MotionStyle(0.15, pan=5, tremor=0.6, turn=0.04, zoom=0.04, leaf=320, moving=0.7),
-    "hand-held": MotionStyle(0.30, pan=60, tremor=3.0, turn=0.6, zoom=0.3, leaf=220, moving=0.7),
-    "panned": MotionStyle(0.30, pan=160, tremor=2.0, turn=0.5, zoom=0.5, leaf=240, moving=0.7),
-    "turned": MotionStyle(0.15, pan=80, tremor=2.0, turn=1.2, zoom=1.5, leaf=200, moving=0.6),
+    "hand-held": MotionStyle(0.30, pan=60, tremor=3.0, turn=0.8, zoom=0.5, leaf=250, moving=0.7),
+    "panned": MotionStyle(0.30, pan=180, tremor=2.0, turn=0.6, zoom=0.6, leaf=260, moving=0.7),
+    "turned": MotionStyle(0.15, pan=80, tremor=2.0, turn=1.4, zoom=1.8, leaf=230, moving=0.6),
 }
 
 
@@ -522,14 +545,14 @@ def random_style(rng):
 
 def camera_trajectory(rng, style):
     """Draws the camera's `Trajectory`: a pan, a turn, a zoom and the tremor of a hand."""
-    pan = _random_directions(rng) * style.pan * rng.lognormal(0, 0.4)
+    pan = _random_directions(rng) * style.pan * rng.uniform(0.4, 1.4)
     velocity = np.array([pan.real, pan.imag, rng.normal(0, style.turn), rng.normal(0, style.zoom)])
     # The tremor of a hand is strongest near 10 Hz, and turns and zooms far less than it shifts.
     frequency = np.array([[9], [11], [17], [28]]) * rng.uniform(0.9, 1.1, (4, 4))
     tremor = np.array([[1], [1], [0.3], [0.1]]) * [1, 1, 0.001, 0.0003]
     return Trajectory(
         velocity=velocity,
-        acceleration=rng.normal(0, 15, 4) * velocity,
+        acceleration=rng.normal(0, 12, 4) * velocity,
         tremor=tremor * rng.normal(0, style.tremor, (4, 4)),
         frequency=frequency,
         phase=rng.uniform(0, 2 * np.pi, (4, 4)),
@@ -540,10 +563,10 @@ def leaf_trajectory(rng, style):
     """Draws the `Trajectory` of a leaf, which may rest."""
     if rng.random() > style.moving:
         return Trajectory()
-    drift = _random_directions(rng) * style.leaf * rng.lognormal(0, 0.4)
+    drift = _random_directions(rng) * style.leaf * rng.uniform(0.4, 1.4)
     spin, growth = rng.normal(0, [0.01 * style.leaf, 0.003 * style.leaf])
     velocity = np.array([drift.real, drift.imag, spin, growth])
-    return Trajectory(velocity=velocity, acceleration=rng.normal(0, 15, 4) * velocity)
+    return Trajectory(velocity=velocity, acceleration=rng.normal(0, 12, 4) * velocity)
 
 
 def backdrop(rng, look, extent, smallest, largest):
@@ -556,13 +579,23 @@ def backdrop(rng, look, extent, smallest, largest):
     return Layer(paint(rng, look, outlines, 0j, extent))
 
 
-def single_leaf(rng, look, centre, radius, nearness, trajectory):
-    """Draws a leaf with its shadow: a `Layer`."""
-    outline = radius * random_outlines(rng, 1)
+def single_leaves(rng, look, style, size, smallest, largest):
+    """Draws leaves to lie before a backdrop, with their shadows: a list of `Layer`s, far to near.
+
+    Together they have 0.5 to 1.6 times the area of a frame of this size, and overlap at random.
+    """
+    count = int(rng.uniform(0.5, 1.6) * count_to_cover(size, smallest, largest))
+    radii = power_law_radii(rng, count, smallest, largest)
+    nearness = np.sort(rng.uniform(1.0, 2.0, count))
+    centres = rng.uniform(-0.6 * size, 0.6 * size, (count, 2)) @ [1, 1j]
     room_for_shadow = max(SHADOW_REACHES) / OVERSAMPLING + 2
-    extent = 2 * int(np.abs(outline).max() + room_for_shadow)
-    image = paint(rng, look, outline + centre, centre, extent)
-    return Layer(image, centre, nearness, trajectory)
+    outlines = radii[:, None] * random_outlines(rng, count)
+    layers = []
+    for outline, near, centre in zip(outlines, nearness, centres, strict=True):
+        extent = 2 * int(np.abs(outline).max() + room_for_shadow)
+        image = paint(rng, look, outline[None] + centre, centre, extent)
+        layers.append(Layer(image, centre, near, leaf_trajectory(rng, style)))
+    return layers
 
 
 def dead_leaves(rng, style, times, size):
@@ -581,14 +614,10 @@ def dead_leaves(rng, style, times, size):
     look = random_look(rng)
     smallest = size * np.exp(rng.uniform(np.log(0.012), np.log(0.06)))
     extent = size + 2 * margin(camera, times, size, size)
-    layers = [backdrop(rng, look, extent, smallest, largest=size / 2)]
-    cover = rng.uniform(0.5, 1.6) * count_to_cover(size, smallest, size / 3)
-    count = int(np.clip(cover, 8, 150))
-    radii = power_law_radii(rng, count, smallest, largest=size / 3)
-    for radius, nearness in zip(radii, np.sort(rng.uniform(1.0, 2.2, count)), strict=True):
-        centre = complex(*rng.uniform(-0.6 * size, 0.6 * size, 2))
-        layers.append(single_leaf(rng, look, centre, radius, nearness, leaf_trajectory(rng, style)))
-    return Scene(tuple(layers), camera)
+    behind = backdrop(rng, look, extent, smallest, largest=size / 2)
+    # Smaller leaves stay in the backdrop: each layer costs time.
+    in_front = single_leaves(rng, look, style, size, max(smallest, 0.03 * size), size / 3)
+    return Scene((behind, *in_front), camera)
 
 
 def render_frames(seed, size=256, shot_noise=0.0, read_noise=0.0):
