@@ -29,7 +29,7 @@ flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps its files
 flags.DEFINE_string("blurry_dir", None, "Instead of --dataset: a folder with blurry images.")
 flags.DEFINE_string("sharp_dir", None, "The sharp images of --blurry_dir, under the same names.")
 flags.DEFINE_string("protocol", protocols.DEFAULT, ", ".join(protocols.PROTOCOLS))
-flags.DEFINE_string("report", None, "A folder for report.md, scores.csv, summary.json, pictures.")
+flags.DEFINE_string("report", None, "A folder for report.md, scores.csv, metrics.json, pictures.")
 flags.DEFINE_string("precision", "float32", "float32, bfloat16, float16, or auto.")
 flags.DEFINE_integer(
     "tile", None, "Restore in square tiles of so many pixels, to save memory.", lower_bound=64

@@ -42,7 +42,7 @@ def test_folders_and_report(pairs):
     assert "SSIM (volume)" in done.stdout
     for setting in ("rounding: clipped, not rounded", "precision: float32", "self-ensemble: no"):
         assert setting in done.stdout
-    summary = json.loads(pathlib.Path("report/summary.json").read_text())
+    summary = json.loads(pathlib.Path("report/metrics.json").read_text())
     expected = [
         metrics.psnr(images.read(f"sharp/s/{i}.png"), images.read(f"blurry/s/{i}.png"), 255)
         for i in range(2)
@@ -51,7 +51,7 @@ def test_folders_and_report(pairs):
     assert summary["psnr_blurry"] == pytest.approx(np.mean(expected))
     assert summary.keys() >= {"psnr_restored", "ssim_blurry", "ssim_restored"}
     names = {path.name for path in pathlib.Path("report").iterdir()}
-    assert names == {"report.md", "scores.csv", "summary.json", "comparison.png"}
+    assert names == {"report.md", "scores.csv", "metrics.json", "comparison.png"}
 
 
 @pytest.mark.parametrize(

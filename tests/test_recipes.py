@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfdeblur import augment, losses, models, pyramid
+from tfdeblur import augment, initialization, losses, models, pyramid
 from tfdeblur.evaluation import protocols
 from tfdeblur.recipes import RECIPES, CosineDecay, StepDecay
 
@@ -12,6 +12,7 @@ def test_every_name_in_a_recipe_exists(recipe):
     assert set(recipe.augmentations) <= set(augment.AUGMENTATIONS)
     assert recipe.loss in losses.LOSSES
     assert recipe.label_pyramid in pyramid.PYRAMIDS
+    assert recipe.initialization in initialization.INITIALIZATIONS
     assert recipe.epsilon == 1e-8
     if recipe.published:
         assert recipe.published.protocol in protocols.PROTOCOLS

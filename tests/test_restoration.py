@@ -92,3 +92,10 @@ def test_other_arrays_are_refused(wrong):
 def test_tiles_smaller_than_their_overlap_are_refused(image):
     with pytest.raises(InputError, match="--tile=8"):
         tfdeblur.restore(Identity(), image, tile=8, overlap=8)
+
+
+def test_broken_weights_are_told(image):
+    broken = models.build("mimo_unet", filters=8, resblocks=1)
+    broken.set_weights([np.full_like(w, np.nan) for w in broken.get_weights()])
+    with pytest.raises(InputError, match="not finite"):
+        tfdeblur.restore(broken, image)

@@ -7,15 +7,11 @@ what an uninterrupted one would have seen.
 import dataclasses
 from collections.abc import Callable
 
-import PIL.Image
 import tensorflow as tf
 
 from tfdeblur import images
 from tfdeblur.augment import AUGMENTATIONS, random_crop
 from tfdeblur.errors import InputError
-
-_DECODED_BY_TENSORFLOW = {("PNG", "RGB"), ("PNG", "L"), ("JPEG", "RGB"), ("JPEG", "L")}
-_EXIF_ORIENTATION = 0x0112
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +70,9 @@ def from_tfds(name, split, data_dir=None):
     examples = builder.as_dataset(
         split=split,
         decoders={key: tfds.decode.SkipDecoding() for key in keys},
-        read_config=tfds.ReadConfig(interleave_cycle_length=1, add_tfds_id=True),
+        read_config=tfds.ReadConfig(
+            interleave_cycle_length=1, add_tfds_id=True, try_autocache=False
+        ),
     )
     encoded = examples.map(lambda x: (x["tfds_id"], x[blurry], x[sharp]))
     return Pairs(f"{builder.info.full_name} {split}", count, encoded, _decode)
@@ -192,8 +190,8 @@ def middle_crops(pairs, *, crop, batch_size, limit):
 def _find(blurry_dir, sharp_dir, smallest):
     files = images.find_pairs(blurry_dir, sharp_dir)
     for pair in files:
-        height, width = images.size(pair.blurry)
-        if min(height, width) < smallest:
+        if min(pair.size) < smallest:
+            width, height = pair.size
             raise InputError(
                 f"{pair.blurry} is {width}x{height} pixels, smaller than the training crop of "
                 f"{smallest}x{smallest}: remove the pair, or choose a smaller --crop."
@@ -227,11 +225,7 @@ def _read(path_or_png):
 
 def _readable(path):
     """The path of a file that TensorFlow decodes as `images.read` does, else its pixels as PNG."""
-    with PIL.Image.open(path) as image:
-        kind, upright = (image.format, image.mode), not image.getexif().get(_EXIF_ORIENTATION)
-    if kind in _DECODED_BY_TENSORFLOW and upright:
-        return str(path)
-    return tf.io.encode_png(images.read(path)).numpy()
+    return str(path) if images.is_plain(path) else images.encode_png(images.read(path))
 
 
 def _to_float(image):

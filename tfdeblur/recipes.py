@@ -69,6 +69,7 @@ class Recipe:
         augmentations: keys of `augment.AUGMENTATIONS`, in order.
         loss: a key of `losses.LOSSES`.
         label_pyramid: a key of `pyramid.PYRAMIDS`.
+        initialization: a key of `initialization.INITIALIZATIONS`.
         validate_every: steps between validations, which are also checkpoints.
         published: what it should reach on the test split; None where nothing is published.
     """
@@ -88,6 +89,7 @@ class Recipe:
     validate_every: int
     published: Published | None
     epsilon: float = 1e-8
+    initialization: str = "pytorch"
     train_split: str = "train"
     test_split: str = "test"
 
@@ -96,17 +98,18 @@ QUICKSTART = Recipe(
     name="quickstart",
     paper="none: a small MIMO-UNet for ten minutes on two cores, to see that everything works",
     network="mimo_unet",
-    hyperparameters={"filters": 16, "resblocks": 3},
+    hyperparameters={"filters": 16, "resblocks": 1},
     dataset="dead_leaves/small",
-    crop=128,
+    crop=64,
     batch_size=8,
-    steps=400,
-    schedule=CosineDecay(rate=1e-3, warmup=0.05),
+    steps=2000,
+    schedule=CosineDecay(rate=2e-3, warmup=0.05),
     augmentations=("flip_horizontally", "flip_vertically", "rotate_by_90", "permute_channels"),
     loss="mimo_unet",
     label_pyramid="bilinear",
-    validate_every=100,
+    validate_every=250,
     published=None,
+    initialization="near_identity",
 )
 
 

@@ -28,7 +28,8 @@ def restore(net, image, tile=None, overlap=32, self_ensemble=False, precision=No
         uint8 `[H, W, 3]`.
 
     Raises:
-        InputError: the image is not uint8 `[H, W, 3]`, or tile and overlap do not fit.
+        InputError: the image is not uint8 `[H, W, 3]`, tile and overlap do not fit, or the network
+            returned values that are not finite.
     """
     return quantise(restore_float(net, image, tile, overlap, self_ensemble, precision))
 
@@ -46,7 +47,13 @@ def restore_float(net, image, tile=None, overlap=32, self_ensemble=False, precis
     turns = range(4) if self_ensemble else range(1)
     run = functools.partial(_restore_tiles, net, tile=tile, overlap=overlap)
     restored = [np.rot90(run(np.rot90(unit, k)), -k) for k in turns]
-    return np.clip(np.mean(restored, axis=0, dtype="float32"), 0, 1)
+    mean = np.mean(restored, axis=0, dtype="float32")
+    if not np.isfinite(mean).all():
+        raise InputError(
+            f"the network {net.name!r} returned values that are not finite: its weights are "
+            "broken, or --precision is too low for it."
+        )
+    return np.clip(mean, 0, 1)
 
 
 def quantise(image):

@@ -19,6 +19,7 @@ from tfdeblur import evaluation, models, pipeline, precision, restoration, weigh
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import protocols, reports
 from tfdeblur.export import save_saved_model
+from tfdeblur.initialization import INITIALIZATIONS
 from tfdeblur.trainers import MultiScaleTrainer, SkippingAdam
 
 RECIPE = "recipe.json"  # its presence marks a folder as a run's
@@ -242,6 +243,7 @@ def _build(recipe, initial_weights):
     network = models.build(recipe.network, **recipe.hyperparameters)
     if recipe.crop % network.stride:
         raise InputError(f"--crop={recipe.crop} must be a multiple of {network.stride}.")
+    INITIALIZATIONS[recipe.initialization](network)
     if initial_weights:
         weights.load(network, initial_weights)
     trainer = MultiScaleTrainer(network, recipe.loss, recipe.label_pyramid)
@@ -314,8 +316,6 @@ def _finish(network, recipe, test_pairs, workdir, settings):
     scores = evaluation.evaluate(
         test_pairs.numpy_pairs(), restore, protocol, total=test_pairs.count
     )
-    summary = evaluation.summarise(scores)
-    (workdir / "metrics.json").write_text(json.dumps(summary, indent=2) + "\n")
     reports.write_report(
         workdir / "report.md",
         scores,
@@ -323,11 +323,13 @@ def _finish(network, recipe, test_pairs, workdir, settings):
         {
             "recipe": recipe.name,
             "training data": settings["training data"],
-            "test data": settings["test data"],
             "training precision": settings["precision"],
-            "precision": "float32",
+            "data": settings["test data"],
+            "protocol": protocol.name,
             "rounding": protocol.rounding,
-            "tiling": "none",
+            "SSIM": protocol.ssim,
+            "precision": "float32",
+            "tile": "none",
             "self-ensemble": "no",
             "versions": reports.versions(),
         },
@@ -335,7 +337,7 @@ def _finish(network, recipe, test_pairs, workdir, settings):
     )
     with open(workdir / "report.md", "a") as report:
         report.write(f"\n## Training\n\n{_training_table(workdir)}\n")
-    return summary
+    return evaluation.summarise(scores)
 
 
 def _training_table(workdir):

@@ -466,7 +466,7 @@ def _shading(rng, look, ids, centres, radii):
     grain = np.exp(rng.normal(-0.2, 0.5, count)) * _random_directions(rng, count)
     offset = rng.uniform(0, TILE, (count, 2)) @ [1, 1j]
     position = place * seen(grain, np.complex64) + seen(offset, np.complex64)
-    contrast = np.clip(np.exp(rng.normal(-1.6, 0.8, count)), 0, 0.6)
+    contrast = np.clip(np.exp(rng.normal(-2.5, 0.8, count)), 0, 0.25)
     texture = seen(contrast) * _sample(textures.tiles, seen(tile, np.int32), position)
 
     local = (place - seen(centres, np.complex64)) / seen(radii)
@@ -612,7 +612,7 @@ def dead_leaves(rng, style, times, size):
     """
     camera = camera_trajectory(rng, style)
     look = random_look(rng)
-    smallest = size * np.exp(rng.uniform(np.log(0.012), np.log(0.06)))
+    smallest = size * np.exp(rng.uniform(np.log(0.03), np.log(0.12)))
     extent = size + 2 * margin(camera, times, size, size)
     behind = backdrop(rng, look, extent, smallest, largest=size / 2)
     # Smaller leaves stay in the backdrop: each layer costs time.

@@ -93,7 +93,7 @@ def test_report(tmp_path, pairs, scores):
         lines = list(csv.DictReader(file))
     assert [line["name"] for line in lines] == [score.name for score in scores]
     assert float(lines[0]["psnr_restored"]) == scores[0].psnr_restored
-    written = json.loads(path.with_name("summary.json").read_text())
+    written = json.loads(path.with_name("metrics.json").read_text())
     assert written == {**summary, "settings": {"precision": "float32"}}
 
 
@@ -103,5 +103,5 @@ def test_infinity_is_not_written_to_json(tmp_path, pairs):
     rows = reports.examples(scores, equal, lambda image: image / 255)
     reports.write_report(tmp_path / "report.md", scores, PROTOCOL, {}, rows)
     assert evaluation.summarise(scores)["psnr_restored"] == math.inf
-    assert json.loads((tmp_path / "summary.json").read_text())["psnr_restored"] is None
+    assert json.loads((tmp_path / "metrics.json").read_text())["psnr_restored"] is None
     assert "inf" in (tmp_path / "report.md").read_text()

@@ -139,7 +139,7 @@ def comparison(path, rows):
 
 
 def write_report(path, scores, protocol, settings, rows):
-    """Writes a Markdown report, and beside it scores.csv, summary.json and comparison.png.
+    """Writes a Markdown report, and beside it scores.csv, metrics.json and comparison.png.
 
     Args:
         path: the Markdown file; its folder is made where missing, files in it are replaced.
@@ -155,7 +155,7 @@ def write_report(path, scores, protocol, settings, rows):
     _write_scores(path.with_name("scores.csv"), scores)
     numbers = {key: value if math.isfinite(value) else None for key, value in summary.items()}
     # Infinity (the PSNR of equal images) is not JSON.
-    path.with_name("summary.json").write_text(
+    path.with_name("metrics.json").write_text(
         json.dumps({**numbers, "settings": settings}, indent=2, allow_nan=False) + "\n"
     )
     path.write_text(
@@ -164,7 +164,7 @@ def write_report(path, scores, protocol, settings, rows):
 {summary_table(summary, protocol.ssim)}
 
 Means over the images; {summary["seconds"]:.3f} s per image (median). Protocol `{protocol.name}`:
-{protocol.source}. Every image: [scores.csv](scores.csv); the means: [summary.json](summary.json).
+{protocol.source}. Every image: [scores.csv](scores.csv); the means: [metrics.json](metrics.json).
 
 Settings: {settings_line(settings)}.
 
