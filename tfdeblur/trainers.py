@@ -74,10 +74,10 @@ class SkippingAdam(keras.optimizers.Adam):
         skipped = self.skipped + ops.cast(~finite, "int32")
         skipped_in_row = ops.where(finite, 0, self.skipped_in_row + 1)
         changed = [*self.variables, *(trainable_variables or self._trainable_variables)]
-        before = [ops.copy(v) for v in changed]
+        before = [ops.copy(v.value) for v in changed]
         super().apply(grads, trainable_variables)
         # Not `ops.cond`: its branches may not assign variables on JAX.
         for variable, value in zip(changed, before, strict=True):
-            variable.assign(ops.where(finite, variable, value))
+            variable.assign(ops.where(finite, variable.value, value))
         self.skipped.assign(skipped)
         self.skipped_in_row.assign(skipped_in_row)
