@@ -6,8 +6,9 @@
 
 import os
 
-# TensorFlow's start-up notes would precede everything that a command prints.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# TensorFlow's notes to its developers would stand between what a command prints; what goes wrong
+# still raises.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from tfdeblur import blur, layers, metrics, models, pyramid, weights
 from tfdeblur.restoration import restore

@@ -1,9 +1,11 @@
 """What goes wrong because of what the user gave, told without a traceback."""
 
 import functools
+import logging
 import sys
 
-from absl import app, logging
+import absl.logging
+from absl import app
 
 OUT_OF_MEMORY = (
     "out of memory. Lower --batch_size when training, or restore in tiles with --tile=512."
@@ -48,5 +50,6 @@ def run(main):
             print(f"error: {OUT_OF_MEMORY}", file=sys.stderr)
             return 1
 
-    logging.set_verbosity(logging.WARNING)
+    absl.logging.set_verbosity(absl.logging.WARNING)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # deprecations inside libraries
     app.run(guarded)
