@@ -29,9 +29,11 @@ flags.DEFINE_bool("overwrite", False, "Delete the run in --workdir first.")
 
 def main(argv):
     if len(argv) > 1:
-        raise errors.InputError(f"{argv[1]!r} is no flag: see train.py --help.")
+        raise errors.InputError(
+            f"unexpected argument {argv[1]!r}: flags are given as --flag=value."
+        )
     # After the flags, so that a wrong one is answered at once.
-    from tfdeblur import pipeline, recipes, runs
+    from tfdeblur import pipeline, precision, recipes, runs
     from tfdeblur.evaluation import protocols, reports
 
     recipe = recipes.choose(FLAGS.recipe)
@@ -39,6 +41,7 @@ def main(argv):
     changes |= {"dataset": FLAGS.dataset}
     recipe = dataclasses.replace(recipe, **{k: v for k, v in changes.items() if v is not None})
     workdir = FLAGS.workdir or f"runs/{recipe.name}"
+    precision.resolve(FLAGS.precision)
     runs.check_workdir(workdir, FLAGS.resume, FLAGS.overwrite)
     train_pairs, test_pairs = pipeline.open_pairs(
         recipe, FLAGS.data_dir, FLAGS.blurry_dir, FLAGS.sharp_dir

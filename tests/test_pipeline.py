@@ -96,5 +96,5 @@ def test_middle_crops(folders):
 
 
 def test_unknown_datasets_are_refused():
-    with pytest.raises(InputError, match=r"--dataset=nothing.*dead_leaves"):
+    with pytest.raises(InputError, match=r"nothing .* is unknown.*dead_leaves"):
         pipeline.from_tfds("nothing", "train")

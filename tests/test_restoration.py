@@ -14,7 +14,13 @@ class Identity(models.Network):
         image = keras.Input((None, None, 3))
         level = keras.layers.Identity()(image)
         super().__init__(
-            image, [level], stride=stride, hyperparameters={"stride": stride}, name="identity"
+            image,
+            [level],
+            stride=stride,
+            live_maps=3,
+            trained_maps=3,
+            hyperparameters={"stride": stride},
+            name="identity",
         )
 
 

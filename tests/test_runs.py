@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,7 +126,7 @@ def test_a_workdir_with_a_run_is_refused(whole, pairs):
 
 def test_another_recipes_run_is_not_resumed(whole, pairs):
     other = dataclasses.replace(RECIPE, batch_size=3, name="other")
-    with pytest.raises(InputError, match=r"different are: name \('quickstart', now 'other'\), bat"):
+    with pytest.raises(InputError, match=r"holds a run of --recipe=quickstart.*--overwrite"):
         runs.train(other, *pairs, whole[0], precision_name="float32", resume=True)
 
 
@@ -155,15 +156,48 @@ def test_fine_tuning_starts_from_the_weights(whole, pairs, tmp_path):
 
 
 def test_a_truncated_image_is_named(folders, tmp_path):
-    import shutil
-
     for folder in folders:
         shutil.copytree(folder, tmp_path / folder.name)
     broken = tmp_path / "blurry" / "03.png"
     broken.write_bytes(broken.read_bytes()[:300])
     pairs = pipeline.split_folders(tmp_path / "blurry", tmp_path / "sharp", smallest=16)
-    with pytest.raises(InputError, match=r"03\.png is broken.*Replace or remove it"):
+    with pytest.raises(InputError, match=r"03\.png is broken \(.*\): replace or remove it"):
         runs.train(RECIPE, *pairs, tmp_path / "run", precision_name="float32")
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_batch_size_is_not_resumed(whole, pairs):
+    other = dataclasses.replace(RECIPE, batch_size=3)
+    with pytest.raises(InputError, match=r"different are: batch_size \(2, now 3\)"):
+        runs.train(other, *pairs, whole[0], precision_name="float32", resume=True)
+
+
+def test_wrong_input_does_not_cost_the_old_run(whole, pairs, tmp_path):
+    workdir = shutil.copytree(whole[0], tmp_path / "old")
+    (tmp_path / "broken.keras").write_bytes(b"no network")
+    for changes, arguments in (
+        ({"crop": 18}, {}),
+        ({}, {"initial_weights": tmp_path / "broken.keras"}),
+    ):
+        recipe = dataclasses.replace(RECIPE, **changes)
+        with pytest.raises(InputError):
+            runs.train(recipe, *pairs, workdir, overwrite=True, **arguments)
+    assert (workdir / "model.keras").exists()
+
+
+def test_folders_that_are_no_run_are_left_alone(pairs, tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="holds files that are no run"):
+        runs.train(RECIPE, *pairs, tmp_path, overwrite=True)
+    with pytest.raises(InputError, match=r"--workdir=.*file cannot be made a folder"):
+        runs.check_workdir(tmp_path / "file")
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_batches_that_cannot_fit_are_refused(pairs, tmp_path):
+    with pytest.raises(InputError, match=r"needs more than .* --batch_size"):
+        runs.train(dataclasses.replace(RECIPE, batch_size=10**9), *pairs, tmp_path / "run")
 
 
 def test_crops_must_fit_the_network(pairs, tmp_path):

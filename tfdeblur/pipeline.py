@@ -56,12 +56,17 @@ def from_tfds(name, split, data_dir=None):
         builder = tfds.builder(name, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, ValueError) as error:
         ours = ", ".join(x.removesuffix("_dataset_builder") for x in tfdeblur.datasets.__all__)
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--dataset={name}: {reason} tfdeblur brings: {ours}.") from error
-    builder.download_and_prepare()
+        raise InputError(
+            f"the dataset {name} (of the recipe, or --dataset) is unknown to TFDS. tfdeblur brings "
+            f"{ours}; or give your own pairs, --blurry_dir and --sharp_dir."
+        ) from error
     keys = builder.info.supervised_keys
     if not keys or any(not isinstance(builder.info.features[k], tfds.features.Image) for k in keys):
         raise InputError(f"--dataset={name}: its supervised_keys {keys} are no pair of images.")
+    try:
+        builder.download_and_prepare()
+    except OSError as error:  # no network, no space, no permission
+        raise InputError(f"--dataset={name} could not be built in --data_dir: {error}") from error
     try:
         count = builder.info.splits[split].num_examples
     except (KeyError, ValueError) as error:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfdeblur import memory
 from tfdeblur import precision as precisions
 from tfdeblur.errors import InputError
 
@@ -109,8 +110,18 @@ def _ramp(size, overlap):
 
 def _forward(net, image):
     height, width, _ = image.shape
+    _check_memory(net, height, width)
     padded = pad_to_multiple(image[None], net.stride)
     return net.predict_on_batch(padded)[0][0, :height, :width]
+
+
+def _check_memory(net, height, width):
+    bytes_per_value = 4 if net.compute_dtype == "float32" else 2
+    memory.check(
+        height * width * net.live_maps * bytes_per_value,
+        f"restoring {width}x{height} pixels at once",
+        "restore in smaller tiles, --tile=512 say.",
+    )
 
 
 # A copy of each network for each precision that it was asked for, so that it compiles once.

@@ -15,14 +15,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdeblur import evaluation, models, pipeline, precision, restoration, weights
+from tfdeblur import evaluation, memory, models, pipeline, precision, restoration, weights
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import protocols, reports
 from tfdeblur.export import save_saved_model
 from tfdeblur.initialization import INITIALIZATIONS
 from tfdeblur.trainers import MultiScaleTrainer, SkippingAdam
 
-RECIPE = "recipe.json"  # its presence marks a folder as a run's
+RECIPE = "recipe.json"
 MOST_SKIPPED_IN_ROW = 20
 SHOWN = 4  # validation images in TensorBoard
 
@@ -74,24 +74,30 @@ def train(
         "precision": precision_name,
         "initial weights": initial_weights and str(initial_weights),
     }
-    _prepare(workdir, settings, resume, overwrite)
+    check_workdir(workdir, resume, overwrite)
     keras.utils.set_random_seed(seed)
     if precision.on_cpu():
         tf.config.experimental.enable_op_determinism()  # on a GPU it would cost too much
     with precision.policy(precision_name):
         trainer = _build(recipe, initial_weights)
+    _check_memory(trainer.network, recipe)
+    _prepare(workdir, settings, overwrite)
     checkpoints = Checkpoints(workdir / "checkpoints", trainer)
     step = checkpoints.restore() if resume else 0
     if step:
         print(f"resuming from step {step} of {recipe.steps}")
     try:
         _fit(trainer, recipe, train_pairs, test_pairs, workdir, seed, step, checkpoints, started)
-    except KeyboardInterrupt:
-        print(f"\n--resume will go on from step {checkpoints.newest()[0]}", file=sys.stderr)
-        raise
+        return _finish(trainer.network, recipe, test_pairs, workdir, settings)
     except tf.errors.InvalidArgumentError as error:
         raise _blame_data(error, train_pairs, test_pairs) from error
-    return _finish(trainer.network, recipe, test_pairs, workdir, settings)
+    finally:
+        if not _holds_run(workdir):
+            shutil.rmtree(
+                workdir, ignore_errors=True
+            )  # nothing to go on from: leave no half of a run behind
+        elif sys.exc_info()[0] is KeyboardInterrupt:
+            print(f"\n--resume will go on from step {checkpoints.newest()[0]}", file=sys.stderr)
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -202,27 +208,56 @@ def read_metrics(path):
 
 
 def check_workdir(workdir, resume=False, overwrite=False):
-    """Raises an InputError where `workdir` holds a run, unless it may be resumed or deleted."""
-    if (pathlib.Path(workdir) / RECIPE).exists() and not (resume or overwrite):
+    """Raises an InputError where `workdir` holds a run that may neither be resumed nor deleted.
+
+    Likewise where no folder can be made there, or where other files are that --overwrite would
+    delete.
+    """
+    workdir = pathlib.Path(workdir)
+    try:
+        existed = workdir.exists()
+        workdir.mkdir(parents=True, exist_ok=True)
+        files = list(workdir.iterdir())
+        if not existed:
+            workdir.rmdir()  # the rest of the input may be wrong
+    except OSError as error:
+        raise InputError(
+            f"--workdir={workdir} cannot be made a folder ({error.strerror}): name another."
+        ) from error
+    if files and not (workdir / RECIPE).exists():
+        raise InputError(f"--workdir={workdir} holds files that are no run: name another folder.")
+    if _holds_run(workdir) and not (resume or overwrite):
         raise InputError(
             f"--workdir={workdir} holds a run already: --resume goes on with it, --overwrite "
             "deletes it, or choose another --workdir."
         )
 
 
-def _prepare(workdir, settings, resume, overwrite):
-    check_workdir(workdir, resume, overwrite)
+def _holds_run(workdir):
+    """Whether there is a recipe, and a checkpoint or a network to go on from."""
+    made = (*workdir.glob("checkpoints/*.npz"), *workdir.glob("model.keras"))
+    return (workdir / RECIPE).exists() and bool(made)
+
+
+def _prepare(workdir, settings, overwrite):
     marker = workdir / RECIPE
-    if marker.exists() and overwrite:
-        shutil.rmtree(workdir)
-    elif marker.exists():
+    if _holds_run(workdir) and not overwrite:
         _check_same_run(json.loads(marker.read_text()), settings, workdir)
+    else:
+        # A run to overwrite, what one without a checkpoint left, or nothing.
+        shutil.rmtree(workdir, ignore_errors=True)
     workdir.mkdir(parents=True, exist_ok=True)
     marker.write_text(json.dumps({**settings, "versions": reports.versions()}, indent=2) + "\n")
 
 
 def _check_same_run(before, now, workdir):
     now = json.loads(json.dumps(now))  # tuples are lists there
+    if before["recipe"]["name"] != now["recipe"]["name"]:
+        raise InputError(
+            f"--workdir={workdir} holds a run of --recipe={before['recipe']['name']}, which "
+            f"--recipe={now['recipe']['name']} cannot go on with: choose another --workdir, or "
+            "--overwrite."
+        )
     differences = [
         f"{key} ({before['recipe'].get(key)!r}, now {value!r})"
         for key, value in now["recipe"].items()
@@ -237,6 +272,15 @@ def _check_same_run(before, now, workdir):
             f"--workdir={workdir} holds another run, which --resume cannot go on with; "
             f"different are: {', '.join(differences)}. Choose another --workdir, or --overwrite."
         )
+
+
+def _check_memory(network, recipe):
+    bytes_per_value = 4 if network.compute_dtype == "float32" else 2
+    memory.check(
+        recipe.batch_size * recipe.crop**2 * network.trained_maps * bytes_per_value,
+        f"a training step of {recipe.batch_size} crops of {recipe.crop}x{recipe.crop}",
+        "choose a smaller --batch_size or --crop.",
+    )
 
 
 def _build(recipe, initial_weights):
@@ -272,13 +316,14 @@ def _fit(trainer, recipe, train_pairs, test_pairs, workdir, seed, step, checkpoi
         data,
         initial_epoch=step // recipe.validate_every,
         epochs=math.ceil(recipe.steps / recipe.validate_every),
-        steps_per_epoch=recipe.validate_every,
+        steps_per_epoch=min(recipe.validate_every, recipe.steps),
         shuffle=False,  # the pipeline has done so
         validation_data=validation,
         callbacks=[
+            # Logged before it is saved: what is logged twice is dropped, what is not, is lost.
+            Log(workdir, checkpoints, validation),
             checkpoints,
             Steps(checkpoints, recipe.steps, started),
-            Log(workdir, checkpoints, validation),
         ],
         verbose=1 if sys.stdout.isatty() else 2,
     )
@@ -300,7 +345,8 @@ def _blame_data(error, *all_pairs):
                 except tf.errors.InvalidArgumentError as broken:
                     source = image.numpy()
                     where = source.decode() if len(source) < 4096 else name.numpy().decode()
-                    return InputError(f"{where} is broken: {broken.message}. Replace or remove it.")
+                    reason = broken.message.rpartition("}}")[2].partition("[Op")[0].strip()
+                    return InputError(f"{where} is broken ({reason}): replace or remove it.")
     return error
 
 

@@ -65,7 +65,9 @@ def load(net, path):
     elif path.name.endswith(".weights.h5"):
         _load_h5(net, path)
     else:
-        raise InputError(f"{path}: weights are .keras, .weights.h5, .pt, .pth or .pkl files.")
+        raise InputError(
+            f"--weights={path}: weights are .keras, .weights.h5, .pt, .pth or .pkl files."
+        )
 
 
 def load_network(path):
@@ -78,7 +80,10 @@ def load_network(path):
     try:
         net = keras.saving.load_model(path, compile=False)
     except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a readable .keras file: {error}") from error
+        raise InputError(
+            f"{path} is broken, or no .keras file of this version of tfdeblur: train or fetch it "
+            f"again ({type(error).__name__})."
+        ) from error
     if not isinstance(net, models.Network):
         raise InputError(f"{path} holds a {type(net).__name__}, not a network of tfdeblur.")
     return net
@@ -128,7 +133,7 @@ def newest_model():
 def _existing(path):
     path = pathlib.Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file.")
+        raise InputError(f"{path}: no such file; give --weights or --model the path of one.")
     return path
 
 
@@ -136,8 +141,8 @@ def _copy_weights(source, target, path):
     ours, theirs = target.weights, source.weights
     if [(w.name, w.shape) for w in ours] != [(w.name, w.shape) for w in theirs]:
         raise InputError(
-            f"{path} holds {source.name!r} {source.hyperparameters}, "
-            f"not {target.name!r} {target.hyperparameters}."
+            f"--weights={path} holds {source.name!r} {source.hyperparameters}, "
+            f"not {target.name!r} {target.hyperparameters}: name weights of the same architecture."
         )
     target.set_weights(source.get_weights())
 
@@ -151,7 +156,7 @@ def _load_h5(net, path):
         net.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
         raise InputError(
-            f"{path} does not fit {net.name!r} {net.hyperparameters}: {error}"
+            f"--weights={path} does not fit {net.name!r} {net.hyperparameters}: {error}"
         ) from error
 
 

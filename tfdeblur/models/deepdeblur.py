@@ -67,6 +67,8 @@ class DeepDeblur(Network):
             image,
             latent[::-1],
             stride=2 ** (scales - 1),
+            live_maps=3 * filters,  # a ResBlock's input, a convolution's input and output
+            trained_maps=2 * resblocks * filters,
             hyperparameters=hyperparameters,
             name=name,
         )

@@ -69,6 +69,8 @@ class Discriminator(Network):
             image,
             logits,
             stride=256,
+            live_maps=filters // 2,
+            trained_maps=filters,
             hyperparameters={"filters": filters, "layout": layout},
             name=name,
         )

@@ -91,6 +91,8 @@ class MIMOUNet(Network):
             image,
             [latent1, latent2, latent3],
             stride=4,
+            live_maps=15 * filters,  # AFF: three levels, concatenated, and its first convolution
+            trained_maps=(15 + 4 * resblocks) * filters,
             hyperparameters=hyperparameters,
             name=name,
         )

@@ -14,12 +14,16 @@ class Network(keras.Model):
     Args:
         image, outputs: the functional model's input `[B, H, W, 3]` in [0, 1] and its outputs.
         stride: H and W must be multiples of it.
+        live_maps: feature maps of full size that restoring holds at once, at least.
+        trained_maps: those that a training step holds until its backward pass, at least.
         hyperparameters: the arguments of the subclass's constructor, without its name.
     """
 
-    def __init__(self, image, outputs, *, stride, hyperparameters, name):
+    def __init__(self, image, outputs, *, stride, live_maps, trained_maps, hyperparameters, name):
         super().__init__(image, outputs, name=name)
         self.stride = stride
+        self.live_maps = live_maps
+        self.trained_maps = trained_maps
         # "auto" may choose XLA, which makes these networks several times slower on a CPU.
         self.jit_compile = not on_cpu() or keras.backend.backend() == "jax"
         self.hyperparameters = dict(hyperparameters)
