@@ -1,0 +1,74 @@
+"""The three commands in a row, as a newcomer runs them, on a few made-up pairs."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def run(script, *arguments, cwd):
+    return subprocess.run(
+        [sys.executable, str(ROOT / script), *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for kind in ("blurry", "sharp"):
+        (tmp_path / kind).mkdir()
+        for i in range(3):
+            image = np.random.default_rng(i).integers(0, 256, (32, 40, 3), dtype="uint8")
+            PIL.Image.fromarray(image).save(tmp_path / kind / f"{i}.png")
+    return tmp_path
+
+
+OWN_PAIRS = ("--blurry_dir=blurry", "--sharp_dir=sharp")
+
+
+def test_train_evaluate_deblur(folders):
+    small = ("--steps=2", "--batch_size=2", "--crop=16")
+    trained = run("train.py", *OWN_PAIRS, *small, cwd=folders)
+    assert trained.returncode == 0, trained.stderr
+    assert "restored" in trained.stdout and "runs/quickstart/model.keras" in trained.stdout
+
+    evaluated = run("evaluate.py", *OWN_PAIRS, "--report=report", cwd=folders)
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "runs/quickstart/model.keras" in evaluated.stdout
+    assert json.loads((folders / "report" / "metrics.json").read_text())["images"] == 3
+
+    restored = run("deblur.py", "blurry", "--output=out", cwd=folders)
+    assert restored.returncode == 0, restored.stderr
+    assert PIL.Image.open(folders / "out" / "2.png").size == (40, 32)
+
+    again = run("train.py", *OWN_PAIRS, *small, cwd=folders)
+    assert again.returncode == 1 and "--resume" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--recipe=nothing",), "--recipe=nothing is unknown: choose one of quickstart"),
+        (("--dataset=nothing",), "--blurry_dir and --sharp_dir"),
+        (("--blurry_dir=blurry",), "--blurry_dir and --sharp_dir go together"),
+        (("--blurry_dir=none", "--sharp_dir=sharp"), "--blurry_dir=none is not a folder"),
+        ((*OWN_PAIRS, "--precision=half"), "--precision=half"),
+        (("surplus",), "'surplus'"),
+    ],
+)
+def test_wrong_flags_end_in_one_line(folders, arguments, message):
+    done = run("train.py", *arguments, cwd=folders)
+    assert done.returncode == 1
+    (line,) = [x for x in done.stderr.splitlines() if x.startswith("error:")]
+    assert message in line
+    assert "Traceback" not in done.stderr
+    assert not (folders / "runs" / "quickstart").exists()
