@@ -93,9 +93,8 @@ def train(
         raise _blame_data(error, train_pairs, test_pairs) from error
     finally:
         if not _holds_run(workdir):
-            shutil.rmtree(
-                workdir, ignore_errors=True
-            )  # nothing to go on from: leave no half of a run behind
+            # Nothing to go on from: leave no half of a run behind.
+            shutil.rmtree(workdir, ignore_errors=True)
         elif sys.exc_info()[0] is KeyboardInterrupt:
             print(f"\n--resume will go on from step {checkpoints.newest()[0]}", file=sys.stderr)
 

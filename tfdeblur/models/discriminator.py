@@ -6,31 +6,18 @@ from tfdeblur.layers import conv
 from tfdeblur.models.network import Network
 
 # (channels as a multiple of filters / 2, kernel size, stride) of each convolution.
-LAYOUTS = {
-    "paper": (
-        (1, 5, 2),
-        (2, 5, 1),
-        (2, 5, 2),
-        (4, 5, 1),
-        (4, 5, 4),
-        (8, 5, 1),
-        (8, 5, 4),
-        (16, 5, 1),
-        (16, 4, 4),
-    ),
-    "release": (
-        (1, 5, 1),
-        (1, 5, 2),
-        (2, 5, 1),
-        (2, 5, 2),
-        (4, 5, 1),
-        (4, 5, 4),
-        (8, 5, 1),
-        (8, 5, 4),
-        (16, 5, 1),
-        (16, 4, 4),
-    ),
-}
+TABLE_1 = (
+    (1, 5, 2),
+    (2, 5, 1),
+    (2, 5, 2),
+    (4, 5, 1),
+    (4, 5, 4),
+    (8, 5, 1),
+    (8, 5, 4),
+    (16, 5, 1),
+    (16, 4, 4),
+)
+LAYOUTS = {"paper": TABLE_1, "release": ((1, 5, 1), *TABLE_1)}
 
 
 @keras.saving.register_keras_serializable("tfdeblur")
