@@ -90,3 +90,27 @@ def test_open_network(net, tmp_path, monkeypatch):
     found, source = weights.open_network()
     assert source == "runs/quickstart/model.keras"
     np.testing.assert_array_equal(found.get_weights()[0], net.get_weights()[0])
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_pytorch_checkpoints(net, state, nested, tmp_path):
+    torch = pytest.importorskip("torch")
+    tensors = {name: torch.from_numpy(value) for name, value in state.items()}
+    path = tmp_path / "MIMO-UNet.pkl"
+    torch.save({"model": tensors, "epoch": 3} if nested else tensors, path)
+    weights.load(net, path)
+    kernel = np.asarray(net.get_layer("image3").kernel)
+    np.testing.assert_array_equal(kernel[2, 0, 5, 1], state["ConvsOut.0.main.0.weight"][1, 5, 2, 0])
+
+
+def test_checkpoints_that_would_run_code_are_refused(net, tmp_path):
+    torch = pytest.importorskip("torch")
+
+    class Hostile:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"model": Hostile()}, tmp_path / "net.pt")
+    with pytest.raises(InputError, match=r"net\.pt is not a readable PyTorch checkpoint"):
+        weights.load(net, tmp_path / "net.pt")
+    assert not (tmp_path / "ran").exists()
