@@ -5,6 +5,7 @@ the --workdir.
 """
 
 import dataclasses
+import pathlib
 
 from absl import flags
 
@@ -60,7 +61,8 @@ def main(argv):
     print(f"\nheld-out: {test_pairs.name}, {summary['images']} images, blurry input and restored\n")
     print(reports.summary_table(summary, protocols.PROTOCOLS[protocols.DEFAULT].ssim))
     for name in ("model.keras", "saved_model/", "report.md"):
-        print(f"{workdir}/{name}")
+        if pathlib.Path(workdir, name).exists():
+            print(f"{workdir}/{name}")
 
 
 if __name__ == "__main__":

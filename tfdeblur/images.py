@@ -6,6 +6,7 @@ import io
 import os
 import pathlib
 import uuid
+import warnings
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -223,7 +224,11 @@ def find_pairs(blurry_dir, sharp_dir):
 def _opened(path):
     """Opens an image lazily, and tells all that Pillow raises inside the block as InputError."""
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings():
+            # Pillow warns of half the size that it refuses.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(path)
+        with opened as image:
             # A multi-picture JPEG (MPO) of a camera holds the photograph first, then previews.
             frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
             if frames > 1:

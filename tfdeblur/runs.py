@@ -354,7 +354,10 @@ def _finish(network, recipe, test_pairs, workdir, settings):
     temporary = workdir / ".model.keras"
     network.save(temporary)
     os.replace(temporary, workdir / "model.keras")
-    save_saved_model(network, workdir / "saved_model")
+    if keras.backend.backend() == "tensorflow":
+        save_saved_model(network, workdir / "saved_model")
+    else:
+        print("no saved_model/: only Keras's TensorFlow backend can write it")
 
     protocol = protocols.choose(protocols.DEFAULT)
     restore = functools.partial(restoration.restore_float, network)
