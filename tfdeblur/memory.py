@@ -24,6 +24,11 @@ def check(needed, what, remedy):
         )
 
 
+def bytes_per_value(network):
+    """Of a network's feature maps, in the precision that it computes in."""
+    return 4 if network.compute_dtype == "float32" else 2
+
+
 def available():
     """Bytes that this process may still take; None where the system does not tell."""
     meminfo, status = _kilobytes("/proc/meminfo"), _kilobytes("/proc/self/status")

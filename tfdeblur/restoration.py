@@ -116,9 +116,8 @@ def _forward(net, image):
 
 
 def _check_memory(net, height, width):
-    bytes_per_value = 4 if net.compute_dtype == "float32" else 2
     memory.check(
-        height * width * net.live_maps * bytes_per_value,
+        height * width * net.live_maps * memory.bytes_per_value(net),
         f"restoring {width}x{height} pixels at once",
         "restore in smaller tiles, --tile=512 say.",
     )

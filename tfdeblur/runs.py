@@ -185,10 +185,12 @@ class Log(keras.callbacks.Callback):
             "skipped_steps": _skipped(self.model)[0],
         }
         self.rows.append({"step": step, **scalars})
-        with open(self.path, "w", newline="") as file:
+        temporary = self.path.with_suffix(".tmp")
+        with open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, self.rows[-1])
             writer.writeheader()
             writer.writerows(self.rows)
+        os.replace(temporary, self.path)  # a resume reads it, also after a kill while it is written
         restored = np.clip(self.model.network(self.blurry, training=False)[0], 0, 1)
         with self.board.as_default(step):
             for name, value in scalars.items():
@@ -274,9 +276,9 @@ def _check_same_run(before, now, workdir):
 
 
 def _check_memory(network, recipe):
-    bytes_per_value = 4 if network.compute_dtype == "float32" else 2
+    values = recipe.batch_size * recipe.crop**2 * network.trained_maps
     memory.check(
-        recipe.batch_size * recipe.crop**2 * network.trained_maps * bytes_per_value,
+        values * memory.bytes_per_value(network),
         f"a training step of {recipe.batch_size} crops of {recipe.crop}x{recipe.crop}",
         "choose a smaller --batch_size or --crop.",
     )
