@@ -1,16 +1,15 @@
 """Dead leaves in motion: pairs of blurry and sharp images that are rendered, not downloaded."""
 
-import collections
-import concurrent.futures
 import dataclasses
+import functools
 import pathlib
-from os import cpu_count
 from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from tfdeblur import scenes
+from tfdeblur.building import ParallelBuilder
 
 # Training scenes have the seeds from 0, test scenes those from here, in every config: what one
 # config tests with, no config trains on.
@@ -34,7 +33,7 @@ class DeadLeavesConfig(tfds.core.BuilderConfig):
     read_noise: float = 0.0
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(ParallelBuilder):
     """Renders dead leaves in motion at 240 fps, and averages 7 to 13 frames into a blurry image."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -82,27 +81,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, seeds):
-        for seed, pair in zip(seeds, map_on_all_cores(self._render, seeds), strict=True):
-            blurry, sharp, frames = pair
-            yield seed, {"blurry": blurry, "sharp": sharp, "scene": seed, "frames": frames}
-
-    def _render(self, seed):
         config = self.builder_config
-        return scenes.render_pair(seed, config.image_size, config.shot_noise, config.read_noise)
+        render = functools.partial(
+            _render,
+            size=config.image_size,
+            shot_noise=config.shot_noise,
+            read_noise=config.read_noise,
+        )
+        return self.examples(render, seeds)
 
 
-def map_on_all_cores(function, arguments):
-    """Like `map`, in the same order, with threads; at most two results per core are in memory.
-
-    NumPy and Pillow release Python's lock while they work on large arrays. Processes would want a
-    main guard in the script that loads the dataset, and a TensorFlow in each.
-    """
-    cores = cpu_count() or 1
-    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
-        pending = collections.deque()
-        for argument in arguments:
-            pending.append(pool.submit(function, argument))
-            if len(pending) == 2 * cores:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+def _render(seed, **options):
+    blurry, sharp, frames = scenes.render_pair(seed, **options)
+    return seed, {"blurry": blurry, "sharp": sharp, "scene": seed, "frames": frames}

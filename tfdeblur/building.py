@@ -1,0 +1,129 @@
+"""What the dataset builders share: where their files lie, and many cores or machines to work on."""
+
+import collections
+import concurrent.futures
+import itertools
+import pathlib
+import shutil
+import tarfile
+import zlib
+from os import cpu_count
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tfdeblur import sources
+from tfdeblur.errors import InputError
+
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+
+class ParallelBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A builder whose examples are independent of each other.
+
+    It makes them on the threads of this machine or, if `beam_runner` or `beam_options` are set in
+    its `tfds.download.DownloadConfig` (`tfds build --beam_pipeline_options=...`), on Apache Beam.
+    The examples are the same, and only a few are in memory at a time.
+    """
+
+    _on_beam = False
+
+    def _download_and_prepare(self, dl_manager, download_config):
+        self._on_beam = bool(download_config.beam_runner or download_config.beam_options)
+        super()._download_and_prepare(dl_manager, download_config)
+
+    def examples(self, make, jobs, expand=None):
+        """What `_generate_examples` returns: `make(job)` for each job, in any order.
+
+        Args:
+            make: function of a job; returns (key, example). Beam has to pickle it: a function of
+                a module, or a `functools.partial` of one.
+            jobs: iterable of what describes an example; small, and can be pickled.
+            expand: function that turns one of `jobs` into an iterable of those that `make` takes,
+                which may then be large; None where `jobs` are these already.
+        """
+        if not self._on_beam:
+            if expand:
+                jobs = itertools.chain.from_iterable(map(expand, jobs))
+            return map_on_all_cores(make, jobs)
+        import apache_beam as beam
+
+        # Create gives all elements to one worker; Reshuffle spreads them.
+        jobs = beam.Create(jobs) | beam.Reshuffle()
+        if expand:
+            jobs = jobs | beam.FlatMap(expand)
+        return jobs | beam.Map(make)
+
+
+def map_on_all_cores(function, arguments):
+    """Like `map`, in the same order, with threads; at most two results per core are in memory.
+
+    NumPy, Pillow and zlib release Python's lock while they work on large arrays. Processes would
+    want a main guard in the script that loads the dataset, and a TensorFlow in each.
+    """
+    cores = cpu_count() or 1
+    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
+        pending = collections.deque()
+        try:
+            for argument in arguments:
+                pending.append(pool.submit(function, argument))
+                if len(pending) == 2 * cores:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:  # after an error or Ctrl-C, start nothing more
+            for future in pending:
+                future.cancel()
+
+
+def png():
+    """The feature of an image of any size, kept as the PNG bytes that its authors published."""
+    return tfds.features.Image(shape=(None, None, 3), dtype=np.uint8, encoding_format="png")
+
+
+def find_manually(dl_manager, pattern, *names):
+    """Finds files that the user has put in the manual directory.
+
+    Looks in the folders and archives of these names there, one after the other, then in the manual
+    directory itself, and stops where something matches. Tar archives are extracted.
+
+    Args:
+        dl_manager: of `_split_generators`; the builder has to set `MANUAL_DOWNLOAD_INSTRUCTIONS`.
+        pattern: see `sources.find`.
+        *names: of archives, without suffix, and of extracted folders.
+
+    Returns:
+        What `sources.find` returns; empty where nothing matches.
+
+    Raises:
+        InputError: as `sources.find`.
+    """
+    try:
+        manual_dir = pathlib.Path(dl_manager.manual_dir)
+    except AssertionError:  # there is none, or it is empty
+        return {}
+    paths = [manual_dir / (name + suffix) for name in names for suffix in ("", *_ARCHIVES)]
+    for path in filter(lambda path: path.exists(), [*paths, manual_dir]):
+        found = sources.find(_open(path), pattern)
+        if found:
+            return found
+    return {}
+
+
+def _open(path):
+    """A source; a tar archive, which cannot be read out of order, is extracted beside itself."""
+    stem = path.name.removesuffix(".tgz").removesuffix(".gz").removesuffix(".tar")
+    if stem == path.name or path.is_dir():
+        return sources.open_source(path)
+    folder, incomplete = path.with_name(stem), path.with_name(f"{stem}.incomplete")
+    try:
+        shutil.rmtree(incomplete, ignore_errors=True)  # of an extraction that was interrupted
+        with tarfile.open(path) as archive:
+            archive.extractall(incomplete, filter="data")
+        incomplete.rename(folder)
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        shutil.rmtree(incomplete, ignore_errors=True)
+        raise InputError(
+            f"{path} cannot be extracted ({error}): get it again, or extract it there yourself."
+        ) from error
+    return sources.open_source(folder)

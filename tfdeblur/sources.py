@@ -1,0 +1,169 @@
+"""Datasets as their authors publish them: folders and zip archives, read without extracting."""
+
+import dataclasses
+import functools
+import io
+import os
+import pathlib
+import zipfile
+import zlib
+
+from PIL import Image
+
+from tfdeblur.errors import InputError
+
+_EIGHT_BIT = ("L", "P", "RGB", "RGBA")
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """The files below a folder."""
+
+    path: pathlib.Path
+
+    def names(self):
+        """Paths of all files relative to the folder, "/" between their parts, sorted."""
+        return sorted(
+            pathlib.Path(root, name).relative_to(self.path).as_posix()
+            for root, _, names in os.walk(self.path, followlinks=True)
+            for name in names
+        )
+
+    def read(self, name):
+        return (self.path / name).read_bytes()
+
+
+@dataclasses.dataclass(frozen=True)
+class Zip:
+    """The files of a zip archive. It is opened in each process anew, so that it can be pickled."""
+
+    path: pathlib.Path
+
+    def names(self):
+        """Paths of all files in the archive, sorted.
+
+        Raises:
+            InputError: the archive is broken or incomplete, or names a file outside itself.
+        """
+        names = sorted(info.filename for info in _archive(self).infolist() if not info.is_dir())
+        for name in names:
+            parts = pathlib.PurePosixPath(name.replace("\\", "/")).parts
+            if ".." in parts or parts[0] == "/" or ":" in parts[0]:
+                raise InputError(
+                    f"{self.path} holds {name!r}, which points outside the archive: do not trust "
+                    "it, and get it from the authors again."
+                )
+        return names
+
+    def read(self, name):
+        return _archive(self).read(name)
+
+
+@functools.cache
+def _archive(source):
+    try:
+        return zipfile.ZipFile(source.path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(
+            f"{source.path} is no complete zip archive ({error}): download it again."
+        ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """One file of a `Folder` or `Zip`."""
+
+    source: Folder | Zip
+    name: str
+
+    def __str__(self):
+        return f"{self.source.path}/{self.name}"
+
+    def read(self):
+        """Returns the bytes.
+
+        Raises:
+            InputError: the file cannot be read, or a zip archive is damaged there.
+        """
+        try:
+            return self.source.read(self.name)
+        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as e:
+            raise InputError(f"{self} cannot be read ({e}): get it again.") from e
+
+    def read_image(self):
+        """Reads an image file and checks that it is whole, 8 bits per channel.
+
+        The checksums of a PNG file are verified, other formats are decoded.
+
+        Returns:
+            (bytes, (width, height)): the file as it is, and its size in pixels.
+
+        Raises:
+            InputError: it cannot be read, is truncated, is no image, or has other than 8 bits.
+        """
+        content = self.read()
+        try:
+            with Image.open(io.BytesIO(content)) as image:
+                size, mode = image.size, image.mode
+                image.verify() if image.format == "PNG" else image.load()
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow's decoders meet broken files with many kinds
+            raise InputError(f"{self} is no whole image ({error}): get it again.") from error
+        if mode not in _EIGHT_BIT:
+            raise InputError(f"{self} has {mode} pixels: 8 bits per channel are expected.")
+        return content, size
+
+
+def open_source(path):
+    """A `Folder` or `Zip`, by what the path is."""
+    path = pathlib.Path(path)
+    return Folder(path) if path.is_dir() else Zip(path)
+
+
+def find(source, pattern):
+    """Finds files of a source by their paths, whatever folders lie above.
+
+    Args:
+        source: `Folder` or `Zip`.
+        pattern: compiled regular expression for the end of the path, from the start of a folder's
+            or the file's name on; its groups identify the file.
+
+    Returns:
+        dict from the groups, a tuple of strings, to `File`, in the order of the names.
+
+    Raises:
+        InputError: two files have the same groups; or see `Zip.names`.
+    """
+    found = {}
+    for name in source.names():
+        parts = name.split("/")
+        if any(part.startswith((".", "__MACOSX")) for part in parts):
+            continue  # what macOS adds to archives and folders
+        tails = ("/".join(parts[i:]) for i in range(len(parts)))
+        match = next(filter(None, map(pattern.fullmatch, tails)), None)
+        if not match:
+            continue
+        if match.groups() in found:
+            raise InputError(
+                f"{found[match.groups()]} and {source.path}/{name} are both the same file of the "
+                "dataset: remove one of the two copies."
+            )
+        found[match.groups()] = File(source, name)
+    return found
+
+
+def read_pair(blurry, sharp):
+    """Reads two `File`s that belong together: the features "blurry" and "sharp", bytes.
+
+    Raises:
+        InputError: see `File.read_image`; or their sizes differ.
+    """
+    (blurry_bytes, blurry_size), (sharp_bytes, sharp_size) = blurry.read_image(), sharp.read_image()
+    if blurry_size != sharp_size:
+        raise InputError(
+            "a pair differs in size: {} has {}x{} pixels, {} {}x{}: get them again.".format(
+                blurry, *blurry_size, sharp, *sharp_size
+            )
+        )
+    return {"blurry": blurry_bytes, "sharp": sharp_bytes}
