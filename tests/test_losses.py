@@ -39,11 +39,52 @@ def test_multi_scale_mse_by_hand():
     np.testing.assert_allclose(losses.multi_scale_mse(outputs, labels), 1.25 / 4, rtol=1e-6)
 
 
+def test_mtwnet_loss_by_hand():
+    outputs = [np.full((2, size, size, 3), value) for size, value in ((4, 0.5), (2, 1.0), (1, 2.0))]
+    labels = [np.zeros_like(image) for image in outputs]
+    np.testing.assert_allclose(losses.mtwnet_loss(outputs, labels), 5 * 0.25 + 1 + 4, rtol=1e-6)
+
+
 def test_half_precision_outputs_are_compared_in_float32():
     outputs = [np.full((1, 4, 4, 3), 1.0, "float16")]
     labels = [np.full((1, 4, 4, 3), 1.0 - 1e-5, "float32")]
     np.testing.assert_allclose(losses.multi_scale_l1(outputs, labels), 1e-5, rtol=1e-2)
     assert np.asarray(losses.mimo_unet_loss(outputs, labels)).dtype == np.float32
+
+
+def logits(*probabilities):
+    p = np.array(probabilities)[:, None]
+    return np.log(p / (1 - p)).astype("float32")
+
+
+def test_adversarial_losses_by_hand():
+    real, fake = logits(0.75), logits(0.25, 0.5)
+    expected = {
+        "minimax": (np.log(0.75) + np.log(0.5)) / 2,
+        "non_saturating": -(np.log(0.25) + np.log(0.5)) / 2,
+    }
+    assert set(expected) == set(losses.ADVERSARIAL_LOSSES)
+    for name, value in expected.items():
+        np.testing.assert_allclose(losses.ADVERSARIAL_LOSSES[name](fake), value, rtol=1e-5)
+    np.testing.assert_allclose(
+        losses.discriminator_loss(real, fake), -np.log(0.75) - expected["minimax"], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("name", "slope"), [("minimax", -0.01), ("non_saturating", -0.99)])
+def test_slope_where_the_discriminator_is_sure(name, slope):
+    fake, step = logits(0.01), 1e-2
+    loss = losses.ADVERSARIAL_LOSSES[name]
+    measured = (float(loss(fake + step)) - float(loss(fake - step))) / (2 * step)
+    assert measured == pytest.approx(slope, rel=0.01)
+
+
+def test_adversarial_losses_of_extreme_logits_in_half_precision_are_exact():
+    sure = np.full((1, 1), 1000, "float16")
+    assert float(losses.discriminator_loss(sure, -sure)) == 0
+    assert float(losses.discriminator_loss(-sure, sure)) == 2000
+    assert float(losses.minimax_loss(sure)) == -1000
+    assert float(losses.non_saturating_loss(-sure)) == 1000
 
 
 def test_missing_levels_are_refused():

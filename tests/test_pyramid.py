@@ -32,7 +32,15 @@ def test_constant_images_stay_constant(kind):
         np.testing.assert_allclose(level, 0.25, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", pyramid.PYRAMIDS)
+@pytest.mark.parametrize("kind", ["gaussian", "bilinear", "nearest"])
 def test_sizes_that_do_not_halve_are_refused(kind):
     with pytest.raises(ValueError, match="width 10 is no multiple of 4"):
         pyramid.PYRAMIDS[kind](np.zeros((1, 8, 10, 3)), 3)
+
+
+def test_the_labels_of_a_stack_all_have_the_full_size():
+    images = np.random.default_rng(0).random((1, 7, 5, 3))
+    levels = pyramid.PYRAMIDS["repeated"](images, 3)
+    assert len(levels) == 3
+    for level in levels:
+        np.testing.assert_allclose(level, images, rtol=1e-6)

@@ -3,14 +3,27 @@
 Each is a function from a feature map `[B, H, W, C]` to another, to build functional models with;
 its convolutions are named `{name}_...`. Convolutions pad by half their kernel on every side, as the
 authors' PyTorch code does (Keras's "same" pads a stride-2 convolution on one side only), and start
-from PyTorch's default distribution, U(-b, b) with b = fan_in^-1/2, as all of that code did.
+from PyTorch's default distribution, U(-b, b) with b = fan_in^-1/2, as most of that code did.
+
+Where a network began otherwise, `kernel_initializer` says how, and biases begin at zero. It is a
+name or a function: a Keras initializer object would give all kernels of one shape the same values.
 """
 
 import keras
 from keras import ops
 
 
-def conv(x, filters, kernel_size, strides=1, activation=None, use_bias=True, pad=None, name=None):
+def conv(
+    x,
+    filters,
+    kernel_size,
+    strides=1,
+    activation=None,
+    use_bias=True,
+    pad=None,
+    kernel_initializer=None,
+    name=None,
+):
     """Convolution with `pad` zeros on every side (None: half the kernel)."""
     pad = kernel_size // 2 if pad is None else pad
     if pad and strides > 1:
@@ -23,11 +36,11 @@ def conv(x, filters, kernel_size, strides=1, activation=None, use_bias=True, pad
         activation=activation,
         use_bias=use_bias,
         name=name,
-        **_uniform(fan_in=kernel_size**2 * x.shape[-1]),
+        **_initializers(kernel_initializer, fan_in=kernel_size**2 * x.shape[-1]),
     )(x)
 
 
-def upconvolution(x, filters, kernel_size, activation=None, name=None):
+def upconvolution(x, filters, kernel_size, activation=None, kernel_initializer=None, name=None):
     """Transposed convolution of stride 2: twice the height and width."""
     return keras.layers.Conv2DTranspose(
         filters,
@@ -37,7 +50,7 @@ def upconvolution(x, filters, kernel_size, activation=None, name=None):
         activation=activation,
         name=name,
         # PyTorch counts the fan-in of a transposed convolution by its output channels.
-        **_uniform(fan_in=kernel_size**2 * filters),
+        **_initializers(kernel_initializer, fan_in=kernel_size**2 * filters),
     )(x)
 
 
@@ -46,13 +59,14 @@ def sub_pixel_upconvolution(x, filters, kernel_size, name=None):
     return PixelShuffle(name=f"{name}_shuffle")(conv(x, 4 * filters, kernel_size, name=name))
 
 
-def res_block(x, kernel_size, name):
+def res_block(x, kernel_size, kernel_initializer=None, name=None):
     """ResBlock: convolution, ReLU, convolution, plus the input; no activation after the sum.
 
     Source: Nah et al. 2017, figure 3(b); Cho et al. 2021.
     """
-    y = conv(x, x.shape[-1], kernel_size, activation="relu", name=f"{name}_conv1")
-    y = conv(y, x.shape[-1], kernel_size, name=f"{name}_conv2")
+    start = {"kernel_initializer": kernel_initializer}
+    y = conv(x, x.shape[-1], kernel_size, activation="relu", name=f"{name}_conv1", **start)
+    y = conv(y, x.shape[-1], kernel_size, name=f"{name}_conv2", **start)
     return keras.layers.Add(name=name)([x, y])
 
 
@@ -122,7 +136,74 @@ class NearestHalf(keras.layers.Layer):
         return (batch, *half, channels)
 
 
-def _uniform(fan_in):
+@keras.saving.register_keras_serializable("tfdeblur")
+class BilinearDouble(keras.layers.Layer):
+    """`[B, H, W, C]` -> `[B, 2H, 2W, C]` by bilinear interpolation, borders repeated.
+
+    Keras's own resizing refuses sizes that are only known at run time.
+    """
+
+    def call(self, x):
+        for axis in (1, 2):
+            size = ops.shape(x)[axis]
+            index = ops.arange(2 * size, dtype="int32")
+            near = index // 2
+            far = ops.maximum(ops.minimum(near + 2 * (index % 2) - 1, size - 1), 0)
+            x = 0.75 * ops.take(x, near, axis=axis) + 0.25 * ops.take(x, far, axis=axis)
+        return x
+
+    def compute_output_shape(self, shape):
+        batch, height, width, channels = shape
+        double = [None if size is None else 2 * size for size in (height, width)]
+        return (batch, *double, channels)
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class SplitInHalf(keras.layers.Layer):
+    """Images in two: `[B, H, W, C]` -> `[2B, H/2, W, C]` (axis 1) or `[2B, H, W/2, C]` (axis 2).
+
+    All top (left) halves come first, then all bottom (right) halves.
+    """
+
+    def __init__(self, axis, **kwargs):
+        super().__init__(**kwargs)
+        self.axis = axis
+
+    def call(self, x):
+        return ops.concatenate(ops.split(x, 2, axis=self.axis), axis=0)
+
+    def compute_output_shape(self, shape):
+        shape = [None if shape[0] is None else 2 * shape[0], *shape[1:]]
+        shape[self.axis] = None if shape[self.axis] is None else shape[self.axis] // 2
+        return tuple(shape)
+
+    def get_config(self):
+        return {**super().get_config(), "axis": self.axis}
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class JoinHalves(keras.layers.Layer):
+    """The inverse of `SplitInHalf`: `[2B, H, W, C]` -> `[B, 2H, W, C]` or `[B, H, 2W, C]`."""
+
+    def __init__(self, axis, **kwargs):
+        super().__init__(**kwargs)
+        self.axis = axis
+
+    def call(self, x):
+        return ops.concatenate(ops.split(x, 2, axis=0), axis=self.axis)
+
+    def compute_output_shape(self, shape):
+        shape = [None if shape[0] is None else shape[0] // 2, *shape[1:]]
+        shape[self.axis] = None if shape[self.axis] is None else 2 * shape[self.axis]
+        return tuple(shape)
+
+    def get_config(self):
+        return {**super().get_config(), "axis": self.axis}
+
+
+def _initializers(kernel_initializer, fan_in):
+    if kernel_initializer is not None:
+        return {"kernel_initializer": kernel_initializer}
     bound = fan_in**-0.5
     return {
         "kernel_initializer": keras.initializers.RandomUniform(-bound, bound),

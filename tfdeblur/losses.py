@@ -1,7 +1,8 @@
-"""Losses of multi-scale networks, in float32.
+"""Losses, in float32.
 
-Each takes the network's outputs and the labels of the same sizes, two lists of `[B, H, W, C]`,
-finest first, and returns a scalar.
+Those of multi-scale networks, `LOSSES`, take the network's outputs and the labels of the same
+sizes, two lists of `[B, H, W, C]`, finest first, and return a scalar. The adversarial ones take a
+discriminator's logits `[B, 1]`, positive for what it holds to be sharp, and return a scalar.
 """
 
 from keras import ops
@@ -32,11 +33,61 @@ def mimo_unet_loss(outputs, labels):
     return multi_scale_l1(outputs, labels) + 0.1 * multi_scale_frequency(outputs, labels)
 
 
+def mtwnet_loss(outputs, labels):
+    """The loss of MTWNet (Cheng et al. 2021): sum_i alpha_i / T_i ||F_i - I_i||^2.
+
+    alpha is 5 for the finest scale and 1 for the others; T_i is the number of elements.
+    """
+    finest, *others = [ops.mean(ops.square(d)) for d in _differences(outputs, labels)]
+    return 5 * finest + sum(others)
+
+
 LOSSES = {
     "mse": multi_scale_mse,
     "l1": multi_scale_l1,
     "mimo_unet": mimo_unet_loss,
+    "mtwnet": mtwnet_loss,
 }
+
+
+def discriminator_loss(real, fake):
+    """What the discriminator D minimises: -mean(log D(S)) - mean(log(1 - D(G(B)))).
+
+    The negative of L_adv in Nah et al. 2017, section 3.2, whichever of `ADVERSARIAL_LOSSES` the
+    generator minimises.
+
+    Args:
+        real, fake: the logits of sharp images S and of restored images G(B).
+    """
+    return -ops.mean(_log_probability(real)) - ops.mean(_log_probability(-fake))
+
+
+def minimax_loss(fake):
+    """What the generator minimises as the paper has it: mean(log(1 - D(G(B)))).
+
+    The part of L_adv (Nah et al. 2017, section 3.2) that depends on the generator. Its gradient
+    fades where the discriminator is sure that the image is restored: d/dlogit = -D(G(B)).
+    """
+    return ops.mean(_log_probability(-fake))
+
+
+def non_saturating_loss(fake):
+    """What the generator minimises in the authors' released code: -mean(log D(G(B))).
+
+    It pushes in the same direction as `minimax_loss`, but hardest where the discriminator is sure
+    that the image is restored (Goodfellow et al. 2014, section 3): d/dlogit = D(G(B)) - 1.
+    """
+    return -ops.mean(_log_probability(fake))
+
+
+ADVERSARIAL_LOSSES = {
+    "minimax": minimax_loss,
+    "non_saturating": non_saturating_loss,
+}
+
+
+def _log_probability(logits):
+    return ops.log_sigmoid(ops.cast(logits, "float32"))
 
 
 def _differences(outputs, labels):

@@ -50,10 +50,16 @@ def nearest_pyramid(images, levels):
     return [images[:, :: 2**k, :: 2**k, :] for k in range(levels)]
 
 
+def repeated(images, levels):
+    """Every level the input itself: labels of a stack, all of whose results have the full size."""
+    return [ops.convert_to_tensor(images, dtype="float32")] * levels
+
+
 PYRAMIDS = {
     "gaussian": gaussian_pyramid,
     "bilinear": bilinear_pyramid,
     "nearest": nearest_pyramid,
+    "repeated": repeated,
 }
 
 

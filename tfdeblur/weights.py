@@ -26,7 +26,8 @@ def from_torch(net, state_dict):
 
     Args:
         net: a network of `tfdeblur.models`.
-        state_dict: `{name: ndarray}`, the authors' names.
+        state_dict: `{name: ndarray}`, the authors' names; DMPHN's, which lie in a file for each
+            module, are joined under the stems of the files: `encoder_lv1.layer1.weight`.
 
     Raises:
         InputError: a key is missing, unexpected or of another shape; nothing is assigned then.
@@ -268,6 +269,41 @@ def _mimo_unet_layers(net):
     return {f"{theirs}.main.0": net.get_layer(ours) for theirs, ours in names.items()}
 
 
+def _dmphn_layers(net):
+    layers = {}
+    for model in net.layers:
+        if isinstance(model, keras.Model):  # named as the authors' files: encoder_lv1, ...
+            for theirs, ours in _DMPHN_NAMES[model.name.split("_")[0]].items():
+                layers[f"{model.name}.{theirs}"] = model.get_layer(ours)
+    return layers
+
+
+def _dmphn_res_blocks(first_layers):
+    """Two consecutive ResBlocks at each of three sizes, by the number of the first one's layer."""
+    return {
+        f"layer{first + i}.{2 * j}": f"res{size}_{i + 1}_conv{j + 1}"
+        for size, first in first_layers.items()
+        for i in range(2)
+        for j in range(2)
+    }
+
+
+_DMPHN_NAMES = {
+    "encoder": {
+        "layer1": "conv1",
+        "layer5": "conv2",
+        "layer9": "conv3",
+        **_dmphn_res_blocks({1: 2, 2: 6, 3: 10}),
+    },
+    "decoder": {
+        "layer16": "up3",
+        "layer20": "up2",
+        "layer24": "image",
+        **_dmphn_res_blocks({3: 13, 2: 17, 1: 21}),
+    },
+}
+
+
 def _deepdeblur_to_unit_range(net, values):
     return {k: v / 255 if k.endswith(".bias") else v for k, v in values.items()}
 
@@ -282,6 +318,7 @@ _TORCH_LAYERS = {
     models.DeepDeblur: _deepdeblur_layers,
     models.Discriminator: _discriminator_layers,
     models.MIMOUNet: _mimo_unet_layers,
+    models.DMPHN: _dmphn_layers,
 }
 _SCALE_TO_UNIT_RANGE = {
     models.DeepDeblur: _deepdeblur_to_unit_range,

@@ -12,6 +12,8 @@ SMALL = {
     "deepdeblur": {"filters": 4, "resblocks": 1},
     "mimo_unet": {"filters": 8, "resblocks": 1},
     "mimo_unet_plus": {"filters": 8, "resblocks": 1},
+    "mtwnet": {"filters": 4},
+    "dmphn": {"filters": 4, "patches": (1, 2), "stacks": 2},
 }
 
 
@@ -27,22 +29,40 @@ def test_keras_file_gives_the_same_pixels(name, tmp_path):
     net = models.build(name, **SMALL[name])
     net.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    x = np.random.default_rng(0).random((1, 16, 24, 3), "float32")
+    x = np.random.default_rng(0).random((1, 16, 32, 3), "float32")
     assert type(loaded) is type(net) and loaded.stride == net.stride
     for output, expected in zip(loaded(x), net(x), strict=True):
         np.testing.assert_array_equal(output, expected)
 
 
+def test_keras_files_load_after_a_bare_import(tmp_path):
+    x = np.random.default_rng(0).random((1, 16, 32, 3), "float32")
+    np.save(tmp_path / "x.npy", x)
+    nets = {name: models.build(name, **SMALL[name]) for name in SMALL}
+    for name, net in nets.items():
+        net.save(tmp_path / f"{name}.keras")
+    code = (
+        "import sys, keras, numpy as np, tfdeblur\n"
+        "for name in sys.argv[1:]:\n"
+        "    net = keras.saving.load_model(f'{name}.keras')\n"
+        "    np.save(f'{name}.npy', net(np.load('x.npy'))[0])\n"
+    )
+    subprocess.run([sys.executable, "-c", code, *nets], cwd=tmp_path, check=True)
+    for name, net in nets.items():
+        np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), net(x)[0])
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_bfloat16_stays_close_and_returns_float32(name):
+    keras.utils.set_random_seed(0)
     net = models.build(name, **SMALL[name])
-    x = np.random.default_rng(0).random((1, 16, 24, 3), "float32")
+    x = np.random.default_rng(0).random((1, 16, 32, 3), "float32")
     half = precision.cast(net, "bfloat16")
     assert half.compute_dtype == "bfloat16"
     assert all(w.dtype == "float32" for w in half.weights)
     for output, expected in zip(half(x), net(x), strict=True):
         assert output.dtype == "float32"
-        np.testing.assert_allclose(output, expected, atol=0.02)
+        np.testing.assert_allclose(output, expected, atol=0.03 * np.abs(expected).max())
 
 
 def test_precision_is_chosen_at_loading_time(tmp_path):
@@ -69,9 +89,11 @@ def test_networks_run_on_jax():
 def test_import_is_light():
     """`import tfdeblur` brings Keras, not the heavy libraries that only some commands need."""
     code = (
-        "import sys, tfdeblur\n"
-        "heavy = ('tensorflow_datasets', 'apache_beam', 'cv2', 'torch')\n"
-        "print([name for name in heavy if name in sys.modules])\n"
+        "import sys, keras\n"
+        "before = set(sys.modules)\n"  # Keras itself imports OpenCV where that is installed
+        "import tfdeblur\n"
+        "heavy = {'tensorflow_datasets', 'apache_beam', 'cv2', 'torch'}\n"
+        "print(sorted(heavy & (set(sys.modules) - before)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

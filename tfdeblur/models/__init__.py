@@ -5,13 +5,17 @@ import functools
 from tfdeblur.errors import InputError
 from tfdeblur.models.deepdeblur import DeepDeblur
 from tfdeblur.models.discriminator import Discriminator
+from tfdeblur.models.dmphn import DMPHN
 from tfdeblur.models.mimo_unet import MIMOUNet
+from tfdeblur.models.mtwnet import MTWNet
 from tfdeblur.models.network import Network
 
 NETWORKS = {
     "deepdeblur": DeepDeblur,
     "mimo_unet": MIMOUNet,
     "mimo_unet_plus": functools.partial(MIMOUNet, resblocks=20, dropout=0.1, name="mimo_unet_plus"),
+    "mtwnet": MTWNet,
+    "dmphn": DMPHN,
     "discriminator": Discriminator,
 }
 
@@ -38,4 +42,13 @@ def build(name, **hyperparameters):
         raise InputError(f"model {name!r}: {error}") from error
 
 
-__all__ = ["NETWORKS", "DeepDeblur", "Discriminator", "MIMOUNet", "Network", "build"]
+__all__ = [
+    "DMPHN",
+    "NETWORKS",
+    "DeepDeblur",
+    "Discriminator",
+    "MIMOUNet",
+    "MTWNet",
+    "Network",
+    "build",
+]
