@@ -1,7 +1,9 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from tfdeblur import augment, initialization, losses, models, pyramid
+from tfdeblur import augment, initialization, losses, models, pyramid, recipes
 from tfdeblur.evaluation import protocols
 from tfdeblur.recipes import RECIPES, CosineDecay, StepDecay
 
@@ -14,8 +16,12 @@ def test_every_name_in_a_recipe_exists(recipe):
     assert recipe.label_pyramid in pyramid.PYRAMIDS
     assert recipe.initialization in initialization.INITIALIZATIONS
     assert recipe.epsilon == 1e-8
-    if recipe.published:
-        assert recipe.published.protocol in protocols.PROTOCOLS
+    for published in recipe.published:
+        # The protocols of these two need more than a pair of images: they come with the datasets.
+        assert published.protocol in {*protocols.PROTOCOLS, "kohler", "realblur"}
+    if recipe.adversarial:
+        assert recipe.adversarial.loss in losses.ADVERSARIAL_LOSSES
+    assert set(recipe.not_stated) <= {field.name for field in dataclasses.fields(recipe)}
 
 
 def rates(recipe, steps):
@@ -42,6 +48,43 @@ def test_mimo_unet_follows_the_paper():
         [1e-4, 1e-4, 0.5e-4, 0.25e-4, 1e-4 / 32],
         rtol=1e-5,
     )
+
+
+def test_the_release_follows_the_authors_code():
+    recipe = RECIPES["deepdeblur_release"]
+    per_epoch = 131  # 2103 pairs in full batches of 16
+    assert recipe.steps == 1000 * per_epoch
+    epochs = [0, 499, 501, 751, 901]
+    np.testing.assert_allclose(
+        rates(recipe, [e * per_epoch for e in epochs]),
+        [1e-4, 1e-4, 0.5e-4, 0.25e-4, 0.125e-4],
+        rtol=1e-5,
+    )
+
+
+def test_mtwnet_follows_the_paper():
+    recipe = RECIPES["mtwnet"]
+    half = recipe.steps // 2
+    np.testing.assert_allclose(
+        rates(recipe, [0, half, recipe.steps]), [1e-4, 1e-4 * 0.5**0.3, 0], rtol=1e-4
+    )
+
+
+def test_the_published_scores_of_deepdeblur_belong_to_adversarial_training():
+    for name, recipe in RECIPES.items():
+        if name.startswith("deepdeblur_k"):
+            assert bool(recipe.published) == bool(recipe.adversarial) == ("_adv" in name)
+            assert recipe.dataset == ("gopro/blur" if "linear" in name else "gopro/blur_gamma")
+
+
+def test_a_description_says_all_and_marks_what_is_not_stated():
+    rows = dict(recipes.describe(RECIPES["mtwnet"]))
+    assert rows["batch size"] == "16 (not stated: our choice)"
+    assert rows["schedule"] == "0.0001, falling to 0 as (1 - step / steps)^0.3"
+    assert rows["steps"] == "524,000"
+    assert rows["hyperparameters"] == "two_way=True"
+    assert rows["published"].startswith("30.56 dB, SSIM 0.933 on gopro")
+    assert "not stated" not in rows["loss"]
 
 
 def test_schedules_shrink_with_the_run():

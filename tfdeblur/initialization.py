@@ -37,6 +37,6 @@ def _he_normal(shape, gain):
 
 
 INITIALIZATIONS = {
-    "pytorch": lambda network: None,  # as built
+    "as_built": lambda network: None,  # as the layers of the network say
     "near_identity": near_identity,
 }

@@ -1,4 +1,4 @@
-"""How each published result was trained, as typed values.
+"""How each published result was trained, as typed values; `docs/recipes.md` shows them all.
 
 `steps` and the points of the schedules follow the papers; a run of other length (`--steps`)
 shrinks or stretches its schedule with it.
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 import keras
 
 from tfdeblur.errors import InputError
+
+GOPRO_TRAINING_PAIRS = 2103
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +26,24 @@ class StepDecay:
         boundaries = [max(1, round(fraction * steps)) for fraction in self.at]
         rates = [self.rate * self.factor**i for i in range(len(boundaries) + 1)]
         return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
+
+    def __str__(self):
+        points = ", ".join(f"{100 * fraction:.3g}" for fraction in self.at)
+        return f"{self.rate:g}, times {self.factor:g} at {points} % of the steps"
+
+
+@dataclasses.dataclass(frozen=True)
+class PolynomialDecay:
+    """The rate falls to 0 as (1 - step / steps) to the `power`."""
+
+    rate: float
+    power: float
+
+    def build(self, steps):
+        return keras.optimizers.schedules.PolynomialDecay(self.rate, steps, 0.0, self.power)
+
+    def __str__(self):
+        return f"{self.rate:g}, falling to 0 as (1 - step / steps)^{self.power:g}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,15 +62,52 @@ class CosineDecay:
             warmup_steps=warmup,
         )
 
+    def __str__(self):
+        return f"up to {self.rate:g} in the first {100 * self.warmup:g} %, then a cosine to 0"
+
+
+@dataclasses.dataclass(frozen=True)
+class Adversarial:
+    """The adversarial part of a training, see `trainers.AdversarialTrainer`.
+
+    Attributes:
+        weight: of the adversarial loss beside the content loss.
+        loss: a key of `losses.ADVERSARIAL_LOSSES`.
+        discriminator: hyperparameters of `models.build("discriminator")`.
+    """
+
+    weight: float = 1e-4
+    loss: str = "minimax"
+    discriminator: Mapping = dataclasses.field(default_factory=dict)
+
+    def __str__(self):
+        return f"{self.weight:g} x {self.loss} loss; discriminator {_plain(self.discriminator)}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """What the paper reports: dB, SSIM, and the protocol of `evaluation` that measured them."""
+    """What the paper reports.
 
+    Attributes:
+        dataset: on whose test split.
+        psnr: dB.
+        ssim: None where none is reported.
+        protocol: a key of `evaluation.protocols.PROTOCOLS`, which measured both.
+        source: where it stands.
+    """
+
+    dataset: str
     psnr: float
-    ssim: float
+    ssim: float | None
     protocol: str
     source: str
+
+    def __str__(self):
+        ssim = "" if self.ssim is None else f", SSIM {self.ssim:g}"
+        return (
+            f"{self.psnr:.2f} dB{ssim} on {self.dataset} by the protocol {self.protocol} "
+            f"({self.source})"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,20 +115,26 @@ class Recipe:
     """One training run.
 
     Attributes:
-        paper: its source, and what it leaves unsaid.
+        paper: its source.
         network, hyperparameters: arguments of `models.build`.
-        dataset, train_split, test_split: of TFDS; the name says which blur.
+        dataset, train_split, test_split: of TFDS; the name says which blur, "a+b" is the union.
         crop: height and width of training crops in pixels.
+        crops_per_image: crops that are taken of an image each time it is decoded.
         batch_size: crops per step.
         steps: optimizer steps in all.
         schedule: of Adam's learning rate.
         epsilon: of Adam (Keras's default is 1e-7).
-        augmentations: keys of `augment.AUGMENTATIONS`, in order.
+        augmentations: keys of `augment.AUGMENTATIONS`, in order, after a random crop.
         loss: a key of `losses.LOSSES`.
         label_pyramid: a key of `pyramid.PYRAMIDS`.
+        adversarial: what is added to the loss; None for nothing.
         initialization: a key of `initialization.INITIALIZATIONS`.
         validate_every: steps between validations, which are also checkpoints.
-        published: what it should reach on the test split; None where nothing is published.
+        self_ensemble: whether restoring takes the mean over four rotations.
+        published: what it should reach; empty where nothing is published.
+        not_stated: attributes that neither paper nor released code tells, so that they are our
+            choice.
+        remarks: where paper and released code differ, and the like.
     """
 
     name: str
@@ -82,16 +145,26 @@ class Recipe:
     crop: int
     batch_size: int
     steps: int
-    schedule: StepDecay | CosineDecay
+    schedule: StepDecay | PolynomialDecay | CosineDecay
     augmentations: tuple[str, ...]
     loss: str
     label_pyramid: str
     validate_every: int
-    published: Published | None
+    published: tuple[Published, ...] = ()
+    adversarial: Adversarial | None = None
+    crops_per_image: int = 1
     epsilon: float = 1e-8
-    initialization: str = "pytorch"
+    initialization: str = "as_built"
+    self_ensemble: bool = False
     train_split: str = "train"
     test_split: str = "test"
+    not_stated: tuple[str, ...] = ()
+    remarks: str = ""
+
+
+def _gopro_steps(epochs, batch_size, keep_remainder=True):
+    """Steps of so many epochs of GOPRO; an epoch's last, smaller batch is one or is dropped."""
+    return epochs * ((GOPRO_TRAINING_PAIRS + (batch_size - 1) * keep_remainder) // batch_size)
 
 
 QUICKSTART = Recipe(
@@ -108,54 +181,158 @@ QUICKSTART = Recipe(
     loss="mimo_unet",
     label_pyramid="bilinear",
     validate_every=250,
-    published=None,
     initialization="near_identity",
 )
 
+_NAH_AUGMENTATIONS = (
+    "flip_horizontally",
+    "flip_vertically",
+    "rotate_by_90",
+    "permute_channels",
+    "scale_saturation",
+    "add_noise",
+)
+# By K: PSNR and SSIM on GOPRO, then on the images of Koehler et al. (trained with linear blur).
+_NAH_RESULTS = {
+    1: ((28.93, 0.9100), (25.74, 0.8042)),
+    2: ((29.23, 0.9162), (26.02, 0.8116)),
+    3: ((29.08, 0.9135), (26.48, 0.8079)),
+}
 
-def _deepdeblur(scales, psnr, ssim):
+
+def _deepdeblur(scales, adversarial, linear):
+    gopro, kohler = _NAH_RESULTS[scales]
+    if not adversarial:
+        published = ()
+    elif linear:
+        published = (Published("kohler", *kohler, "kohler", "Nah et al. 2017, table 3"),)
+    else:
+        published = (Published("gopro", *gopro, "nah2017", "Nah et al. 2017, table 2"),)
     return Recipe(
-        name=f"deepdeblur_k{scales}",
-        paper="Nah, Kim and Lee, CVPR 2017, section 3 (content loss alone)",
+        name=f"deepdeblur_k{scales}{'_adv' * adversarial}{'_linear' * linear}",
+        paper="Nah, Kim and Lee, CVPR 2017, section 3",
         network="deepdeblur",
         hyperparameters={"scales": scales},
-        dataset="gopro/blur_gamma",
+        dataset="gopro/blur" if linear else "gopro/blur_gamma",
         crop=256,
         batch_size=2,
         steps=900_000,
         schedule=StepDecay(rate=5e-5, factor=0.1, at=(1 / 3,)),
-        augmentations=(
-            "flip_horizontally",
-            "flip_vertically",
-            "rotate_by_90",
-            "permute_channels",
-            "scale_saturation",
-            "add_noise",
-        ),
+        augmentations=_NAH_AUGMENTATIONS,
         loss="mse",
         label_pyramid="gaussian",
+        adversarial=Adversarial() if adversarial else None,
         validate_every=5000,
-        published=Published(psnr, ssim, "nah2017", "Nah et al. 2017, table 2"),
+        published=published,
+        not_stated=("initialization",),
+        remarks=(
+            "The published scores belong to the training with the adversarial loss. The released "
+            "Torch code divides the rate after 150 of 450 epochs, which is the same."
+        ),
     )
 
 
-def _mimo_unet(network, psnr, ssim):
-    # 3000 epochs of 2103 pairs in batches of 4; the rate is halved every 500 epochs.
+DEEPDEBLUR_RELEASE = Recipe(
+    name="deepdeblur_release",
+    paper="Nah et al. 2017, as trained by the authors' DeepDeblur-PyTorch",
+    network="deepdeblur",
+    hyperparameters={"scales": 3, "upsampling": "sub_pixel"},
+    dataset="gopro/blur_gamma",
+    crop=256,
+    batch_size=16,
+    steps=_gopro_steps(1000, 16, keep_remainder=False),
+    schedule=StepDecay(rate=1e-4, factor=0.5, at=(0.5, 0.75, 0.9)),
+    augmentations=_NAH_AUGMENTATIONS,
+    loss="l1",
+    label_pyramid="gaussian",
+    validate_every=1310,
+    published=(
+        Published("gopro", 30.40, 0.9018, "deepdeblur_pytorch", "README of DeepDeblur-PyTorch"),
+    ),
+)
+
+
+def _mimo_unet(name, network, psnr, ssim, self_ensemble=False):
     return Recipe(
-        name=network,
+        name=name,
         paper="Cho et al., ICCV 2021, section 4",
         network=network,
         hyperparameters={},
         dataset="gopro/blur",
         crop=256,
         batch_size=4,
-        steps=3000 * 526,
+        steps=_gopro_steps(3000, 4),
         schedule=StepDecay(rate=1e-4, factor=0.5, at=(1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6)),
         augmentations=("flip_horizontally",),
         loss="mimo_unet",
         label_pyramid="bilinear",
         validate_every=5260,
-        published=Published(psnr, ssim, "mimo_unet", "Cho et al. 2021, table 1"),
+        self_ensemble=self_ensemble,
+        published=(Published("gopro", psnr, ssim, "mimo_unet", "Cho et al. 2021, table 1"),),
+    )
+
+
+def _mimo_unet_realblur(name, psnr, ssim, self_ensemble=False):
+    on_gopro = _mimo_unet(name, "mimo_unet_plus", psnr, ssim, self_ensemble)
+    return dataclasses.replace(
+        on_gopro,
+        dataset="gopro/blur+realblur/j",
+        published=(Published("realblur/j", psnr, ssim, "realblur", "Cho et al. 2021, table 2"),),
+        not_stated=("crop", "batch_size", "steps", "schedule", "augmentations"),
+        remarks=(
+            "The authors trained from scratch on GOPRO and RealBlur-J together (issues 4 and 10 of "
+            "their repository). All else is as for GOPRO, steps included."
+        ),
+    )
+
+
+def _mtwnet(name, two_way, psnr, ssim):
+    return Recipe(
+        name=name,
+        paper="Cheng et al. 2021, the multi-scale two-way network",
+        network="mtwnet",
+        hyperparameters={"two_way": two_way},
+        dataset="gopro/blur",
+        crop=256,
+        batch_size=16,
+        steps=_gopro_steps(4000, 16, keep_remainder=False),
+        schedule=PolynomialDecay(rate=1e-4, power=0.3),
+        augmentations=(),
+        loss="mtwnet",
+        label_pyramid="bilinear",
+        validate_every=5240,
+        published=(Published("gopro", psnr, ssim, "srn", "Cheng et al. 2021"),),
+        not_stated=("dataset", "batch_size", "augmentations"),
+        remarks=(
+            "Of the two blurs, SRN-Deblur, on which it builds, took the linear one; its batch is "
+            "16. The protocol is taken to be that of SRN-Deblur too."
+        ),
+    )
+
+
+def _dmphn(name, hyperparameters, epochs, psnr, ssim):
+    return Recipe(
+        name=name,
+        paper="Zhang et al., CVPR 2019, as trained by the authors' code",
+        network="dmphn",
+        hyperparameters=hyperparameters,
+        dataset="gopro/blur",
+        crop=256,
+        batch_size=6,
+        steps=_gopro_steps(epochs, 6),
+        schedule=StepDecay(
+            rate=1e-4, factor=0.1, at=tuple(epoch / epochs for epoch in range(1000, epochs, 1000))
+        ),
+        augmentations=(),
+        loss="mse",
+        label_pyramid="repeated",
+        validate_every=3510,
+        published=(Published("gopro", psnr, ssim, "srn", "Zhang et al. 2019"),),
+        remarks=(
+            "Epochs are the default of the released code, the batch that of its README. The "
+            "protocol behind the scores is not stated either: SRN-Deblur's is the one that most "
+            "used then."
+        ),
     )
 
 
@@ -163,13 +340,45 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         QUICKSTART,
-        _deepdeblur(1, 28.93, 0.9100),
-        _deepdeblur(2, 29.23, 0.9162),
-        _deepdeblur(3, 29.08, 0.9135),
-        _mimo_unet("mimo_unet", 31.73, 0.951),
-        _mimo_unet("mimo_unet_plus", 32.45, 0.957),
+        *(
+            _deepdeblur(scales, adversarial, linear)
+            for adversarial in (False, True)
+            for linear in (False, True)
+            for scales in (1, 2, 3)
+        ),
+        DEEPDEBLUR_RELEASE,
+        _mimo_unet("mimo_unet", "mimo_unet", 31.73, 0.951),
+        _mimo_unet("mimo_unet_plus", "mimo_unet_plus", 32.45, 0.957),
+        _mimo_unet("mimo_unet_plus_plus", "mimo_unet_plus", 32.68, 0.959, self_ensemble=True),
+        _mimo_unet_realblur("mimo_unet_plus_realblur", 31.92, 0.919),
+        _mimo_unet_realblur("mimo_unet_plus_plus_realblur", 32.05, 0.921, self_ensemble=True),
+        _mtwnet("mtwnet", True, 30.56, 0.933),
+        _mtwnet("mtwnet_one_way", False, 30.18, 0.926),
+        _dmphn("dmphn_1_2_4_8", {"patches": (1, 2, 4, 8)}, 4000, 30.25, None),
+        _dmphn("dmphn_stack4", {"patches": (1, 2, 4), "stacks": 4}, 3000, 31.20, 0.945),
     )
 }
+
+
+def describe(recipe):
+    """What a recipe says, as (name, value) pairs of strings; marks what is not stated."""
+    rows = []
+    for field in dataclasses.fields(recipe):
+        value = getattr(recipe, field.name)
+        if field.name in ("name", "not_stated") or value in (None, ""):
+            continue
+        unsure = " (not stated: our choice)" if field.name in recipe.not_stated else ""
+        rows.append((field.name.replace("_", " "), _plain(value) + unsure))
+    return rows
+
+
+def _plain(value):
+    """A value of a recipe in words."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k}={v}" for k, v in value.items()) or "default"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:,}" if type(value) is int else str(value)
 
 
 def choose(name):
@@ -181,3 +390,21 @@ def choose(name):
     if name not in RECIPES:
         raise InputError(f"--recipe={name} is unknown: choose one of {', '.join(RECIPES)}.")
     return RECIPES[name]
+
+
+def markdown():
+    """All recipes as a Markdown document: `python -m tfdeblur.recipes > docs/recipes.md`."""
+    lines = [
+        "# Recipes",
+        "",
+        "Generated by `python -m tfdeblur.recipes > docs/recipes.md`. Train one with",
+        "`python train.py --recipe=NAME`; `--dry_run` shows it with its costs on your machine.",
+    ]
+    for recipe in RECIPES.values():
+        lines += ["", f"## {recipe.name}", "", "| | |", "|---|---|"]
+        lines += [f"| {name} | {value} |" for name, value in describe(recipe)]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown())

@@ -1,0 +1,50 @@
+"""What a network costs: multiply-accumulates and seconds."""
+
+import math
+import statistics
+import time
+
+import tensorflow as tf
+
+
+def multiply_accumulates(network, height, width):
+    """Counts the multiply-accumulates (MACs) of all convolutions for one image.
+
+    A multiply-accumulate is two floating-point operations. A training step costs about three times
+    as much as restoring does: forward, and backward to features and to weights.
+
+    Args:
+        network: of `tfdeblur.models`, on Keras's TensorFlow backend.
+        height, width: of the image in pixels, multiples of the network's stride.
+
+    Returns:
+        int.
+    """
+    image = tf.TensorSpec((1, height, width, 3), tf.float32)
+    graph = tf.function(lambda x: network(x, training=False)).get_concrete_function(image).graph
+    total = 0
+    for operation in graph.get_operations():
+        if operation.type == "Conv2D":
+            _, kernel = operation.inputs
+            total += math.prod(operation.outputs[0].shape) * math.prod(kernel.shape[:3])
+        elif operation.type == "Conv2DBackpropInput":  # a transposed convolution
+            _, kernel, features = operation.inputs
+            total += math.prod(features.shape) * math.prod(kernel.shape[:3])
+    return total
+
+
+def seconds_per_step(trainer, batch_size, crop, timed=3):
+    """Times training steps on random images; their first, which compiles, is not counted.
+
+    Args:
+        trainer: of `tfdeblur.trainers`, compiled; its weights change.
+        batch_size, crop: of the steps.
+        timed: how many steps; the median is taken.
+    """
+    images = tf.random.stateless_uniform((batch_size, crop, crop, 3), seed=(0, 0))
+    seconds = []
+    for _ in range(1 + timed):
+        start = time.perf_counter()
+        trainer.train_on_batch(images, images)  # returns numbers: it waits for the device
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
