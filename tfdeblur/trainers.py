@@ -1,10 +1,17 @@
-"""Training steps: a network, its loss and its optimizer brought together for Keras's `fit`."""
+"""Training steps: networks, losses and optimizers brought together for Keras's `fit`."""
+
+import contextlib
 
 import keras
+import tensorflow as tf
 from keras import ops
 
-from tfdeblur.losses import LOSSES
+from tfdeblur.errors import InputError
+from tfdeblur.losses import ADVERSARIAL_LOSSES, LOSSES, discriminator_loss
 from tfdeblur.pyramid import PYRAMIDS
+
+FIRST_LOSS_SCALE = 2.0**15
+GOOD_BEFORE_DOUBLING = 2000  # batches until the loss scale grows
 
 
 class MultiScaleTrainer(keras.Model):
@@ -12,6 +19,9 @@ class MultiScaleTrainer(keras.Model):
 
     Data are batches (blurry, sharp), float32 `[B, H, W, 3]` in [0, 1]. Beside the loss it logs
     `psnr` of level 1 and `psnr_blurry` of its input, in dB, the mean over images.
+
+    Under a `tf.distribute` strategy, in whose scope network, trainer and optimizer must be made,
+    each replica takes an equal share of the batch, and a step does what it does on one device.
 
     Args:
         network: a network of `tfdeblur.models`; it is what should be saved, not the trainer.
@@ -27,19 +37,169 @@ class MultiScaleTrainer(keras.Model):
         self.psnr = keras.metrics.Mean("psnr")
         self.psnr_blurry = keras.metrics.Mean("psnr_blurry")
 
+    def compile(self, optimizer, **options):
+        """As Keras's, with a `SkippingAdam`."""
+        super().compile(optimizer, auto_scale_loss=False, **options)
+        _prepare(optimizer, self.network)
+
+    @property
+    def optimizers(self):
+        return [self.optimizer]
+
+    @property
+    def saved_variables(self):
+        """What a training has to save in order to go on, always in the same order."""
+        return [*self.network.variables, *self.optimizer.variables]
+
+    @contextlib.contextmanager
+    def averaged_weights(self):
+        """Inside, the network has the moving averages of its weights, if the optimizer keeps any.
+
+        They are what `evaluate` measures and what should be saved for use; `fit` goes on from the
+        weights themselves.
+        """
+        variables = self.network.trainable_variables
+        weights = [ops.convert_to_numpy(v) for v in variables]
+        self.optimizer.assign_averages()
+        try:
+            yield
+        finally:
+            for variable, value in zip(variables, weights, strict=True):
+                variable.assign(value)
+
+    def evaluate(self, *args, **kwargs):
+        with self.averaged_weights():
+            return super().evaluate(*args, **kwargs)
+
     def build(self, input_shape):
         self.built = True  # the network is
+
+    def get_metrics_result(self):
+        logs = super().get_metrics_result()
+        if _on_several_machines():
+            # Keras averages what a step returns over the machines, along a first axis.
+            logs = {name: ops.reshape(value, (1,)) for name, value in logs.items()}
+        return logs
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        pass  # All is built, and Keras's fails on a batch that is spread over several machines.
 
     def call(self, blurry, training=None):
         return self.network(blurry, training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return self.multi_scale_loss(y_pred, self.label_pyramid(y, len(y_pred)))
+        return _share(self.multi_scale_loss(y_pred, self.label_pyramid(y, len(y_pred))))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         self.psnr.update_state(psnr(y, y_pred[0]))
         self.psnr_blurry.update_state(psnr(y, x))
         return self.get_metrics_result()
+
+
+class AdversarialTrainer(MultiScaleTrainer):
+    """Trains a network together with a discriminator of its level 1 (Nah et al. 2017, section 3.2).
+
+    The network, as the generator, minimises content loss + `weight` x adversarial loss, the
+    discriminator `losses.discriminator_loss`. Each step updates both, from one forward pass of the
+    generator. It needs Keras's TensorFlow backend.
+
+    The adversarial loss "minimax" is the paper's; "non_saturating" is that of the authors' released
+    code, which teaches the generator also while the discriminator is sure of itself. The released
+    code also updates the discriminator first, so that the generator answers to the new one; here
+    each answers to what the other was before the step.
+
+    Beside what `MultiScaleTrainer` logs (`loss` is the content loss) it logs, of training alone:
+    `loss_level_k`, the content loss of level k by itself; `adversarial`, the generator's
+    adversarial loss, unweighted; `discriminator_real` and `discriminator_fake`, the mean
+    probability, says the discriminator, that sharp images and restored ones are sharp;
+    `gradient_norm` and `discriminator_gradient_norm`, see `SkippingAdam`.
+
+    Args:
+        network, loss, label_pyramid: see `MultiScaleTrainer`.
+        discriminator: a model from images `[B, H, W, 3]` in [0, 1] to logits `[B, 1]`.
+            `models.Discriminator` judges 256x256 alone: so must the crops be.
+        adversarial_loss: a key of `losses.ADVERSARIAL_LOSSES`.
+        weight: of the adversarial loss, 1e-4 in the paper.
+
+    Raises:
+        InputError: Keras runs on another backend.
+    """
+
+    def __init__(
+        self,
+        network,
+        discriminator,
+        loss,
+        label_pyramid,
+        adversarial_loss="minimax",
+        weight=1e-4,
+    ):
+        if keras.backend.backend() != "tensorflow":
+            raise InputError(
+                f"adversarial training cannot run on {keras.backend.backend()}: "
+                "set KERAS_BACKEND=tensorflow."
+            )
+        super().__init__(network, loss, label_pyramid)
+        self.discriminator = discriminator
+        self.adversarial_loss = ADVERSARIAL_LOSSES[adversarial_loss]
+        self.weight = weight
+        names = [f"loss_level_{k + 1}" for k in range(len(network.outputs))]
+        names += ["adversarial", "discriminator_real", "discriminator_fake"]
+        names += ["gradient_norm", "discriminator_gradient_norm"]
+        self.training_metrics = {name: keras.metrics.Mean(name) for name in names}
+
+    def compile(self, optimizer, discriminator_optimizer, **options):
+        """As Keras's, with a `SkippingAdam` for each of the two networks."""
+        super().compile(optimizer, **options)
+        self.discriminator_optimizer = discriminator_optimizer
+        _prepare(discriminator_optimizer, self.discriminator)
+
+    @property
+    def optimizers(self):
+        return [self.optimizer, self.discriminator_optimizer]
+
+    @property
+    def saved_variables(self):
+        own = [*self.discriminator.variables, *self.discriminator_optimizer.variables]
+        return super().saved_variables + own
+
+    def train_step(self, data):
+        blurry, sharp, _ = keras.utils.unpack_x_y_sample_weight(data)
+        labels = self.label_pyramid(sharp, len(self.network.outputs))
+        with tf.GradientTape(persistent=True) as tape:
+            outputs = self(blurry, training=True)
+            real = self.discriminator(sharp, training=True)
+            fake = self.discriminator(outputs[0], training=True)
+            content = self.multi_scale_loss(outputs, labels)
+            adversarial = self.adversarial_loss(fake)
+            loss = self.optimizer.scale_loss(_share(content + self.weight * adversarial))
+            d_loss = self.discriminator_optimizer.scale_loss(_share(discriminator_loss(real, fake)))
+
+        # Each loss is differentiated with respect to its own network's weights alone: to the
+        # discriminator's the restored images are constants, to the generator's the discriminator.
+        weights = self.network.trainable_variables
+        d_weights = self.discriminator.trainable_variables
+        gradients = tape.gradient(loss, weights)
+        d_gradients = tape.gradient(d_loss, d_weights)
+        self.optimizer.apply(gradients, weights)
+        self.discriminator_optimizer.apply(d_gradients, d_weights)
+
+        self._loss_tracker.update_state(content)
+        for k, (output, label) in enumerate(zip(outputs, labels, strict=True), start=1):
+            self._log(f"loss_level_{k}", self.multi_scale_loss([output], [label]))
+        self._log("adversarial", adversarial)
+        self._log("discriminator_real", ops.sigmoid(real))
+        self._log("discriminator_fake", ops.sigmoid(fake))
+        self._log("gradient_norm", self.optimizer.gradient_norm)
+        self._log("discriminator_gradient_norm", self.discriminator_optimizer.gradient_norm)
+        return self.compute_metrics(blurry, sharp, outputs)
+
+    def test_step(self, data):
+        logs = super().test_step(data)
+        return {name: value for name, value in logs.items() if name not in self.training_metrics}
+
+    def _log(self, name, value):
+        self.training_metrics[name].update_state(value)
 
 
 def psnr(reference, images):
@@ -54,30 +214,117 @@ def psnr(reference, images):
 
 @keras.saving.register_keras_serializable("tfdeblur")
 class SkippingAdam(keras.optimizers.Adam):
-    """Adam that passes over steps whose gradients are not finite, and counts them.
+    """Adam that passes over batches whose gradients are not finite, and counts them.
 
-    Such a step changes neither weights nor moments nor the iteration. `skipped` counts all of
-    them, `skipped_in_row` those since the last good step.
+    Such a batch changes neither weights nor moments nor the iteration. `skipped` counts all of
+    them, `skipped_in_row` those since the last good one; `gradient_norm` is the global norm, before
+    clipping, of the last good one's gradients.
+
+    Of Keras's options, `global_clipnorm` clips the gradients that are applied;
+    `gradient_accumulation_steps=n` applies the mean gradient of n batches with the last of them;
+    `use_ema` and `ema_momentum` keep moving averages of the weights. The rate's schedule and the
+    moving averages count batches, accumulated ones too.
+
+    Under `tf.distribute`, gradients are first summed over the replicas, which all agree then.
+
+    Args:
+        *args, **kwargs: of `keras.optimizers.Adam`.
+        loss_scale: what the loss is multiplied by, so that gradients do not vanish in float16; None
+            for 1. It is the first value: halved where a batch is passed over, doubled after 2000
+            good ones in a row. The trainers set it for networks that compute in float16.
     """
 
+    def __init__(self, *args, loss_scale=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.first_loss_scale = loss_scale
+
     def build(self, variables):
+        if self.built:
+            return
         super().build(variables)
-        self.skipped, self.skipped_in_row = (
-            self.add_variable((), initializer="zeros", dtype="int32", name=name)
-            for name in ("skipped", "skipped_in_row")
+        self.skipped, self.skipped_in_row, self.good_in_row = (
+            self.add_variable((), dtype="int32", name=name)
+            for name in ("skipped", "skipped_in_row", "good_in_row")
         )
+        self.gradient_norm = self.add_variable((), name="gradient_norm")
+        self.loss_scale = self.add_variable(
+            (), keras.initializers.Constant(self.first_loss_scale or 1), name="loss_scale"
+        )
+
+    def scale_loss(self, loss):
+        return loss * self.loss_scale
 
     def apply(self, grads, trainable_variables=None):
         if not self.built:
             self.build(trainable_variables)
-        finite = ops.all(ops.stack([ops.all(ops.isfinite(g)) for g in grads]))
-        skipped = self.skipped + ops.cast(~finite, "int32")
-        skipped_in_row = ops.where(finite, 0, self.skipped_in_row + 1)
+        grads = [g / self.loss_scale for g in _sum_over_replicas(grads)]
+        norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in grads))
+        finite = ops.isfinite(norm)
         changed = [*self.variables, *(trainable_variables or self._trainable_variables)]
         before = [ops.copy(v.value) for v in changed]
         super().apply(grads, trainable_variables)
-        # Not `ops.cond`: its branches may not assign variables on JAX.
+        # Not `ops.cond`: its branches may not assign variables on JAX, nor wait for other replicas.
         for variable, value in zip(changed, before, strict=True):
             variable.assign(ops.where(finite, variable.value, value))
-        self.skipped.assign(skipped)
-        self.skipped_in_row.assign(skipped_in_row)
+        self._count(finite, norm)
+
+    def assign_averages(self):
+        """Replaces the weights by their moving averages, where `use_ema` keeps some."""
+        if ops.convert_to_numpy(self.iterations) > 0:
+            super().finalize_variable_values(self._trainable_variables)
+
+    def finalize_variable_values(self, var_list):
+        """Nothing: `fit` ends with it, and would lose the weights that a training goes on from.
+
+        See `assign_averages`.
+        """
+
+    def get_config(self):
+        return {**super().get_config(), "loss_scale": self.first_loss_scale}
+
+    # Keras's two methods of these names sum over the replicas, which is done already, and wait for
+    # all of them, which they cannot inside the condition that accumulation is.
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            self.update_step(gradient, variable, learning_rate)
+
+    def _backend_increment_gradient_accumulators(self, grads, acc_grads):
+        for gradient, accumulator in zip(grads, acc_grads, strict=True):
+            accumulator.assign_add(gradient)
+
+    def _count(self, finite, norm):
+        bad = ops.cast(~finite, "int32")
+        self.skipped.assign(self.skipped + bad)
+        self.skipped_in_row.assign((self.skipped_in_row + 1) * bad)
+        self.gradient_norm.assign(ops.where(finite, norm, self.gradient_norm.value))
+        if self.first_loss_scale:
+            double = self.good_in_row + 1 == GOOD_BEFORE_DOUBLING
+            factor = ops.where(finite, ops.where(double, 2.0, 1.0), 0.5)
+            self.loss_scale.assign(self.loss_scale * factor)
+            self.good_in_row.assign(ops.where(finite & ~double, self.good_in_row + 1, 0))
+
+
+def _prepare(optimizer, network):
+    """Builds the network's optimizer; in float16, it scales the loss."""
+    if network.compute_dtype == "float16" and not optimizer.first_loss_scale:
+        optimizer.first_loss_scale = FIRST_LOSS_SCALE
+    optimizer.build(network.trainable_variables)
+
+
+def _share(loss):
+    """This replica's share of the mean over the whole batch, from the mean over its own part."""
+    return loss / tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _on_several_machines():
+    strategy = tf.distribute.get_strategy()
+    return (
+        isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        and not tf.distribute.in_cross_replica_context()
+    )
+
+
+def _sum_over_replicas(gradients):
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return gradients
+    return tf.distribute.get_replica_context().all_reduce("SUM", gradients)
