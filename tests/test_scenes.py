@@ -1,10 +1,8 @@
-import concurrent.futures
-
 import numpy as np
 import pytest
 
-from tfdeblur import blur, scenes
-from tfdeblur.scenes import Layer, Scene, Trajectory
+from tfdeblur import dead_leaves, scenes
+from tfdeblur.scenes import Layer, PinholeCamera, PlanarCamera, Scene, Trajectory
 
 SIZE = 64
 TIMES = scenes.frame_times(5)
@@ -21,7 +19,7 @@ def square(colour, extent=16, opacity=1.0):
 
 
 def render(layers, camera=None, times=TIMES):
-    return scenes.render(Scene(tuple(layers), camera or Trajectory()), times, SIZE, SIZE)
+    return scenes.render(Scene(tuple(layers), camera or PlanarCamera()), times, SIZE, SIZE)
 
 
 def middle_of(frame):
@@ -71,7 +69,7 @@ def test_fast_layers_leave_a_trace_without_gaps():
 
 
 def test_nearer_layers_follow_the_camera_more():
-    camera = Trajectory(velocity=ONE_PIXEL_PER_FRAME)
+    camera = PlanarCamera(Trajectory(velocity=ONE_PIXEL_PER_FRAME))
     far = render([Layer(square([1, 1, 1]), nearness=1.0)], camera)
     near = render([Layer(square([1, 1, 1]), nearness=2.0)], camera)
     np.testing.assert_allclose(middle_of(far[-1]), [2, 0], atol=1e-3)
@@ -81,8 +79,8 @@ def test_nearer_layers_follow_the_camera_more():
 def test_the_camera_turns_clockwise_and_zooms_about_the_middle():
     layer = Layer(square([1, 1, 1], extent=4), centre=10 + 0j)
     quarter, double = np.array([0, 0, np.pi / 2, 0]), np.array([0, 0, 0, np.log(2)])
-    (turned,) = render([layer], Trajectory(velocity=quarter), times=[1.0])
-    (zoomed,) = render([layer], Trajectory(velocity=double), times=[1.0])
+    (turned,) = render([layer], PlanarCamera(Trajectory(velocity=quarter)), times=[1.0])
+    (zoomed,) = render([layer], PlanarCamera(Trajectory(velocity=double)), times=[1.0])
     np.testing.assert_allclose(middle_of(turned), [0, 10], atol=0.05)
     np.testing.assert_allclose(middle_of(zoomed), [20, 0], atol=0.05)
     assert zoomed.sum() == pytest.approx(4 * 16 * 3, rel=0.02)
@@ -100,9 +98,9 @@ def test_layers_out_of_sight_leave_no_trace():
 
 
 def test_a_backdrop_with_the_margin_covers_every_frame():
-    style = scenes.MotionStyle(1.0, pan=900, tremor=9, turn=3, zoom=4, leaf=0, moving=0)
+    style = dead_leaves.MotionStyle(1.0, pan=900, tremor=9, turn=3, zoom=4, leaf=0, moving=0)
     for seed in range(5):
-        camera = scenes.camera_trajectory(np.random.default_rng(seed), style)
+        camera = dead_leaves.random_camera(np.random.default_rng(seed), style)
         extent = SIZE + 2 * scenes.margin(camera, TIMES, SIZE, SIZE)
         white = np.ones((extent * scenes.OVERSAMPLING,) * 2 + (4,), np.float32)
         np.testing.assert_allclose(render([Layer(white)], camera), 1, atol=1e-5)
@@ -132,73 +130,75 @@ def test_sensor_noise_has_the_stated_variance():
     assert noisy.var() == pytest.approx(0.02 * 0.5 + 0.1**2, rel=0.03)
 
 
-def test_a_pair_is_made_of_its_frames():
-    frames = scenes.render_frames(seed=3, size=SIZE)
-    blurry, sharp, count = scenes.render_pair(seed=3, size=SIZE)
-    assert count == len(frames)
-    assert count in scenes.FRAME_COUNTS
-    assert blurry.shape == sharp.shape == (SIZE, SIZE, 3)
-    assert blurry.dtype == sharp.dtype == np.uint8
-    np.testing.assert_array_equal(sharp, frames[count // 2])
-    np.testing.assert_array_equal(blurry, blur.synthesize(frames)[0])
+def pinhole(*velocity, focal=100.0):
+    """A camera with these six coordinates at time 1."""
+    return PinholeCamera(Trajectory(velocity=np.array(velocity)), focal)
 
 
-def test_a_seed_decides_on_every_byte_whatever_else_is_rendered():
-    alone = [scenes.render_pair(seed, SIZE)[:2] for seed in range(4)]
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        together = list(pool.map(lambda seed: scenes.render_pair(seed, SIZE)[:2], range(4)))
-    np.testing.assert_array_equal(alone, together)
-    assert len({pair[1].tobytes() for pair in alone}) == 4
+def seen(camera, points, nearness=1.0):
+    """Where points x + iy are seen at time 1."""
+    moved = camera.view(nearness, 1.0) @ np.stack([points.real, points.imag, np.ones(len(points))])
+    return (moved[0] + 1j * moved[1]) / moved[2]
 
 
-def test_sensor_noise_is_an_option():
-    clean = scenes.render_pair(seed=3, size=SIZE)[1]
-    noisy = scenes.render_pair(seed=3, size=SIZE, read_noise=0.01)[1]
-    assert 0 < np.abs(clean.astype(int) - noisy).mean() < 20
+POINTS = np.array([0, 20, 20j, -30 - 10j])
 
 
-def test_a_scene_at_rest_is_not_blurred():
-    rest = scenes.MotionStyle(1.0, pan=0, tremor=0, turn=0, zoom=0, leaf=0, moving=0)
-    scene = scenes.dead_leaves(np.random.default_rng(0), rest, TIMES, SIZE)
-    frames = blur.encode(scenes.render(scene, TIMES, SIZE, SIZE))
-    blurry, sharp = blur.synthesize(frames)
-    np.testing.assert_array_equal(blurry, sharp)
-    assert sharp.std() > 20  # there is something to see
+def test_a_walking_camera_moves_near_points_more():
+    np.testing.assert_allclose(seen(pinhole(0.1, 0.2, 0, 0, 0, 0), POINTS), POINTS - 10 - 20j)
+    np.testing.assert_allclose(seen(pinhole(0.1, 0, 0, 0, 0, 0), POINTS, nearness=2), POINTS - 20)
+    np.testing.assert_allclose(seen(pinhole(0, 0, 0.5, 0, 0, 0), POINTS), 2 * POINTS)
 
 
-def unexplained_share(frames, reach=15):
-    """The share of the blur's energy that the best kernel for the whole image leaves, in [0, 1].
-
-    The kernel has (2 * reach + 1)^2 free values, and works on luminance in linear light, where
-    uniform motion would be an exact convolution.
-    """
-    light = blur.decode(frames).mean(axis=-1, dtype=np.float64)
-    sharp, blurry = light[len(light) // 2], light.mean(axis=0)
-    windows = np.lib.stride_tricks.sliding_window_view(sharp, (2 * reach + 1,) * 2)[::2, ::2]
-    windows = windows.reshape(-1, (2 * reach + 1) ** 2)
-    inside = slice(reach, -reach)
-    target = blurry[inside, inside][::2, ::2].ravel()
-    kernel = np.linalg.solve(
-        windows.T @ windows + 1e-6 * np.eye(windows.shape[1]), windows.T @ target
-    )
-    blur_energy = np.sum((target - sharp[inside, inside][::2, ::2].ravel()) ** 2)
-    return np.sum((target - windows @ kernel) ** 2) / blur_energy
+def test_a_slanted_plane_moves_by_its_depth_at_each_point():
+    ground = np.array([0, 2, 1.0])  # at y = 20 and focal 100 its inverse depth is 1.4
+    moved = seen(pinhole(0.1, 0, 0, 0, 0, 0), POINTS, ground)
+    np.testing.assert_allclose(moved, POINTS - 10 * (1 + 2 * POINTS.imag / 100), atol=1e-9)
 
 
-def test_one_kernel_explains_the_blur_of_a_uniform_shift():
-    rng = np.random.default_rng(0)
-    style = scenes.MOTION_STYLES["still"]
-    image = scenes.dead_leaves(rng, style, TIMES, 192).layers[0].image
-    camera = Trajectory(velocity=np.array([240, 120, 0, 0]))
-    frames = scenes.render(Scene((Layer(image),), camera), scenes.frame_times(9), 160, 160)
-    assert unexplained_share(blur.encode(frames)) < 0.02
+def test_a_turning_camera_moves_all_depths_alike_and_gives_keystone():
+    yaw = np.arctan(0.2)
+    for nearness in (1.0, 3.0, np.array([0.5, 0.5, 1.0])):
+        moved = seen(pinhole(0, 0, 0, 0, yaw, 0), np.array([0, 20 + 20j]), nearness)
+        # What lay at x = 20 comes to the middle, what lay in the middle is further out than 20.
+        np.testing.assert_allclose(moved[0], -20, atol=1e-9)
+        np.testing.assert_allclose(moved[1].real, 0, atol=1e-9)
+        assert 0 < moved[1].imag < 20
+    pitched = seen(pinhole(0, 0, 0, np.arctan(0.2), 0, 0), np.array([0j]))
+    np.testing.assert_allclose(pitched, 20j, atol=1e-9)  # it looks up, so the scene goes down
+    rolled = seen(pinhole(0, 0, 0, 0, 0, np.pi / 2), np.array([10 + 0j]))
+    np.testing.assert_allclose(rolled, -10j, atol=1e-9)  # clockwise, so the scene turns back
 
 
-def test_one_kernel_does_not_explain_the_blur_of_dynamic_scenes():
-    shares = []
-    for seed, name in enumerate(["tripod", "hand-held", "panned", "turned"] * 2):
-        rng, times = np.random.default_rng(seed), scenes.frame_times(11)
-        scene = scenes.dead_leaves(rng, scenes.MOTION_STYLES[name], times, 256)
-        frames = blur.encode(scenes.render(scene, times, 256, 256))
-        shares.append(unexplained_share(frames))
-    assert np.mean(np.array(shares) > 0.1) >= 0.75, shares
+def test_a_homography_is_drawn_where_the_camera_sees_the_layer():
+    camera = pinhole(0.05, -0.03, 0.02, 0.03, -0.05, 0.2)
+    layer = Layer(square([1, 1, 1], extent=8), centre=12 - 8j, nearness=np.array([0.3, 0.4, 1.2]))
+    (frame,) = scenes.film(Scene((layer,), camera), [1.0], SIZE, SIZE, exposure=0)
+    (expected,) = seen(camera, np.array([12 - 8j]), layer.nearness)
+    np.testing.assert_allclose(middle_of(frame), [expected.real, expected.imag], atol=0.05)
+
+
+def test_a_slanted_backdrop_with_the_margin_covers_every_frame():
+    camera, ground = pinhole(3, 2, 1, 1, -2, 3), np.array([0.5, 1, 1.0])
+    extent = SIZE + 2 * scenes.margin(camera, TIMES, SIZE, SIZE, ground)
+    white = np.ones((extent * scenes.OVERSAMPLING,) * 2 + (4,), np.float32)
+    np.testing.assert_allclose(render([Layer(white, nearness=ground)], camera), 1, atol=1e-5)
+
+
+def test_the_longest_step_is_that_of_the_fastest_layer_at_the_border():
+    def longest_step(*layers, times=TIMES):
+        return scenes.longest_step(Scene(layers), times, SIZE, SIZE)
+
+    turning = Trajectory(velocity=np.array([0, 0, 0.1 * scenes.FRAME_RATE, 0]))
+    slow = Layer(square([1, 1, 1]), trajectory=Trajectory(velocity=ONE_PIXEL_PER_FRAME))
+    fast = Layer(square([1, 1, 1]), trajectory=turning)
+    assert longest_step(slow) == pytest.approx(1)
+    assert longest_step(slow, fast) == pytest.approx(0.1 * np.hypot(SIZE, SIZE) / 2, rel=1e-2)
+    assert longest_step(slow, times=[0.0]) == 0
+
+
+def test_without_exposure_a_frame_shows_a_moment():
+    path = Trajectory(velocity=8 * ONE_PIXEL_PER_FRAME)
+    scene = Scene((Layer(square([1, 1, 1]), trajectory=path),))
+    (moment,) = scenes.film(scene, [0.0], SIZE, SIZE, exposure=0)
+    np.testing.assert_allclose(moment, render([Layer(square([1, 1, 1]))])[2], atol=1e-6)

@@ -52,6 +52,13 @@ def test_files_are_found_below_any_folders_and_keep_their_bytes(tmp_path, top, w
     assert file.read_image() == (content, (30, 20))
 
 
+@pytest.mark.parametrize("write", [write_files, write_zip])
+def test_the_name_of_the_folder_or_archive_counts_too(tmp_path, write):
+    name = "train" if write is write_files else "train.zip"
+    source = sources.open_source(write(tmp_path / name, {"a/1.png": b""}))
+    assert list(sources.find(source, FRAMES)) == [("train", "a", "1")]
+
+
 def test_two_copies_of_a_file_are_refused(tmp_path):
     files = {"one/train/a/1.png": b"1", "two/train/a/1.png": b"2"}
     with pytest.raises(InputError, match="both the same file"):

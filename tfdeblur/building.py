@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import itertools
 import pathlib
+import re
 import shutil
 import tarfile
 import zlib
@@ -108,6 +109,86 @@ def find_manually(dl_manager, pattern, *names):
         if found:
             return found
     return {}
+
+
+def find_pairs(dl_manager, folder, *names):
+    """Finds pairs that the user has put in the manual directory, in the layout of most copies.
+
+    That is `folder/split/input/x.png` beside `folder/split/target/x.png`, as the authors of MPRNet
+    repackaged several datasets. The split may also come first; without one it is the test split.
+    The folders may also be called blur and sharp or gt, and the files blur_x.png and gt_x.png.
+
+    Args:
+        dl_manager: see `find_manually`.
+        folder: the folder's name, a regular expression without groups.
+        *names: see `find_manually`.
+
+    Returns:
+        dict from split, "train" or "test", to dict from name, "x", to (blurry, sharp) `File`s.
+
+    Raises:
+        InputError: an image has no partner; or as `sources.find`.
+    """
+    pattern = re.compile(
+        rf"(?:(train|test)/)?{folder}/(?:(train|test)/)?(input|blur|target|sharp|gt)/(.+)\.png"
+    )
+    splits = collections.defaultdict(lambda: ({}, {}))
+    for (above, below, kind, path), file in find_manually(dl_manager, pattern, *names).items():
+        files = splits[above or below or "test"][kind in ("target", "sharp", "gt")]
+        name = re.sub(r"(?<![^/_-])(?:blur|gt)_", "", path)
+        if name in files:
+            raise InputError(f"{files[name]} and {file} are both the same image: remove one.")
+        files[name] = file
+    return {split: _pair(*files) for split, files in splits.items()}
+
+
+def _pair(blurry, sharp):
+    select(sharp, blurry, f"the sharp images beside {next(iter(blurry.values()), None)}")
+    select(blurry, sharp, f"the blurry images beside {next(iter(sharp.values()), None)}")
+    return {name: (blurry[name], sharp[name]) for name in blurry}
+
+
+def select(files, keys, name):
+    """Picks the files that belong to a dataset.
+
+    Args:
+        files: dict from key, a string or a tuple of strings, to `File`.
+        keys: iterable of those wanted; others in `files` are left out.
+        name: of what these files are together, for the error.
+
+    Returns:
+        dict, in the order of `keys`.
+
+    Raises:
+        InputError: some are missing.
+    """
+    keys = list(keys)
+    missing = [key if isinstance(key, str) else "/".join(key) for key in keys if key not in files]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise InputError(
+            f"{name}: {', '.join(missing[:3])}{more} missing ({len(keys)} are expected). "
+            "Get this part of the dataset again."
+        )
+    return {key: files[key] for key in keys}
+
+
+def check_count(files, count, name):
+    """Raises InputError if `files` are not as many as `name` has."""
+    if len(files) != count:
+        raise InputError(
+            f"{name}: {len(files)} found, but {count} are expected. "
+            "Get this part of the dataset again."
+        )
+
+
+def not_found(builder, dl_manager):
+    """The error to raise where `find_manually` has found nothing of the dataset."""
+    try:
+        place = f"Nothing of it is in {dl_manager.manual_dir}."
+    except AssertionError as error:  # it is missing or empty
+        place = str(error).partition(" Create it")[0]
+    return InputError(f"{builder.name}: {place} {builder.MANUAL_DOWNLOAD_INSTRUCTIONS}")
 
 
 def _open(path):

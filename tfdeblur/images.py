@@ -163,7 +163,8 @@ def write(path, image, alpha=None):
 def encode_png(image):
     """The bytes of a PNG file of a uint8 [H, W, 3] image."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
+    # A little larger than at Pillow's level 6, in a third of the time.
+    Image.fromarray(image).save(buffer, format="PNG", compress_level=3)
     return buffer.getvalue()
 
 

@@ -2,26 +2,21 @@
 
 A scene is a stack of layers, from back to front. Each is a picture with transparency that moves as
 one piece on a smooth trajectory of its own; the camera's trajectory moves all of them, the nearer
-ones more (parallax). `render` turns the stack into frames.
+ones more (parallax). `render` turns the stack into frames. `tfdeblur.dead_leaves` makes such scenes
+from nothing, `tfdeblur.moving_stills` from photographs.
 
-`dead_leaves` makes such scenes from nothing. A dead-leaves image (Matheron 1968; Lee, Mumford and
-Huang, "Occlusion Models for Natural Images", IJCV 2001) consists of shapes that occlude each other
-and whose radius follows a power law r^-3: it has the statistics of natural images at all scales.
-Here a backdrop of such leaves moves with the camera alone, and each leaf in front of it is a layer.
-
-Points and vectors of the image plane are complex numbers x + iy, y pointing down: then a turn with
-a zoom is one multiplication. They are in frame pixels, from the middle of the frame, if not said
-otherwise.
+Points of the image plane are x, y in frame pixels from the middle of the frame, y pointing down,
+if not said otherwise. Motions of the plane are homographies: matrices [3, 3] of homogeneous
+coordinates (x, y, 1). Outlines and directions are complex numbers x + iy: then a turn with a zoom
+is one multiplication.
 """
 
 import dataclasses
-import functools
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 from scipy import ndimage
-
-from tfdeblur import blur
+from scipy.spatial.transform import Rotation
 
 FRAME_RATE = 240  # frames per second
 # Layer pixels per frame pixel: moving a layer by bilinear sampling then does not soften the frames.
@@ -31,7 +26,7 @@ OVERSAMPLING = 2
 LONGEST_STEP = 2.0
 
 
-# ------------------------------------------------------------------------ motion and rendering
+# ------------------------------------------------------------------------ motion
 
 
 def _at_rest():
@@ -39,30 +34,131 @@ def _at_rest():
 
 
 def _no_waves():
-    return np.zeros((0, 4))
+    return np.zeros((0, 1))
 
 
 @dataclasses.dataclass(frozen=True)
 class Trajectory:
     """A smooth motion: a velocity with an acceleration, and sine waves for the tremor of a hand.
 
-    The four coordinates are x, y (frame pixels), angle (radians, clockwise on the screen) and the
-    logarithm of the zoom. All are 0 at time 0. `velocity` and `acceleration` are [4], per second
-    and per second squared; `tremor` (amplitudes), `frequency` (Hz) and `phase` (radians) are [n, 4]
-    for n waves. Without arguments it is the trajectory of what rests.
+    All coordinates are 0 at time 0. There are D = 4 of them for what moves in the image plane: x, y
+    (frame pixels), angle (radians, clockwise on the screen) and the logarithm of the zoom; and
+    D = 6 for a `PinholeCamera`. `velocity` and `acceleration` are [D], per second and per second
+    squared; `tremor` (amplitudes), `frequency` (Hz) and `phase` (radians) are [n, D] for n waves.
+    Without arguments it is the trajectory of what rests in the image plane.
     """
 
     velocity: np.ndarray = dataclasses.field(default_factory=_at_rest)
-    acceleration: np.ndarray = dataclasses.field(default_factory=_at_rest)
+    acceleration: np.ndarray | float = 0.0
     tremor: np.ndarray = dataclasses.field(default_factory=_no_waves)
     frequency: np.ndarray = dataclasses.field(default_factory=_no_waves)
     phase: np.ndarray = dataclasses.field(default_factory=_no_waves)
 
     def at(self, time):
-        """Returns the coordinates [4] at a time in seconds."""
+        """Returns the coordinates [D] at a time in seconds."""
         waves = np.sin(2 * np.pi * self.frequency * time + self.phase) - np.sin(self.phase)
         drift = self.velocity * time + self.acceleration * time**2 / 2
         return drift + (self.tremor * waves).sum(axis=0)
+
+
+def hand_held(rng, velocity, tremor, shares):
+    """Draws the `Trajectory` of what a trembling hand moves with this velocity.
+
+    Args:
+        rng: numpy.random.Generator.
+        velocity: [D], at time 0.
+        tremor: typical amplitude.
+        shares: [D], how much of it each coordinate gets.
+    """
+    # The tremor of a hand is strongest near 10 Hz.
+    frequency = np.array([[9], [11], [17], [28]]) * rng.uniform(0.9, 1.1, (4, len(velocity)))
+    amplitude = np.array([[1], [1], [0.3], [0.1]]) * shares
+    return Trajectory(
+        velocity=velocity,
+        acceleration=rng.normal(0, 12, len(velocity)) * velocity,
+        tremor=amplitude * rng.normal(0, tremor, frequency.shape),
+        frequency=frequency,
+        phase=rng.uniform(0, 2 * np.pi, frequency.shape),
+    )
+
+
+def drifting(rng, speed):
+    """Draws the `Trajectory` of what drifts, spins and grows.
+
+    Args:
+        rng: numpy.random.Generator.
+        speed: typical one, frame pixels per second.
+    """
+    drift = random_directions(rng) * speed * rng.uniform(0.4, 1.4)
+    spin, growth = rng.normal(0, [0.01 * speed, 0.003 * speed])
+    velocity = np.array([drift.real, drift.imag, spin, growth])
+    return Trajectory(velocity=velocity, acceleration=rng.normal(0, 12, 4) * velocity)
+
+
+@dataclasses.dataclass(frozen=True)
+class PlanarCamera:
+    """A camera that shifts, turns and zooms the image plane.
+
+    Attributes:
+        trajectory: its four coordinates are those of what a resting layer of nearness 1 does.
+            Shift and zoom are multiplied by a layer's nearness.
+    """
+
+    trajectory: Trajectory = dataclasses.field(default_factory=Trajectory)
+
+    def view(self, nearness, time):
+        """The homography [3, 3] from where resting points are at time 0 to where they are seen."""
+        x, y, angle, zoom = self.trajectory.at(time)
+        return _similarity(nearness * x, nearness * y, angle, nearness * zoom)
+
+
+@dataclasses.dataclass(frozen=True)
+class PinholeCamera:
+    """A camera with six degrees of freedom.
+
+    The plane that the nearness 1 stands for is parallel to the image and has the depth 1. A layer's
+    nearness is its inverse depth: a number for such a parallel plane, or a vector m [3] for a
+    slanted one, whose inverse depth at the point (x, y) is m . (x / focal, y / focal, 1).
+
+    Attributes:
+        trajectory: x, y, z of the camera in that unit of depth, to the right, down and forward;
+            and its rotation about these axes, a vector in radians (pitch up, yaw right, roll).
+        focal: focal length in frame pixels.
+    """
+
+    trajectory: Trajectory
+    focal: float
+
+    def view(self, nearness, time):
+        """The homography [3, 3] from where resting points are at time 0 to where they are seen.
+
+        It is K R (I - c m^T) K^-1 for the camera's matrix K, rotation R^T and place c, and the
+        plane's m (Hartley and Zisserman, "Multiple View Geometry", 2004, equation 13.2).
+        """
+        path = self.trajectory.at(time)
+        plane = nearness if np.ndim(nearness) else np.array([0, 0, nearness])
+        rotation = Rotation.from_rotvec(path[3:]).as_matrix().T
+        lens = np.diag([self.focal, self.focal, 1])
+        return lens @ rotation @ (np.eye(3) - np.outer(path[:3], plane)) @ np.linalg.inv(lens)
+
+
+def _similarity(x, y, angle, zoom):
+    """A turn with a zoom (its logarithm) about the origin, then a shift: [3, 3]."""
+    turn = np.exp(zoom + 1j * angle)
+    return np.array([[turn.real, -turn.imag, x], [turn.imag, turn.real, y], [0, 0, 1]])
+
+
+def _moved(motion, points):
+    """Applies homographies [..., 3, 3] to points [N, 2]: [..., N, 2]."""
+    moved = points @ np.swapaxes(motion[..., :2], -1, -2) + motion[..., None, :, 2]
+    return moved[..., :2] / moved[..., 2:]
+
+
+def _corners(width, height):
+    return np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * [width / 2, height / 2]
+
+
+# ------------------------------------------------------------------------ rendering
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,43 +169,54 @@ class Layer:
         image: float32 [h, w, 4] with `OVERSAMPLING` pixels per frame pixel: red, green and blue in
             linear light, multiplied by the opacity, which is the last channel.
         centre: complex, where the picture's middle lies at time 0.
-        nearness: what the camera's translation and zoom are multiplied by; 1 for the backdrop.
-        trajectory: of the layer in the scene.
+        nearness: how much the camera's motion moves it, see the cameras; 1 for the backdrop.
+        trajectory: of the layer in the scene, in the image plane.
     """
 
     image: np.ndarray
     centre: complex = 0j
-    nearness: float = 1.0
+    nearness: float | np.ndarray = 1.0
     trajectory: Trajectory = dataclasses.field(default_factory=Trajectory)
 
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """Layers from back to front, and how the camera's motion moves them over the image plane."""
+    """Layers from back to front, and the camera whose motion moves them over the image plane."""
 
     layers: tuple
-    camera: Trajectory
+    camera: PlanarCamera | PinholeCamera = dataclasses.field(default_factory=PlanarCamera)
 
 
-def frame_times(count):
-    """Times in seconds of `count` successive frames, 0 for the middle one."""
-    return (np.arange(count) - (count - 1) / 2) / FRAME_RATE
+def frame_times(count, rate=FRAME_RATE):
+    """Times in seconds of `count` successive frames, `rate` per second; 0 for the middle one."""
+    return (np.arange(count) - (count - 1) / 2) / rate
 
 
-def margin(camera, times, height, width):
+def margin(camera, times, height, width, nearness=1.0):
     """How far a camera looks, at some of the times, past the borders of the frame at time 0.
 
     Returns:
-        int, frame pixels: a resting layer of nearness 1 that reaches over the frame by so much on
-        each side covers every frame.
+        int, frame pixels: a resting layer of this nearness that reaches over the frame by so much
+        on each side covers every frame.
     """
-    corners = np.array([1 + 1j, 1 - 1j, -1 + 1j, -1 - 1j])
-    corners = (corners.real * width + 1j * corners.imag * height) / 2
     moments = np.add.outer(times, np.array([-0.5, 0.5]) / FRAME_RATE).ravel()
-    views = [_view(camera, 1.0, moment) for moment in moments]
-    seen = np.array([(corners - pan) / turn for turn, pan in views])
-    past = max(np.abs(seen.real).max() - width / 2, np.abs(seen.imag).max() - height / 2)
-    return int(np.ceil(past)) + 1
+    views = np.array([camera.view(nearness, moment) for moment in moments])
+    seen = np.abs(_moved(np.linalg.inv(views), _corners(width, height)))
+    return int(np.ceil((seen.max(axis=(0, 1)) - [width / 2, height / 2]).max())) + 1
+
+
+def longest_step(scene, times, height, width):
+    """How far, in frame pixels, a point seen at the border moves from one of the times to the next.
+
+    It is the largest such step of all layers, as if each of them filled the frame.
+    """
+    steps = [0.0]
+    for layer in scene.layers:
+        poses = np.array([_pose(layer, scene.camera, time) for time in times])
+        motions = poses[1:] @ np.linalg.inv(poses[:-1])
+        corners = _corners(width, height)
+        steps.append(np.linalg.norm(_moved(motions, corners) - corners, axis=-1).max(initial=0))
+    return max(steps)
 
 
 def render(scene, times, height, width):
@@ -124,33 +231,42 @@ def render(scene, times, height, width):
     Returns:
         float32 [M, height, width, 3], linear light.
     """
-    frames = np.zeros((len(times), 3, height, width), np.float32)
-    for layer in scene.layers:
-        planes = [Image.fromarray(np.ascontiguousarray(p)) for p in np.moveaxis(layer.image, -1, 0)]
-        for frame, time in zip(frames, times, strict=True):
-            _composite(frame, planes, _poses(layer, scene.camera, time))
-    return np.ascontiguousarray(np.moveaxis(frames, 1, -1))
+    return np.stack(list(film(scene, times, height, width)))
 
 
-def _view(camera, nearness, time):
-    """Returns (turn, pan): a resting point p of this nearness is seen at turn * p + pan."""
-    x, y, angle, zoom = camera.at(time)
-    return np.exp(nearness * zoom + 1j * angle), nearness * (x + 1j * y)
+def film(scene, times, height, width, exposure=1 / FRAME_RATE):
+    """Renders like `render`, and yields the frames one by one, float32 [height, width, 3].
+
+    Args:
+        scene, times, height, width: as for `render`.
+        exposure: of each frame, in seconds; 0 shows the scene at a moment.
+    """
+    layers = [(layer, _planes(layer)) for layer in scene.layers]
+    for time in times:
+        frame = np.zeros((3, height, width), np.float32)
+        for layer, planes in layers:
+            _composite(frame, planes, _poses(layer, scene.camera, time, exposure))
+        yield np.ascontiguousarray(np.moveaxis(frame, 0, -1))
+
+
+def _planes(layer):
+    return [Image.fromarray(np.ascontiguousarray(p)) for p in np.moveaxis(layer.image, -1, 0)]
 
 
 def _pose(layer, camera, time):
-    """Returns (turn, shift): a point q, from the layer's middle, is seen at turn * q + shift."""
+    """The homography from points, counted from the layer's middle, to where they are seen."""
     x, y, angle, zoom = layer.trajectory.at(time)
-    turn, pan = _view(camera, layer.nearness, time)
-    return turn * np.exp(zoom + 1j * angle), turn * (layer.centre + x + 1j * y) + pan
+    place = _similarity(layer.centre.real + x, layer.centre.imag + y, angle, zoom)
+    return camera.view(layer.nearness, time) @ place
 
 
-def _poses(layer, camera, time):
+def _poses(layer, camera, time, exposure):
     """Returns the layer's poses, one or several, during the exposure of the frame at this time."""
-    (_, start), (_, end) = (_pose(layer, camera, time + t / FRAME_RATE) for t in (-0.5, 0.5))
-    count = max(1, int(np.ceil(abs(end - start) / LONGEST_STEP)))
-    moments = time + ((np.arange(count) + 0.5) / count - 0.5) / FRAME_RATE
-    return [_pose(layer, camera, moment) for moment in moments]
+    middle = np.zeros((1, 2))
+    start, end = (_moved(_pose(layer, camera, time + t * exposure), middle)[0] for t in (-0.5, 0.5))
+    count = max(1, int(np.ceil(np.hypot(*(end - start)) / LONGEST_STEP)))
+    moments = time + ((np.arange(count) + 0.5) / count - 0.5) * exposure
+    return np.array([_pose(layer, camera, moment) for moment in moments])
 
 
 def _composite(frame, planes, poses):
@@ -158,38 +274,35 @@ def _composite(frame, planes, poses):
 
     The frame, [3, H, W], is changed in place.
     """
-    height, width = frame.shape[1:]
-    size = complex(*planes[0].size)
-    turns, shifts = np.array(poses).T
-    places = shifts + (width + 1j * height) / 2
-    corners = np.array([[size], [size.conjugate()]]) / 2 * turns / OVERSAMPLING
-    left, right = _pixels_around(places.real, np.abs(corners.real).max(axis=0), width)
-    top, bottom = _pixels_around(places.imag, np.abs(corners.imag).max(axis=0), height)
-    if left >= right or top >= bottom:
+    frame_size, layer_size = np.array(frame.shape[:0:-1]), np.array(planes[0].size)
+    seen = _moved(poses, _corners(*layer_size / OVERSAMPLING)).reshape(-1, 2) + frame_size / 2
+    first = np.clip(seen.min(axis=0), 0, frame_size).astype(int)
+    last = np.clip(np.ceil(seen.max(axis=0)), 0, frame_size).astype(int)
+    if (first >= last).any():
         return
     # Maps from the pixels of the box to those of the layer.
-    steps = OVERSAMPLING / turns
-    starts = steps * (left + 1j * top - places) + size / 2
-    box = (right - left, bottom - top)
+    to_layer = _affine(OVERSAMPLING, layer_size / 2)
+    maps = to_layer @ np.linalg.inv(poses) @ _affine(1, first - frame_size / 2)
     *colours, opacity = (
-        sum(_warp(plane, box, *pose) for pose in zip(steps, starts, strict=True)) / len(poses)
+        sum(_warp(plane, tuple(last - first), matrix) for matrix in maps) / len(maps)
         for plane in planes
     )
+    (left, top), (right, bottom) = first, last
     for channel, colour in zip(frame[:, top:bottom, left:right], colours, strict=True):
         channel *= 1 - opacity
         channel += colour
 
 
-def _pixels_around(middles, reaches, size):
-    """The range of the pixels 0..size that lie within reach of one of the middles."""
-    first, last = (middles - reaches).min(), np.ceil((middles + reaches).max())
-    return int(np.clip(first, 0, size)), int(np.clip(last, 0, size))
+def _affine(scale, shift):
+    return np.array([[scale, 0, shift[0]], [0, scale, shift[1]], [0, 0, 1]])
 
 
-def _warp(plane, size, step, start):
-    """Samples a plane bilinearly at start + step * (column + i * row): float32, width x height."""
-    affine = (step.real, -step.imag, start.real, step.imag, step.real, start.imag)
-    warped = plane.transform(size, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
+def _warp(plane, size, matrix):
+    """Samples a plane bilinearly where a homography sends each pixel: float32, width x height."""
+    coefficients = (matrix / matrix[2, 2]).ravel()[:8].tolist()
+    warped = plane.transform(
+        size, Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR
+    )
     return np.asarray(warped)
 
 
@@ -209,113 +322,11 @@ def add_sensor_noise(rng, frames, shot, read):
     return frames + deviation * rng.standard_normal(frames.shape, dtype=np.float32)
 
 
-# ------------------------------------------------------------------------ textures
+# ------------------------------------------------------------------------ drawing
 
 
-TILE = 512  # pixels; a power of two, so that wrapping around is a bitwise and
-
-
-@dataclasses.dataclass(frozen=True)
-class Textures:
-    """Seamless tiles [T, TILE, TILE], of mean 0 and deviation 1, and how many leaves have each."""
-
-    tiles: np.ndarray
-    shares: np.ndarray
-
-
-@functools.cache
-def _textures():
-    rng = np.random.default_rng(1)
-    y, x = np.mgrid[:TILE, :TILE] * (2 * np.pi / TILE)
-    soft, rough = _noise(rng, 1.7), _noise(rng, 1.2)
-    share_of = [
-        (0.12, np.zeros((TILE, TILE))),
-        (0.06, _noise(rng, 2.0)),
-        (0.10, soft),
-        (0.15, rough),
-        (0.12, _noise(rng, 1.0)),
-        (0.10, _noise(rng, 1.2, stretch=8)),  # fur, bark, brushed metal
-        (0.07, _noise(rng, 1.0, stretch=3)),
-        (0.06, np.tanh(6 * (_noise(rng, 1.3) - 0.6))),  # patches
-        (0.06, 0.2 * soft - np.exp(-((rough / 0.15) ** 2))),  # cracks
-        (0.05, 0.3 * rough + np.sin(20 * x + 3 * soft)),  # wood
-        (0.03, np.tanh(4 * np.sin(16 * x))),  # stripes
-        (0.04, 0.2 * rough + np.tanh(2 * np.sin(40 * x))),
-        (0.02, 0.3 * rough + np.maximum(np.cos(28 * x), np.cos(28 * y)) ** 3),  # weave
-        (0.02, np.tanh(8 * np.sin(12 * x)) * np.tanh(8 * np.sin(12 * y))),  # checks
-    ]
-    shares, tiles = zip(*share_of, strict=True)
-    return Textures(np.stack([_standardised(tile) for tile in tiles]), np.array(shares))
-
-
-@functools.cache
-def _slow_field():
-    """One tile of the smoothest noise."""
-    return _standardised(_noise(np.random.default_rng(2), 2.0))[None]
-
-
-def _noise(rng, slope, stretch=1):
-    """A tile of noise with the amplitude spectrum 1/f^slope; natural images have a slope near 1."""
-    frequency = np.hypot(np.fft.rfftfreq(TILE), stretch * np.fft.fftfreq(TILE)[:, None])
-    frequency[0, 0] = np.inf
-    spectrum = np.fft.rfft2(rng.standard_normal((TILE, TILE))) / frequency**slope
-    return _standardised(np.fft.irfft2(spectrum, (TILE, TILE)))
-
-
-def _standardised(tile):
-    return ((tile - tile.mean()) / max(tile.std(), 1e-6)).astype(np.float32)
-
-
-def _sample(tiles, tile, position):
-    """Bilinear samples of tiles[tile] at complex positions in tile pixels, wrapped around."""
-    column, row = np.floor(position.real), np.floor(position.imag)
-    along_x, along_y = position.real - column, position.imag - row
-    column, row = column.astype(np.int32), row.astype(np.int32)
-    left, right = column & (TILE - 1), (column + 1) & (TILE - 1)
-    top, bottom = ((tile * TILE + (r & (TILE - 1))) * TILE for r in (row, row + 1))
-    values = tiles.reshape(-1)
-    upper = values[top + left] * (1 - along_x) + values[top + right] * along_x
-    lower = values[bottom + left] * (1 - along_x) + values[bottom + right] * along_x
-    return upper * (1 - along_y) + lower * along_y
-
-
-# ------------------------------------------------------------------------ leaves
-
-
-# Hues, as fractions of the colour circle, of brick, earth, wood, foliage, water, sky.
-SURFACE_HUES = (0.02, 0.05, 0.08, 0.09, 0.11, 0.14, 0.22, 0.30, 0.45, 0.56, 0.60, 0.63)
-SHADOW_REACHES = (1, 2, 4, 6, 9, 12)  # layer pixels; several, for a soft edge
-SHADOW_DEPTH = 0.55
-
-
-@dataclasses.dataclass(frozen=True)
-class Look:
-    """What the leaves of one scene have in common.
-
-    Attributes:
-        palette: [P, 3], linear light, hue by hue.
-        light: complex, unit vector to where the light comes from.
-        origin: complex, where the fields begin that give neighbours like hues and brightness.
-    """
-
-    palette: np.ndarray
-    light: complex
-    origin: complex
-
-
-def random_look(rng):
-    """Draws three hues in many shades; most are dull and dark, few vivid or bright."""
-    shades = [16, 10, 6]
-    hue = np.repeat(rng.choice(SURFACE_HUES, size=3), shades) + rng.normal(0, 0.015, sum(shades))
-    brightness = np.clip(0.16 * np.exp(rng.normal(0, 0.9, len(hue))), 0.01, 0.6)
-    saturation = rng.beta(1.4, 2.6, len(hue)) * (1 - brightness)
-    pure = np.clip(np.abs((hue[:, None] + [0, 2 / 3, 1 / 3]) % 1 * 6 - 3) - 1, 0, 1)
-    colour = 1 - saturation[:, None] * (1 - pure)
-    colour *= (brightness / colour.mean(axis=1))[:, None]
-    return Look(colour, _random_directions(rng), complex(*rng.uniform(0, TILE, 2)))
-
-
-def _random_directions(rng, shape=None):
+def random_directions(rng, shape=None):
+    """Draws complex numbers of modulus 1."""
     return np.exp(1j * rng.uniform(0, 2 * np.pi, shape))
 
 
@@ -323,12 +334,6 @@ def power_law_radii(rng, count, smallest, largest):
     """Draws radii [count] with a density proportional to r^-3 between the two given."""
     a, b = smallest**-2, largest**-2
     return (a - rng.random(count) * (a - b)) ** -0.5
-
-
-def count_to_cover(size, smallest, largest):
-    """How many leaves with such radii have together the area of a square of this size."""
-    mean_square = 2 * np.log(largest / smallest) / (smallest**-2 - largest**-2)
-    return int(np.ceil(size**2 / (np.pi * mean_square)))
 
 
 def random_outlines(rng, count, vertices=96):
@@ -346,7 +351,7 @@ def random_outlines(rng, count, vertices=96):
     outlines = _bent(rng, _stretched(outlines, np.exp(np.abs(rng.normal(0, spread)))))
     outlines -= outlines.mean(axis=1, keepdims=True)
     area = (outlines.conj() * np.roll(outlines, -1, axis=1)).imag.sum(axis=1, keepdims=True) / 2
-    return outlines * np.sqrt(np.pi / np.abs(area)) * _random_directions(rng, (count, 1))
+    return outlines * np.sqrt(np.pi / np.abs(area)) * random_directions(rng, (count, 1))
 
 
 def _ragged(rng, count, phi):
@@ -369,283 +374,16 @@ def _bent(rng, outlines):
     return outlines + 1j * bend * outlines.real**2 / length
 
 
-def _random_strokes(rng):
-    """Draws thin marks on a leaf of radius 1: polylines, a list of complex arrays."""
-    draw = (_glyphs, _glyphs, _veins, _ruled_lines)[rng.integers(4)]
-    direction = _random_directions(rng)
-    return [direction * stroke for stroke in draw(rng)]
-
-
-def _glyphs(rng):
-    """Rows of figures that look like script: zigzags on the points of a 3 x 3 grid."""
-    rows, columns, points = rng.integers(1, 5), rng.integers(2, 8), rng.integers(3, 6)
-    figures = rng.integers(0, 3, (rows, columns, points, 2)) @ [0.3, 0.5j]
-    places = np.arange(columns) + 1.6j * np.arange(rows)[:, None] - (columns + 1.6j * rows) / 2
-    return ((figures + places[..., None]) * 0.9 / max(1.6 * rows, columns)).reshape(-1, points)
-
-
-def _veins(rng):
-    """A rib with pairs of side veins."""
-    along = np.linspace(-0.55, 0.55, rng.integers(5, 12))
-    side = 0.3j * np.sqrt(0.6 - along**2)
-    return [np.array([-0.6, 0.6]), *np.stack([along + 0.14 + side, along, along + 0.14 - side], 1)]
-
-
-def _ruled_lines(rng):
-    offsets = np.linspace(-0.5, 0.5, rng.integers(2, 9))
-    half = 0.95 * np.sqrt(0.5 - offsets**2)
-    return np.stack([1j * offsets - half, 1j * offsets + half], axis=1)
-
-
-def paint(rng, look, outlines, middle, extent):
-    """Paints leaves over each other, the first one lowest.
-
-    Args:
-        rng: numpy.random.Generator, which decides on colours, textures and strokes.
-        look: `Look` of the scene.
-        outlines: complex [K, V].
-        middle: complex, where in the scene the middle of the picture lies.
-        extent: int, width and height of the picture in frame pixels.
-
-    Returns:
-        The image of a `Layer`, float32 [OVERSAMPLING * extent, OVERSAMPLING * extent, 4].
-    """
-    pixels = OVERSAMPLING * extent
-    colours = _leaf_colours(rng, look, outlines.mean(axis=1))
-    outlines = OVERSAMPLING * (outlines - middle) + (1 + 1j) * pixels / 2
-    centres = outlines.mean(axis=1)
-    radii = np.abs(outlines - centres[:, None]).mean(axis=1)
-    ids = _draw(rng, outlines, centres, radii, pixels)
-    light = colours[ids] * _shading(rng, look, ids, centres, radii)[..., None]
-    return _prefilter(_cast_shadows(look, ids, light))
-
-
-def _leaf_colours(rng, look, places):
-    """Colours of the leaves at K places and of the strokes on them: float32 [1 + 2K, 3], by id."""
-    field = functools.partial(_sample, _slow_field(), 0)
-    region = field(1.5 * places + look.origin) + rng.normal(0, 0.8, len(places))
-    rank = 1 / (1 + np.exp(-1.4 * region))  # about uniform in (0, 1)
-    leaves = look.palette[(rank * len(look.palette)).astype(int)]
-    leaves = leaves * np.exp(0.45 * field(1.5 * places + look.origin + TILE / 2))[:, None]
-    strokes = look.palette[rng.integers(len(look.palette), size=len(places))]
-    by_leaf = np.stack([leaves, strokes], axis=1).reshape(-1, 3)
-    return np.concatenate([np.zeros((1, 3)), by_leaf]).astype(np.float32)
-
-
-def _draw(rng, outlines, centres, radii, pixels):
-    """Returns the ids of what is seen, int32: 0 nothing, 2k + 1 leaf k, 2k + 2 its strokes."""
-    canvas = Image.new("I", (pixels, pixels))
-    draw = ImageDraw.Draw(canvas)
-    marked = (rng.random(len(radii)) < 0.35) & (radii > 6 * OVERSAMPLING)
-    for k, outline in enumerate(outlines):
-        draw.polygon(_flat(outline), fill=2 * k + 1)
-        if marked[k]:
-            width = int(rng.integers(2, np.clip(radii[k] / 12, 3, 8)))
-            for stroke in _random_strokes(rng):
-                line = _flat(radii[k] * stroke + centres[k])
-                draw.line(line, fill=2 * k + 2, width=width, joint="curve")
-    return np.asarray(canvas)
-
-
-def _flat(points):
+def flat(points):
+    """Complex points [N] as the list x, y, x, y, ... that Pillow draws."""
     return np.stack([points.real, points.imag], axis=-1).ravel().tolist()
 
 
-def _shading(rng, look, ids, centres, radii):
-    """Returns factors of brightness [pixels, pixels]: texture, slant to the light, curvature."""
-    count = len(radii)
+def prefilter(image):
+    """Smooths a layer's image like lens and pixel, by a tent two frame pixels wide.
 
-    def seen(values, dtype=np.float32):
-        """The values [K] of leaves -> those of the pixels; strokes have their leaf's."""
-        return np.concatenate([values[:1], np.repeat(values, 2)]).astype(dtype)[ids]
-
-    y, x = np.mgrid[: ids.shape[0], : ids.shape[1]].astype(np.float32)
-    place = x + 1j * y
-    textures = _textures()
-    tile = rng.choice(len(textures.shares), count, p=textures.shares)
-    grain = np.exp(rng.normal(-0.2, 0.5, count)) * _random_directions(rng, count)
-    offset = rng.uniform(0, TILE, (count, 2)) @ [1, 1j]
-    position = place * seen(grain, np.complex64) + seen(offset, np.complex64)
-    contrast = np.clip(np.exp(rng.normal(-2.5, 0.8, count)), 0, 0.25)
-    texture = seen(contrast) * _sample(textures.tiles, seen(tile, np.int32), position)
-
-    local = (place - seen(centres, np.complex64)) / seen(radii)
-    slant = 0.35 * look.light * rng.random(count) + rng.normal(0, 0.15, count)
-    slant = (seen(slant, np.complex64).conj() * local).real
-    curvature = seen(0.35 * rng.random(count)) * (local.real**2 + local.imag**2)
-    return np.exp(np.clip(texture + slant - curvature, -2, 0.8))
-
-
-def _cast_shadows(look, ids, light):
-    """Darkens what has a nearer leaf between itself and the light, and adds the opacity.
-
-    Where the picture is empty, its shadow remains: black, and partly opaque.
+    So its edges, drawn without, do not alias.
     """
-    depth = (ids + 1) // 2
-    shadow = np.zeros(ids.shape, np.float32)
-    for reach in SHADOW_REACHES:
-        towards = -round(reach * look.light.imag), -round(reach * look.light.real)
-        shadow += np.roll(depth, towards, (0, 1)) > depth
-    shadow *= SHADOW_DEPTH / len(SHADOW_REACHES)
-    empty = ids == 0
-    light *= np.where(empty, 0, 1 - shadow)[..., None]
-    return np.concatenate([light, np.where(empty, shadow, 1)[..., None]], axis=-1)
-
-
-def _prefilter(image):
-    """Smooths like lens and pixel, by a tent two frame pixels wide; so are the drawn edges."""
     for axis in (0, 1):
         image = ndimage.correlate1d(image, [0.25, 0.5, 0.25], axis=axis, mode="nearest")
     return image
-
-
-# ------------------------------------------------------------------------ scenes of dead leaves
-
-
-FRAME_COUNTS = (7, 9, 11, 13)  # M, as in Nah et al. 2017
-
-
-@dataclasses.dataclass(frozen=True)
-class MotionStyle:
-    """How much moves in a kind of scene: typical values, from which scenes and leaves draw theirs.
-
-    Attributes:
-        share: of all scenes.
-        pan: of the camera, frame pixels per second.
-        tremor: of the hand, frame pixels.
-        turn: of the camera, radians per second.
-        zoom: of the camera, per second.
-        leaf: frame pixels per second.
-        moving: share of the leaves that move by themselves.
-    """
-
-    share: float
-    pan: float
-    tremor: float
-    turn: float
-    zoom: float
-    leaf: float
-    moving: float
-
-
-MOTION_STYLES = {
-    "still": MotionStyle(0.10, pan=4, tremor=0.25, turn=0.01, zoom=0.01, leaf=10, moving=0.2),
-    "tripod": MotionStyle(0.15, pan=5, tremor=0.6, turn=0.04, zoom=0.04, leaf=320, moving=0.7),
-    "hand-held": MotionStyle(0.30, pan=60, tremor=3.0, turn=0.8, zoom=0.5, leaf=250, moving=0.7),
-    "panned": MotionStyle(0.30, pan=180, tremor=2.0, turn=0.6, zoom=0.6, leaf=260, moving=0.7),
-    "turned": MotionStyle(0.15, pan=80, tremor=2.0, turn=1.4, zoom=1.8, leaf=230, moving=0.6),
-}
-
-
-def random_style(rng):
-    """Draws a `MotionStyle` according to the shares."""
-    styles = list(MOTION_STYLES.values())
-    return styles[rng.choice(len(styles), p=[style.share for style in styles])]
-
-
-def camera_trajectory(rng, style):
-    """Draws the camera's `Trajectory`: a pan, a turn, a zoom and the tremor of a hand."""
-    pan = _random_directions(rng) * style.pan * rng.uniform(0.4, 1.4)
-    velocity = np.array([pan.real, pan.imag, rng.normal(0, style.turn), rng.normal(0, style.zoom)])
-    # The tremor of a hand is strongest near 10 Hz, and turns and zooms far less than it shifts.
-    frequency = np.array([[9], [11], [17], [28]]) * rng.uniform(0.9, 1.1, (4, 4))
-    tremor = np.array([[1], [1], [0.3], [0.1]]) * [1, 1, 0.001, 0.0003]
-    return Trajectory(
-        velocity=velocity,
-        acceleration=rng.normal(0, 12, 4) * velocity,
-        tremor=tremor * rng.normal(0, style.tremor, (4, 4)),
-        frequency=frequency,
-        phase=rng.uniform(0, 2 * np.pi, (4, 4)),
-    )
-
-
-def leaf_trajectory(rng, style):
-    """Draws the `Trajectory` of a leaf, which may rest."""
-    if rng.random() > style.moving:
-        return Trajectory()
-    drift = _random_directions(rng) * style.leaf * rng.uniform(0.4, 1.4)
-    spin, growth = rng.normal(0, [0.01 * style.leaf, 0.003 * style.leaf])
-    velocity = np.array([drift.real, drift.imag, spin, growth])
-    return Trajectory(velocity=velocity, acceleration=rng.normal(0, 12, 4) * velocity)
-
-
-def backdrop(rng, look, extent, smallest, largest):
-    """Draws leaves that cover a square of `extent` frame pixels: a `Layer` at rest."""
-    count = 3 * count_to_cover(extent, smallest, largest)
-    radii = power_law_radii(rng, count, smallest, largest)
-    centres = rng.uniform(-extent / 2, extent / 2, (count, 2)) @ [1, 1j]
-    radii[0], centres[0] = 8 * extent, 0  # the ground, which fills the gaps
-    outlines = radii[:, None] * random_outlines(rng, count) + centres[:, None]
-    return Layer(paint(rng, look, outlines, 0j, extent))
-
-
-def single_leaves(rng, look, style, size, smallest, largest):
-    """Draws leaves to lie before a backdrop, with their shadows: a list of `Layer`s, far to near.
-
-    Together they have 0.5 to 1.6 times the area of a frame of this size, and overlap at random.
-    """
-    count = int(rng.uniform(0.5, 1.6) * count_to_cover(size, smallest, largest))
-    radii = power_law_radii(rng, count, smallest, largest)
-    nearness = np.sort(rng.uniform(1.0, 2.0, count))
-    centres = rng.uniform(-0.6 * size, 0.6 * size, (count, 2)) @ [1, 1j]
-    room_for_shadow = max(SHADOW_REACHES) / OVERSAMPLING + 2
-    outlines = radii[:, None] * random_outlines(rng, count)
-    layers = []
-    for outline, near, centre in zip(outlines, nearness, centres, strict=True):
-        extent = 2 * int(np.abs(outline).max() + room_for_shadow)
-        image = paint(rng, look, outline[None] + centre, centre, extent)
-        layers.append(Layer(image, centre, near, leaf_trajectory(rng, style)))
-    return layers
-
-
-def dead_leaves(rng, style, times, size):
-    """Makes a scene of dead leaves.
-
-    Args:
-        rng: numpy.random.Generator.
-        style: `MotionStyle`.
-        times: seconds, at which the scene has to cover the frame.
-        size: width and height of the frames, in pixels.
-
-    Returns:
-        `Scene`.
-    """
-    camera = camera_trajectory(rng, style)
-    look = random_look(rng)
-    smallest = size * np.exp(rng.uniform(np.log(0.03), np.log(0.12)))
-    extent = size + 2 * margin(camera, times, size, size)
-    behind = backdrop(rng, look, extent, smallest, largest=size / 2)
-    # Smaller leaves stay in the backdrop: each layer costs time.
-    in_front = single_leaves(rng, look, style, size, max(smallest, 0.03 * size), size / 3)
-    return Scene((behind, *in_front), camera)
-
-
-def render_frames(seed, size=256, shot_noise=0.0, read_noise=0.0):
-    """Renders high-speed frames of a scene of dead leaves, a pure function of the arguments.
-
-    Args:
-        seed: int >= 0, which decides on everything.
-        size: height and width in pixels.
-        shot_noise, read_noise: of the sensor, see `add_sensor_noise`.
-
-    Returns:
-        uint8 [M, size, size, 3], encoded by the gamma response; M is one of `FRAME_COUNTS`.
-    """
-    rng = np.random.default_rng(seed)
-    times = frame_times(rng.choice(FRAME_COUNTS))
-    scene = dead_leaves(rng, random_style(rng), times, size)
-    frames = render(scene, times, size, size)
-    if shot_noise or read_noise:
-        frames = add_sensor_noise(rng, frames, shot_noise, read_noise)
-    return blur.encode(frames)
-
-
-def render_pair(seed, size=256, shot_noise=0.0, read_noise=0.0):
-    """Renders a blurry and a sharp image of dead leaves; arguments as for `render_frames`.
-
-    Returns:
-        (blurry, sharp, M): two uint8 [size, size, 3], and the number of frames averaged.
-    """
-    frames = render_frames(seed, size, shot_noise, read_noise)
-    blurry, sharp = blur.synthesize(frames)
-    return blurry, sharp, len(frames)

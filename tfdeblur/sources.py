@@ -127,7 +127,8 @@ def find(source, pattern):
     Args:
         source: `Folder` or `Zip`.
         pattern: compiled regular expression for the end of the path, from the start of a folder's
-            or the file's name on; its groups identify the file.
+            or the file's name on; its groups identify the file. The name of the folder or archive
+            itself counts as the outermost folder's.
 
     Returns:
         dict from the groups, a tuple of strings, to `File`, in the order of the names.
@@ -137,8 +138,8 @@ def find(source, pattern):
     """
     found = {}
     for name in source.names():
-        parts = name.split("/")
-        if any(part.startswith((".", "__MACOSX")) for part in parts):
+        parts = [source.path.name.removesuffix(".zip"), *name.split("/")]
+        if any(part.startswith((".", "__MACOSX")) for part in parts[1:]):
             continue  # what macOS adds to archives and folders
         tails = ("/".join(parts[i:]) for i in range(len(parts)))
         match = next(filter(None, map(pattern.fullmatch, tails)), None)

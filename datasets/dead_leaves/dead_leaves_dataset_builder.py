@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfdeblur import scenes
+from tfdeblur import dead_leaves
 from tfdeblur.building import ParallelBuilder
 
 # Training scenes have the seeds from 0, test scenes those from here, in every config: what one
@@ -92,5 +92,5 @@ class Builder(ParallelBuilder):
 
 
 def _render(seed, **options):
-    blurry, sharp, frames = scenes.render_pair(seed, **options)
+    blurry, sharp, frames = dead_leaves.render_pair(seed, **options)
     return seed, {"blurry": blurry, "sharp": sharp, "scene": seed, "frames": frames}

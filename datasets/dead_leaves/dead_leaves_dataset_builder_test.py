@@ -1,8 +1,8 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfdeblur import scenes
 from tfdeblur.datasets.dead_leaves import dead_leaves_dataset_builder as dead_leaves
+from tfdeblur.dead_leaves import render_pair
 
 TINY = dead_leaves.DeadLeavesConfig(
     name="tiny", description="For tests.", train_pairs=5, test_pairs=2, image_size=64
@@ -24,7 +24,7 @@ def test_the_built_pairs_are_those_that_their_seeds_render(tmp_path):
         examples = list(tfds.as_numpy(builder.as_dataset(split=split)))
         assert {int(example["scene"]) for example in examples} == seeds
         for example in examples:
-            blurry, sharp, frames = scenes.render_pair(int(example["scene"]), size=64)
+            blurry, sharp, frames = render_pair(int(example["scene"]), size=64)
             np.testing.assert_array_equal(example["blurry"], blurry)
             np.testing.assert_array_equal(example["sharp"], sharp)
             assert example["frames"] == frames
