@@ -261,6 +261,10 @@ def test_a_sharp_frame_that_was_not_recorded_is_refused(tmp_path):
         ({n: RAW[n] for n in list(RAW)[5:]}, "train/GOPR0372_07_00 holds 9 of 14 frames"),
         ({n: RAW[n] for n in RAW if "0384" not in n}, "GOPR0384_11_05 holds 0 of 22 frames"),
         (dict.fromkeys(RAW, b"damaged"), r"\d+\.png is no whole image"),
+        (
+            RAW | {f"{SEVENTH}/000323.png": stand_in.png(np.zeros((15, 16, 3), np.uint8))},
+            r"000323\.png and those after it: frame 1 has the shape \(16, 16, 3\)",
+        ),
     ],
 )
 def test_faulty_raw_frames_are_refused(tmp_path, raw, message):
@@ -399,6 +403,15 @@ def test_from_archives_to_scores(data_dir, tmp_path, config):
         evaluation.PROTOCOLS["nah2017"],
     )
     assert np.isfinite(evaluation.summarise(scores)["psnr_restored"])
+
+
+def test_tfds_load_gives_pairs_of_the_default_config(data_dir):
+    pairs, info = tfds.load(
+        "gopro", split="test", data_dir=data_dir, as_supervised=True, with_info=True
+    )
+    assert (info.config_name, len(pairs)) == ("blur_gamma", 1111)
+    blurry, sharp = next(iter(pairs))
+    assert blurry.shape == sharp.shape == (16, 16, 3)
 
 
 def test_all_synthesized_images_equal_the_published_ones(data_dir):

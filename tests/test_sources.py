@@ -79,6 +79,13 @@ def test_an_incomplete_archive_is_refused(tmp_path):
         sources.find(sources.Zip(path), FRAMES)
 
 
+def test_an_archive_that_has_been_replaced_is_read_anew(tmp_path):
+    path = tmp_path / "data.zip"
+    for content in (b"first", b"second one"):
+        found = sources.find(sources.Zip(write_zip(path, {"train/a/1.png": content})), FRAMES)
+        assert found["train", "a", "1"].read() == content
+
+
 def test_damage_inside_an_archive_is_found_when_the_file_is_read(tmp_path):
     content = encode_png(noise())
     path = write_zip(tmp_path / "data.zip", {"train/a/1.png": content})

@@ -24,6 +24,7 @@ def is_out_of_memory(error):
     return isinstance(error, MemoryError) or (
         type(error).__name__ in ("ResourceExhaustedError", "XlaRuntimeError", "JaxRuntimeError")
         and ("OOM" in str(error) or "RESOURCE_EXHAUSTED" in str(error) or "memory" in str(error))
+        and "No space left" not in str(error)  # so TensorFlow calls a full disk too
     )
 
 

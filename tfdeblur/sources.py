@@ -59,14 +59,20 @@ class Zip:
         return _archive(self).read(name)
 
 
-@functools.cache
 def _archive(source):
     try:
-        return zipfile.ZipFile(source.path)
+        status = os.stat(source.path)
+        return _opened(source.path, status.st_mtime_ns, status.st_size)
     except (zipfile.BadZipFile, OSError) as error:
         raise InputError(
-            f"{source.path} is no complete zip archive ({error}): download it again."
+            f"{source.path} is no complete zip archive ({error}): delete it, and get it again."
         ) from error
+
+
+@functools.lru_cache(maxsize=64)
+def _opened(path, *_):
+    """Kept open as long as the file has not been replaced."""
+    return zipfile.ZipFile(path)
 
 
 @dataclasses.dataclass(frozen=True)
