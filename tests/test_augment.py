@@ -2,7 +2,6 @@ import colorsys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tfdeblur import augment
 
@@ -57,23 +56,6 @@ def test_every_outcome_occurs_and_no_other(name, results, image):
     assert seen == set(range(len(expected)))
 
 
-def test_crops_are_paired_and_reach_every_corner():
-    blurry = np.arange(5 * 7 * 3).reshape(5, 7, 3)
-    corners = set()
-    for i in range(100):
-        a, b = augment.random_crop(blurry, blurry + 1, (i, 2), size=4)
-        y, x = divmod(int(a[0, 0, 0]) // 3, 7)
-        np.testing.assert_array_equal(a, blurry[y : y + 4, x : x + 4])
-        np.testing.assert_array_equal(b, np.asarray(a) + 1)
-        corners.add((y, x))
-    assert corners == {(y, x) for y in range(2) for x in range(4)}
-
-
-def test_images_smaller_than_the_crop_are_refused(image):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="smaller than the crop"):
-        augment.random_crop(image, image, SEED, size=7)
-
-
 def test_saturation_is_scaled_in_hsv(image):
     out = np.asarray(augment.scale_saturation(image, image, SEED)[0])
     before = np.array([colorsys.rgb_to_hsv(*p) for p in image.reshape(-1, 3)])
@@ -93,6 +75,16 @@ def test_noise_has_the_papers_strength_and_spares_the_sharp_image():
         sigmas.append(np.std(blurry))
     # sigma ~ N(0, (2/255)^2), so the root of its mean square is 2/255
     np.testing.assert_allclose(np.sqrt(np.mean(np.square(sigmas))), 2 / 255, rtol=0.15)
+
+
+def test_noise_is_normal():
+    grey = np.full((101, 99, 3), 0.5, "float32")
+    noise = np.ravel(augment.add_noise(grey, grey, SEED)[0] - grey)
+    noise = noise / noise.std()
+    assert abs(noise.mean()) < 0.03
+    shares = [np.mean(np.abs(noise) < sigmas) for sigmas in (1, 2, 3)]
+    np.testing.assert_allclose(shares, [0.6827, 0.9545, 0.9973], atol=0.01)
+    assert abs(np.corrcoef(noise[:-1], noise[1:])[0, 1]) < 0.03
 
 
 def test_noise_stays_in_range():

@@ -1,8 +1,11 @@
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
 
-from tfdeblur import pipeline
+from tfdeblur import pipeline, png
+from tfdeblur.datasets.dead_leaves import dead_leaves_dataset_builder
 from tfdeblur.errors import InputError
 
 ALL = ("flip_horizontally", "flip_vertically", "rotate_by_90", "permute_channels", "add_noise")
@@ -51,15 +54,109 @@ def test_every_pair_comes_once_an_epoch_and_epochs_differ(folders):
     assert len(set(orders)) > 1
 
 
-def test_batches_are_a_function_of_seed_and_step(folders):
+@pytest.mark.parametrize("crops_per_image", [1, 5])
+def test_batches_are_a_function_of_seed_and_step(folders, crops_per_image):
     pairs = pipeline.from_folders(*folders)
-    whole = take(pipeline.batches(pairs, **settings()), 7)
-    resumed = take(pipeline.batches(pairs, **settings(), start_step=4), 3)
-    for batch, expected in zip(resumed, whole[4:], strict=True):
+    several = settings(crops_per_image=crops_per_image)
+    whole = take(pipeline.batches(pairs, **several), 87)
+    resumed = take(pipeline.batches(pairs, **several, start_step=84), 3)
+    for batch, expected in zip(resumed, whole[84:], strict=True):
         np.testing.assert_array_equal(batch[0], expected[0])
         np.testing.assert_array_equal(batch[1], expected[1])
     other = take(pipeline.batches(pairs, **settings(seed=8)), 1)
     assert not np.array_equal(other[0][0], whole[0][0])
+
+
+def test_crops_lie_everywhere(folders):
+    pairs = pipeline.from_folders(*folders)
+    _, image, _ = next(pairs.numpy_pairs())
+    seen = set()
+    corners = tf.random.stateless_uniform([800, 2], (0, 0))
+    crops = pairs.examples.take(1).map(lambda *example: pairs.crops(example, corners, 16))
+    for blurry, sharp in crops.unbatch().as_numpy_iterator():
+        (place,) = [
+            (y, x)
+            for y in range(5)
+            for x in range(15)
+            if np.array_equal(blurry, image[y : y + 16, x : x + 16])
+        ]
+        np.testing.assert_array_equal(sharp, blurry + 1)
+        seen.add(place)
+    assert len(seen) == 5 * 15
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_images_decoded_wholly_or_partly_give_the_same_batches(folders, fast, monkeypatch):
+    if fast and not png.AVAILABLE:
+        pytest.skip("the extra [fast] is not installed")
+    pairs = pipeline.from_folders(*folders)
+    monkeypatch.setattr(png, "AVAILABLE", fast)
+    (got, _), *_ = take(pipeline.batches(pairs, **settings()), 1)
+    monkeypatch.setattr(png, "AVAILABLE", False)
+    (expected, _), *_ = take(pipeline.batches(pairs, **settings()), 1)
+    np.testing.assert_array_equal(got, expected)
+
+
+def image_numbers(batch):
+    return np.floor(batch[0].mean((1, 2, 3)) * 255 / 40).astype(int)
+
+
+def test_several_crops_of_an_image_are_spread_over_batches(folders, monkeypatch):
+    monkeypatch.setattr(pipeline, "MIXED_IMAGES", 6)  # the whole epoch
+    pairs = pipeline.from_folders(*folders)
+    several = settings(batch_size=3, augmentations=(), crops_per_image=4)
+    batches = take(pipeline.batches(pairs, **several), 8)
+    numbers = [image_numbers(batch) for batch in batches]
+    assert all(len(set(batch)) == 3 for batch in numbers)
+    np.testing.assert_array_equal(np.bincount(np.concatenate(numbers)), [4] * 6)
+    assert len({tuple(sorted(batch)) for batch in numbers}) > 2  # not the same three each time
+    crops = np.concatenate([blurry for blurry, _ in batches])
+    assert len(np.unique(crops.reshape(24, -1), axis=0)) > 12
+
+
+@pytest.mark.parametrize("crops_per_image", [1, 3])
+@pytest.mark.parametrize("start_step", [0, 71])
+def test_workers_share_the_batches_of_one(folders, crops_per_image, start_step):
+    pairs = pipeline.from_folders(*folders)
+    common = settings(crops_per_image=crops_per_image, start_step=start_step)
+    alone = take(pipeline.batches(pairs, **common), 5)
+    workers = [take(pipeline.batches(pairs, **common, shard=(i, 2)), 5) for i in range(2)]
+    for whole, *parts in zip(alone, *workers, strict=True):
+        for image in range(2):
+            joined = np.concatenate([part[image] for part in parts])
+            np.testing.assert_array_equal(joined, whole[image])
+
+
+def test_workers_that_cannot_share_a_batch_are_refused(folders):
+    with pytest.raises(InputError, match=r"--batch_size=4.*3 workers"):
+        pipeline.batches(pipeline.from_folders(*folders), **settings(), shard=(0, 3))
+
+
+def test_shuffled_blocks_are_bounded_in_bytes(folders, monkeypatch):
+    pairs = pipeline.from_folders(*folders)
+    monkeypatch.setattr(pipeline, "SHUFFLED_BYTES", 2 * pairs.encoded_bytes)
+    one_epoch = settings(batch_size=6, augmentations=())
+    numbers = [image_numbers(b) for b in take(pipeline.batches(pairs, **one_epoch), 8)]
+    for epoch in numbers:
+        assert [set(block) for block in epoch.reshape(3, 2)] == [{0, 1}, {2, 3}, {4, 5}]
+    assert len({tuple(epoch) for epoch in numbers}) > 1
+
+
+def test_pairs_of_two_sizes_and_small_images_stop_the_training(folders):
+    pairs = pipeline.from_folders(*folders)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="smaller than the crop"):
+        take(pipeline.batches(pairs, **settings(crop=24)), 1)
+    PIL.Image.new("RGB", (30, 21)).save(folders[1] / "3.png")  # after the pairs were found
+    with pytest.raises(tf.errors.InvalidArgumentError, match="differs in size"):
+        take(pipeline.batches(pairs, **settings()), 2)
+
+
+def test_a_file_that_is_cut_off_stops_the_training(folders):
+    pairs = pipeline.from_folders(*folders)
+    content = (folders[0] / "3.png").read_bytes()
+    (folders[0] / "3.png").write_bytes(content[:-20])
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        take(pipeline.batches(pairs, **settings()), 2)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "I;16", "1"])
@@ -98,3 +195,24 @@ def test_middle_crops(folders):
 def test_unknown_datasets_are_refused():
     with pytest.raises(InputError, match=r"nothing .* is unknown.*dead_leaves"):
         pipeline.from_tfds("nothing", "train")
+
+
+def test_a_union_takes_evenly_from_its_datasets(tmp_path):
+    for name, size, count in (("large", 64, 6), ("small", 48, 3)):
+        config = dead_leaves_dataset_builder.DeadLeavesConfig(
+            name=f"{name}_images", train_pairs=count, test_pairs=1, image_size=size
+        )
+        tfds.builder("dead_leaves", config=config, data_dir=tmp_path).download_and_prepare()
+    name = "dead_leaves/large_images+dead_leaves/small_images"
+    pairs = pipeline.from_tfds(name, "train", data_dir=tmp_path)
+    assert pairs.count == 9
+    assert "large_images" in pairs.name and "small_images" in pairs.name
+    sizes = [len(blurry) for _, blurry, _ in pairs.numpy_pairs()]
+    assert sizes == [64, 48, 64, 64, 48, 64, 64, 48, 64]
+
+
+def test_files_that_the_user_has_to_get_are_asked_for(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"Nothing of it is in .*mine.*HIDE_dataset\.zip"):
+        pipeline.from_tfds("hide", "test", tmp_path / "data", manual_dir=tmp_path / "mine")

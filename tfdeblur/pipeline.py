@@ -1,17 +1,27 @@
 """Pairs of images from a TFDS dataset or from two folders, to augmented training batches.
 
 What a batch holds is a function of the seed and the step alone, so that a resumed run sees
-what an uninterrupted one would have seen.
+what an uninterrupted one would have seen, and several workers together what one would have.
 """
 
 import dataclasses
+import hashlib
+import math
+import os
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
-from tfdeblur import images
-from tfdeblur.augment import AUGMENTATIONS, random_crop
+from tfdeblur import images, png
+from tfdeblur.augment import AUGMENTATIONS
 from tfdeblur.errors import InputError
+
+# Encoded pairs are shuffled in blocks of this size. Two blocks are in memory, one being read while
+# the other is used: 1 GiB, whatever the images' size. (GOPRO, of 2.4 MB a pair, has ten blocks.)
+SHUFFLED_BYTES = 2**29
+# Crops of at least so many images are mixed where an image gives more than one.
+MIXED_IMAGES = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,15 +30,61 @@ class Pairs:
 
     Attributes:
         name: where they come from, for reports.
+        version: changes when their pixels or their order do.
         count: how many pairs.
         encoded: dataset of (name, blurry, sharp) string tensors.
-        read: maps an encoded image (or a path) to uint8 `[H, W, 3]`.
+        encoded_bytes: that one element of `encoded` has, on average.
+        load: maps an encoded image, which may be a path, to the bytes of its file.
     """
 
     name: str
+    version: str
     count: int
     encoded: tf.data.Dataset
-    read: Callable
+    encoded_bytes: float
+    load: Callable
+
+    def read(self, encoded):
+        """An encoded image as a uint8 tensor `[H, W, 3]`."""
+        return _decode(self.load(encoded))
+
+    @property
+    def examples(self):
+        """Dataset of what `crops` takes: `count` elements, always in the same order."""
+        return self.encoded
+
+    def crops(self, example, corners, side):
+        """The same squares of a pair's blurry and sharp image.
+
+        Args:
+            example: an element of `examples`.
+            corners: float32 `[K, 2]` in [0, 1): where each square lies, from the top and the left,
+                as shares of the room that it has.
+            side: of the squares, in pixels.
+
+        Returns:
+            uint8 tensor `[K, 2, side, side, 3]`.
+
+        Raises:
+            tf.errors.InvalidArgumentError: an image is broken or smaller than `side`, or the two
+                differ in size.
+        """
+        _, blurry, sharp = example
+        files = [self.load(blurry), self.load(sharp)]
+
+        def decode_partly():
+            return tf.numpy_function(_crop_png, [*files, corners, side], tf.uint8, stateful=False)
+
+        def decode_wholly():
+            pair = [_decode(file) for file in files]
+            tf.debugging.assert_equal(*map(tf.shape, pair), "a pair differs in size")
+            return tf.numpy_function(crop_arrays, [*pair, corners, side], tf.uint8, stateful=False)
+
+        if not png.AVAILABLE:
+            return decode_wholly()
+        return tf.cond(
+            tf.reduce_all([_is_plain_png(file) for file in files]), decode_partly, decode_wholly
+        )
 
     def numpy_pairs(self, limit=None):
         """Yields (name, blurry, sharp), images as uint8 `[H, W, 3]`, one pair at a time."""
@@ -36,18 +92,26 @@ class Pairs:
             yield name.numpy().decode(), self.read(blurry).numpy(), self.read(sharp).numpy()
 
 
-def from_tfds(name, split, data_dir=None):
+def from_tfds(name, split, data_dir=None, manual_dir=None):
     """The pairs of a TFDS dataset, which is built first where that has not been done.
 
     Args:
         name: such as "dead_leaves" or "gopro/blur_gamma"; any dataset whose `supervised_keys`
-            are a blurry and a sharp image.
+            are a blurry and a sharp image. "a+b" is the union of two, evenly mixed.
         split: such as "train", "test" or "train[:10%]".
         data_dir: where TFDS keeps its datasets; None: its default.
+        manual_dir: where files are that the user has downloaded; None: TFDS's default, below
+            `data_dir`.
 
     Raises:
-        InputError: unknown dataset or split, or no pairs of images.
+        InputError: unknown dataset or split, no pairs of images, or files to build it are missing
+            or broken.
     """
+    parts = [_from_tfds(part, split, data_dir, manual_dir) for part in name.split("+")]
+    return parts[0] if len(parts) == 1 else _union(parts)
+
+
+def _from_tfds(name, split, data_dir, manual_dir):
     import tensorflow_datasets as tfds
 
     import tfdeblur.datasets  # registers our builders
@@ -64,8 +128,11 @@ def from_tfds(name, split, data_dir=None):
     if not keys or any(not isinstance(builder.info.features[k], tfds.features.Image) for k in keys):
         raise InputError(f"--dataset={name}: its supervised_keys {keys} are no pair of images.")
     try:
-        builder.download_and_prepare()
-    except OSError as error:  # no network, no space, no permission
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+        )
+    # No network, no space (TFDS has its own kind of error for it), no permission.
+    except (OSError, RuntimeError) as error:
         raise InputError(f"--dataset={name} could not be built in --data_dir: {error}") from error
     try:
         count = builder.info.splits[split].num_examples
@@ -79,8 +146,31 @@ def from_tfds(name, split, data_dir=None):
             interleave_cycle_length=1, add_tfds_id=True, try_autocache=False
         ),
     )
-    encoded = examples.map(lambda x: (x["tfds_id"], x[blurry], x[sharp]))
-    return Pairs(f"{builder.info.full_name} {split}", count, encoded, _decode)
+    examples_in_all = builder.info.splits.total_num_examples
+    return Pairs(
+        name=f"{builder.info.full_name} {split}",
+        version=f"{count} of {examples_in_all} examples, {builder.info.dataset_size} bytes in all",
+        count=count,
+        encoded=examples.map(lambda x: (x["tfds_id"], x[blurry], x[sharp])),
+        encoded_bytes=max(1, builder.info.dataset_size / examples_in_all),
+        load=tf.identity,
+    )
+
+
+def _union(parts):
+    """Several `Pairs` from TFDS as one: each goes on evenly from the first pair to the last."""
+    places = [(np.arange(part.count) + 0.5) / part.count for part in parts]
+    owners = np.repeat(np.arange(len(parts)), [part.count for part in parts])
+    turns = tf.data.Dataset.from_tensor_slices(owners[np.argsort(np.concatenate(places))])
+    count = sum(part.count for part in parts)
+    return Pairs(
+        name=" + ".join(part.name for part in parts),
+        version=" + ".join(part.version for part in parts),
+        count=count,
+        encoded=tf.data.Dataset.choose_from_datasets([part.encoded for part in parts], turns),
+        encoded_bytes=sum(part.count * part.encoded_bytes for part in parts) / count,
+        load=tf.identity,
+    )
 
 
 def from_folders(blurry_dir, sharp_dir, smallest=1):
@@ -118,7 +208,7 @@ def split_folders(blurry_dir, sharp_dir, smallest=1):
     )
 
 
-def open_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None):
+def open_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None, manual_dir=None):
     """What a recipe trains and is tested on: its dataset, or two folders instead.
 
     Returns:
@@ -132,46 +222,109 @@ def open_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None):
     if blurry_dir or sharp_dir:
         raise InputError("--blurry_dir and --sharp_dir go together: give both.")
     return tuple(
-        from_tfds(recipe.dataset, split, data_dir)
+        from_tfds(recipe.dataset, split, data_dir, manual_dir)
         for split in (recipe.train_split, recipe.test_split)
     )
 
 
-def batches(pairs, *, crop, batch_size, augmentations, seed, start_step=0, shuffle_buffer=1024):
+def batches(
+    pairs,
+    *,
+    crop,
+    batch_size,
+    augmentations,
+    seed,
+    start_step=0,
+    crops_per_image=1,
+    shard=(0, 1),
+):
     """Endless augmented training batches, from the given step on.
+
+    Where an image gives several crops, it is decoded once for them. They go to as many batches,
+    none with another, mixed with those of at least `MIXED_IMAGES` images, in memory meanwhile.
 
     Args:
         pairs: `Pairs`, whose images have at least `crop` pixels in height and width.
         crop: height and width of the training crops, in pixels.
+        batch_size: crops per step, of all workers together.
         augmentations: keys of `AUGMENTATIONS`, applied in this order.
         seed: of the order, the crops and the augmentations.
         start_step: batches that have been used already; they are passed over without decoding.
-        shuffle_buffer: how many pairs, still encoded, are shuffled among each other at a time.
+        crops_per_image: how many crops of an image make an epoch.
+        shard: (index, count) of this worker among several; each gets an equal part of every
+            batch, and their parts, in the order of the workers, are the batch that one worker
+            would get.
 
     Returns:
-        Dataset of (blurry, sharp), float32 `[batch_size, crop, crop, 3]` in [0, 1].
+        Dataset of (blurry, sharp), float32 `[batch_size / count, crop, crop, 3]` in [0, 1].
+
+    Raises:
+        InputError: `batch_size` is no multiple of the number of workers.
     """
-    start = start_step * batch_size
-    first_epoch, used = divmod(start, pairs.count)
+    worker, workers = shard
+    if batch_size % workers:
+        raise InputError(
+            f"--batch_size={batch_size} cannot be shared equally by {workers} workers: choose a "
+            "multiple."
+        )
+    # Crop i of a batch always comes from an image whose number in the order of use is i modulo the
+    # batch size, so that each worker decodes its own images only.
+    own = batch_size // workers
+    first = worker * own
+    rows = math.ceil(MIXED_IMAGES / batch_size) if crops_per_image > 1 else 1
+    steps_per_group = rows * crops_per_image
+    first_group, used_steps = divmod(start_step, steps_per_group)
 
-    def one_epoch(epoch):
-        # Not `Dataset.shuffle`: its order would also depend on TensorFlow's global seed.
-        blocks = pairs.encoded.batch(shuffle_buffer).enumerate()
-        return blocks.map(lambda i, block: _shuffled(block, (epoch, seed + i))).unbatch()
+    def cut(index, example):
+        corners = tf.random.stateless_uniform([crops_per_image, 2], _seed(seed, "crops", index))
+        cuts = pairs.crops(example, corners, crop)
+        return tf.ensure_shape(cuts, [crops_per_image, 2, crop, crop, 3])
 
-    def load(index, pair):
-        _, blurry, sharp = pair
-        seeds = tf.random.split((index, seed), len(augmentations) + 1)
-        blurry, sharp = random_crop(pairs.read(blurry), pairs.read(sharp), seeds[0], crop)
-        blurry, sharp = _to_float(blurry), _to_float(sharp)
-        for name, example_seed in zip(augmentations, tf.unstack(seeds[1:]), strict=True):
-            blurry, sharp = AUGMENTATIONS[name](blurry, sharp, example_seed)
+    def mix(group, cuts):
+        """From rows of images, `own` in each, to steps of as many crops, one of each column."""
+        shape = (batch_size, steps_per_group)
+        keys = tf.random.stateless_uniform(shape, _seed(seed, "mix", group))
+        order = tf.transpose(tf.argsort(keys)[first : first + own])  # [steps_per_group, own]
+        row, number = order // crops_per_image, order % crops_per_image
+        indices = tf.stack([row * own + tf.range(own), number], axis=-1)
+        return _gathered(cuts, tf.reshape(indices, (-1, 2)))
+
+    def augment(index, pair):
+        step, position = index // own, index % own
+        number = step * batch_size + first + position
+        blurry, sharp = tf.unstack(tf.cast(pair, tf.float32) / 255)
+        for i, name in enumerate(augmentations):
+            blurry, sharp = AUGMENTATIONS[name](blurry, sharp, _seed(seed, "augment", number, i))
         return blurry, sharp
 
-    epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
-    examples = epochs.flat_map(one_epoch).skip(used).enumerate(start)
-    examples = examples.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return examples.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    images_used = first_group * rows * batch_size
+    examples = _ordered(pairs, seed, images_used).enumerate(images_used)
+    if workers > 1:
+        examples = examples.filter(lambda i, _: i % batch_size // own == worker)
+    cuts = examples.map(cut, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    if crops_per_image == 1:
+        cuts = cuts.unbatch()
+    else:
+        groups = cuts.batch(rows * own).prefetch(1).enumerate(first_group)
+        cuts = groups.flat_map(mix).skip(used_steps * own)
+    crops = cuts.enumerate(start_step * own)
+    crops = crops.map(augment, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return crops.batch(own, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def crop_arrays(blurry, sharp, corners, side):
+    """`Pairs.crops` of two decoded images, as uint8 arrays `[H, W, 3]`.
+
+    Raises:
+        ValueError: the images are smaller than `side`.
+    """
+    corners = _in_pixels(corners, blurry.shape[:2], side)
+    return np.stack(
+        [
+            [image[top : top + side, left : left + side] for image in (blurry, sharp)]
+            for top, left in corners
+        ]
+    )
 
 
 def middle_crops(pairs, *, crop, batch_size, limit):
@@ -210,12 +363,81 @@ def _from_files(files, name):
         [_readable(pair.blurry) for pair in files],
         [_readable(pair.sharp) for pair in files],
     )
-    return Pairs(name, len(files), tf.data.Dataset.from_tensor_slices(columns), _read)
+    return Pairs(
+        name=name,
+        version=_fingerprint(files),
+        count=len(files),
+        encoded=tf.data.Dataset.from_tensor_slices(columns),
+        encoded_bytes=sum(len(text) for column in columns for text in column) / len(files),
+        load=_load,
+    )
 
 
-def _shuffled(block, seed):
-    order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(block[0])), seed)
-    return tuple(tf.gather(column, order) for column in block)
+def _fingerprint(files):
+    """Of the files' names, sizes and times of change."""
+    digest = hashlib.sha256()
+    for path in [path for pair in files for path in (pair.blurry, pair.sharp)]:
+        status = os.stat(path)
+        digest.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _ordered(pairs, seed, start):
+    """Examples epoch after epoch, each in an order of its own, from number `start` on."""
+    first_epoch, used = divmod(start, pairs.count)
+    block_size = max(1, min(pairs.count, int(SHUFFLED_BYTES / pairs.encoded_bytes)))
+
+    def one_epoch(epoch):
+        # Not `Dataset.shuffle`: its order would also depend on TensorFlow's global seed.
+        def shuffled(number, block):
+            size = tf.size(tf.nest.flatten(block)[0])
+            order = tf.random.experimental.stateless_shuffle(
+                tf.range(size), _seed(seed, "order", epoch, number)
+            )
+            return _gathered(block, order[:, None])
+
+        blocks = pairs.examples.batch(block_size).prefetch(1)
+        return blocks.enumerate().flat_map(shuffled)
+
+    epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
+    return epochs.flat_map(one_epoch).skip(used)
+
+
+def _gathered(columns, indices):
+    """Dataset of the elements of batched tensors at `indices` `[N, axes]`, one at a time."""
+    return tf.data.Dataset.from_tensor_slices(indices).map(
+        lambda index: tf.nest.map_structure(lambda column: tf.gather_nd(column, index), columns)
+    )
+
+
+def _seed(seed, purpose, *numbers):
+    """A seed for each purpose and each number, independent of all others."""
+    purposes = ("order", "crops", "mix", "augment")
+    folded = tf.constant([seed, purposes.index(purpose)], tf.int64)
+    for number in numbers:
+        folded = tf.random.experimental.stateless_fold_in(folded, tf.cast(number, tf.int64))
+    return folded
+
+
+def _is_plain_png(file):
+    is_png = tf.strings.substr(file, 0, len(png.SIGNATURE)) == png.SIGNATURE
+    return is_png & (tf.strings.substr(file, png.PLAIN_AT, len(png.PLAIN)) == png.PLAIN)
+
+
+def _crop_png(blurry, sharp, corners, side):
+    """`crop_arrays`, of the bytes of two plain PNG files."""
+    if png.size(blurry) != png.size(sharp):
+        raise ValueError("a pair differs in size")
+    corners = _in_pixels(corners, png.size(blurry), side)
+    return np.stack([png.crops(file, corners, side) for file in (blurry, sharp)], axis=1)
+
+
+def _in_pixels(corners, size, side):
+    """List of (top, left)."""
+    room = np.subtract(size, side - 1)
+    if room.min() < 1:
+        raise ValueError("an image is smaller than the crop")
+    return [(int(top), int(left)) for top, left in corners * room.astype(np.float32)]
 
 
 def _decode(content):
@@ -223,9 +445,9 @@ def _decode(content):
     return tf.ensure_shape(image, (None, None, 3))
 
 
-def _read(path_or_png):
-    is_png = tf.strings.substr(path_or_png, 0, 4) == b"\x89PNG"
-    return _decode(tf.cond(is_png, lambda: path_or_png, lambda: tf.io.read_file(path_or_png)))
+def _load(path_or_png):
+    is_png = tf.strings.substr(path_or_png, 0, len(png.SIGNATURE)) == png.SIGNATURE
+    return tf.cond(is_png, lambda: path_or_png, lambda: tf.io.read_file(path_or_png))
 
 
 def _readable(path):
