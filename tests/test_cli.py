@@ -13,6 +13,7 @@ from tfdeblur import cli, images, models
 from tfdeblur.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[1]
+PUBLISHED = ROOT.parent / "shared" / "published" / "dmphn_1_2_4_8"
 
 
 @pytest.fixture
@@ -167,3 +168,20 @@ def test_command_without_a_network(photos):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: no trained model")
+
+
+def test_command_with_published_weights(photos):
+    if not PUBLISHED.is_dir():
+        pytest.skip(f"the authors' weights are missing: {PUBLISHED}")
+    pathlib.Path("cache/dmphn").mkdir(parents=True)
+    pathlib.Path("cache/dmphn/gopro").symlink_to(PUBLISHED)
+    flags = ["photos/trip/b.png", "--model=dmphn", "--weights=gopro"]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "deblur.py"), *flags],
+        env={**os.environ, "TFDEBLUR_CACHE": "cache"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Restoring with dmphn with gopro." in done.stdout
+    assert images.size("restored/b.png") == images.size("photos/trip/b.png")

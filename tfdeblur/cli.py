@@ -119,7 +119,12 @@ def _define_flags():
         "A .keras file, or a network's name (then with --weights). Default: the newest model.keras "
         "under runs/.",
     )
-    flags.DEFINE_string("weights", None, "Weights for the network that --model names.")
+    flags.DEFINE_string(
+        "weights",
+        None,
+        "Weights for the network that --model names: a file, or published ones by their name, such "
+        "as gopro (`python -m tfdeblur.weights list`).",
+    )
     flags.DEFINE_string(
         "output", "restored", "Folder for the restored images; for a single file also a file name."
     )

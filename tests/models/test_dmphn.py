@@ -51,14 +51,8 @@ def published():
     folder = PUBLISHED / "dmphn_1_2_4_8"
     if not folder.is_dir():
         pytest.skip(f"the authors' weights are missing: {folder}")
-    torch = pytest.importorskip("torch")
     net = models.build("dmphn")
-    state = {
-        f"{file.stem}.{name}": tensor.numpy()
-        for file in folder.glob("*.pkl")
-        for name, tensor in torch.load(file, map_location="cpu", weights_only=True).items()
-    }
-    weights.from_torch(net, state)
+    weights.load(net, folder)
     return net
 
 

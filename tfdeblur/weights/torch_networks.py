@@ -1,20 +1,37 @@
-"""Weights: loading them, and importing the authors' PyTorch checkpoints.
+"""Our networks under the names of their authors' PyTorch code.
 
-Nothing is ever left at its initial value in silence: a missing, unexpected or misshaped
-weight is an error that names it.
+Nothing is ever left at its initial value in silence: a missing, unexpected or misshaped weight is
+an error that names it.
 """
 
-import pathlib
-import zipfile
+import re
 
-import h5py
 import keras
 import numpy as np
 
 from tfdeblur import models
 from tfdeblur.errors import InputError
 
-RUNS = "runs"  # where train.py puts its workdirs
+
+def recognise(state_dict):
+    """The architecture that weights belong to, told by their names and shapes.
+
+    Args:
+        state_dict: `{name: ndarray}`, as for `from_torch`.
+
+    Returns:
+        A name for `models.build`, and the hyperparameters.
+
+    Raises:
+        InputError: they are of no network whose authors' names are known.
+    """
+    for describe in (_describe_deepdeblur, _describe_mimo_unet, _describe_dmphn):
+        if described := describe(state_dict):
+            return described
+    raise InputError(
+        "these weights are of none of DeepDeblur, MIMO-UNet and DMPHN, in their authors' PyTorch "
+        f"code: they begin with {', '.join(list(state_dict)[:3])}."
+    )
 
 
 def from_torch(net, state_dict):
@@ -40,155 +57,58 @@ def from_torch(net, state_dict):
         expected[f"{name}.weight"] = layer.kernel
         if layer.use_bias:
             expected[f"{name}.bias"] = layer.bias
-    values = {key: _from_torch_layout(np.asarray(value)) for key, value in state_dict.items()}
+    values = {key: _keras_layout(np.asarray(value)) for key, value in state_dict.items()}
     _check_keys(net, expected, values)
+    values = {key: value.astype("float32") for key, value in values.items()}
     scaled = _SCALE_TO_UNIT_RANGE.get(type(net), lambda net, values: values)(net, values)
     for key, variable in expected.items():
         variable.assign(scaled[key])
 
 
-def load(net, path):
-    """Loads weights into a network.
-
-    Args:
-        net: a network of `tfdeblur.models`.
-        path: a `.keras` or `.weights.h5` file, or the authors' `.pt`, `.pth` or `.pkl`
-            (which need PyTorch: `pip install -e ".[convert]"`).
-
-    Raises:
-        InputError: the file is missing, unreadable or holds another architecture's weights.
-    """
-    path = _existing(path)
-    if path.suffix in (".pt", ".pth", ".pkl"):
-        from_torch(net, _read_torch(path))
-    elif path.suffix == ".keras":
-        _copy_weights(load_network(path), net, path)
-    elif path.name.endswith(".weights.h5"):
-        _load_h5(net, path)
-    else:
-        raise InputError(
-            f"--weights={path}: weights are .keras, .weights.h5, .pt, .pth or .pkl files."
-        )
+def _describe_deepdeblur(state_dict):
+    filters = _channels(state_dict, "body_models.0.body.1.body.0.weight")
+    if filters:
+        link = state_dict.get("conv_end_models.1.uppath.0.weight")
+        transposed = np.shape(link)[:1] == (3,)  # sub-pixel convolutions make 12 channels
+        return "deepdeblur", {
+            "scales": _count(state_dict, r"body_models\.(\d+)\."),
+            "filters": filters,
+            "resblocks": _count(state_dict, r"body_models\.0\.body\.(\d+)\.body\."),
+            "upsampling": "transposed" if transposed else "sub_pixel",
+        }
 
 
-def load_network(path):
-    """The network in a `.keras` file, in the global dtype policy.
-
-    Raises:
-        InputError: the file is missing, broken, or holds no network of tfdeblur.
-    """
-    path = _existing(path)
-    try:
-        net = keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path} is broken, or no .keras file of this version of tfdeblur: train or fetch it "
-            f"again ({type(error).__name__})."
-        ) from error
-    if not isinstance(net, models.Network):
-        raise InputError(f"{path} holds a {type(net).__name__}, not a network of tfdeblur.")
-    return net
+def _describe_mimo_unet(state_dict):
+    filters = _channels(state_dict, "Encoder.0.layers.0.main.0.main.0.weight")
+    if filters:
+        resblocks = _count(state_dict, r"Encoder\.0\.layers\.(\d+)\.")
+        name = "mimo_unet_plus" if resblocks == 20 else "mimo_unet"
+        return name, {"filters": filters, "resblocks": resblocks}
 
 
-def open_network(model=None, weights=None):
-    """The network that a command line's --model and --weights mean.
-
-    Args:
-        model: a name of `models.NETWORKS`, a `.keras` file, or None: the newest
-            `runs/<recipe>/model.keras`.
-        weights: a file for `load`; a name needs one.
-
-    Returns:
-        The network, and a line that says where it came from.
-
-    Raises:
-        InputError: nothing fits; the message lists the choices.
-    """
-    model = model or newest_model()
-    if str(model).endswith(".keras"):
-        net, source = load_network(model), str(model)
-    else:
-        net, source = models.build(model), f"{model} with {weights}"
-        if not weights:
-            raise InputError(
-                f"--model={model} has random weights without --weights=FILE: restoring with it "
-                "would only spoil pictures."
-            )
-    if weights:
-        load(net, weights)
-    return net, source
+def _describe_dmphn(state_dict):
+    stacks = _count(state_dict, r"encoder_s(\d+)_lv")
+    first = "encoder_s1_lv1" if stacks else "encoder_lv1"
+    filters = _channels(state_dict, f"{first}.layer2.0.weight")
+    if filters:
+        levels = _count(state_dict, r"encoder(?:_s\d+)?_lv(\d+)\.")
+        patches = tuple(2**level for level in range(levels))
+        return "dmphn", {"patches": patches, "stacks": stacks or 1, "filters": filters}
 
 
-def newest_model():
-    """The newest `runs/<recipe>/model.keras`; an InputError that says how to make one if none."""
-    found = sorted(pathlib.Path(RUNS).glob("*/model.keras"), key=lambda p: p.stat().st_mtime)
-    if not found:
-        raise InputError(
-            f"no trained model under {RUNS}/: train one with `python train.py`, or name one with "
-            "--model=FILE.keras, or with --model=NAME --weights=FILE "
-            f"(names: {', '.join(models.NETWORKS)})."
-        )
-    return found[-1]
+def _channels(state_dict, kernel):
+    """The output channels of a convolution, None where it is missing."""
+    shape = np.shape(state_dict.get(kernel))
+    return shape[0] if len(shape) == 4 else None
 
 
-def _existing(path):
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give --weights or --model the path of one.")
-    return path
+def _count(state_dict, pattern):
+    """How many numbers stand in the first group of a pattern, among all names."""
+    return len({found[1] for name in state_dict if (found := re.match(pattern, name))})
 
 
-def _copy_weights(source, target, path):
-    ours, theirs = target.weights, source.weights
-    if [(w.name, w.shape) for w in ours] != [(w.name, w.shape) for w in theirs]:
-        raise InputError(
-            f"--weights={path} holds {source.name!r} {source.hyperparameters}, "
-            f"not {target.name!r} {target.hyperparameters}: name weights of the same architecture."
-        )
-    target.set_weights(source.get_weights())
-
-
-def _load_h5(net, path):
-    try:
-        # Keras matches layers by their order and passes over what a smaller file lacks.
-        stored = _count_arrays(path)
-        if stored != len(net.weights):
-            raise ValueError(f"it holds {stored} arrays, the network {len(net.weights)}")
-        net.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        raise InputError(
-            f"--weights={path} does not fit {net.name!r} {net.hyperparameters}: {error}"
-        ) from error
-
-
-def _count_arrays(path):
-    arrays = []
-    with h5py.File(path) as file:
-        file.visititems(lambda _, item: arrays.append(item) if hasattr(item, "shape") else None)
-        return len(arrays)
-
-
-def _read_torch(path):
-    try:
-        import torch
-    except ImportError as error:
-        raise InputError(
-            f'{path} is a PyTorch checkpoint: pip install -e ".[convert]" to read it, '
-            "or convert it to .keras where PyTorch is installed."
-        ) from error
-    try:
-        # Never arbitrary unpickling: a checkpoint from the net may run code.
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(f"{path} is not a readable PyTorch checkpoint: {error}") from error
-    for key in ("model", "G"):  # MIMO-UNet's and DeepDeblur's training code nest the weights
-        checkpoint = checkpoint.get(key, checkpoint)
-    return {name: tensor.numpy() for name, tensor in checkpoint.items()}
-
-
-def _from_torch_layout(value):
+def _keras_layout(value):
     # OIHW -> HWIO, and for transposed convolutions IOHW -> HWOI: the same permutation.
-    value = value.astype("float32")
     return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
 
 

@@ -1,0 +1,129 @@
+import subprocess
+import sys
+
+import golden
+import numpy as np
+import pytest
+import torch_writer
+
+from tfdeblur import models, weights
+from tfdeblur.errors import InputError
+from tfdeblur.weights.__main__ import main as weights_command
+
+
+@pytest.fixture
+def net():
+    return models.build("mimo_unet", resblocks=1)
+
+
+@pytest.fixture
+def state():
+    return golden.state_dict(golden.arrays("mimo_unet"))
+
+
+def all_weights(net):
+    return [np.array(w) for w in net.get_weights()]
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_load_round_trip(net, state, suffix, tmp_path):
+    weights.from_torch(net, state)
+    path = tmp_path / f"net{suffix}"
+    net.save(path) if suffix == ".keras" else net.save_weights(path)
+    other = models.build("mimo_unet", resblocks=1)
+    weights.load(other, path)
+    for now, then in zip(all_weights(other), all_weights(net), strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_files_of_another_architecture_are_refused(net, suffix, tmp_path):
+    path = tmp_path / f"net{suffix}"
+    net.save(path) if suffix == ".keras" else net.save_weights(path)
+    for other in (models.build("mimo_unet", resblocks=2), models.build("mimo_unet", filters=16)):
+        with pytest.raises(InputError, match=str(path)):
+            weights.load(other, path)
+
+
+def test_broken_and_missing_files_are_refused(net, tmp_path):
+    for name in ("net.keras", "net.weights.h5"):
+        (tmp_path / name).write_bytes(b"not a network")
+        with pytest.raises(InputError, match=name):
+            weights.load(net, tmp_path / name)
+    with pytest.raises(InputError, match="no such file"):
+        weights.load(net, tmp_path / "none.keras")
+    (tmp_path / "net.txt").write_text("")
+    with pytest.raises(InputError, match=r"weights are \.keras"):
+        weights.load(net, tmp_path / "net.txt")
+
+
+def test_open_network(net, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"no trained model under runs/"):
+        weights.open_network()
+    with pytest.raises(InputError, match="random weights without --weights=FILE: restoring"):
+        weights.open_network("mtwnet")
+    with pytest.raises(InputError, match="or one of the published gopro: restoring"):
+        weights.open_network("mimo_unet")
+    path = tmp_path / "runs" / "quickstart" / "model.keras"
+    path.parent.mkdir(parents=True)
+    net.save(path)
+    found, source = weights.open_network()
+    assert source == "runs/quickstart/model.keras"
+    np.testing.assert_array_equal(found.get_weights()[0], net.get_weights()[0])
+
+
+@pytest.mark.parametrize("old_format", [False, True])
+@pytest.mark.parametrize("suffix", [".pt", ".pkl", ".pth"])
+def test_pytorch_files(net, state, suffix, old_format, tmp_path):
+    path = tmp_path / f"MIMO-UNet{suffix}"
+    torch_writer.write(path, state, old_format, under="model")
+    weights.load(net, path)
+    kernel = np.asarray(net.get_layer("image3").kernel)
+    np.testing.assert_array_equal(kernel[2, 0, 5, 1], state["ConvsOut.0.main.0.weight"][1, 5, 2, 0])
+
+
+def test_pytorch_files_decide_about_hyperparameters(net, state, tmp_path):
+    weights.from_torch(net, state)
+    path = tmp_path / "net.pkl"
+    torch_writer.write(path, state)
+    opened, source = weights.open_network("mimo_unet", path)
+    assert opened.hyperparameters["resblocks"] == 1
+    assert source == f"mimo_unet with {path}"
+    for now, then in zip(all_weights(opened), all_weights(net), strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_pytorch_files_of_another_architecture_are_refused(net, tmp_path):
+    path = tmp_path / "net.pt"
+    torch_writer.write(path, golden.state_dict(golden.arrays("deepdeblur_k3")), under="G")
+    with pytest.raises(InputError, match=r"net\.pt: these weights are not of 'mimo_unet'"):
+        weights.load(net, path)
+    with pytest.raises(InputError, match=r"net\.pt are of deepdeblur: give --model=deepdeblur"):
+        weights.open_network("mimo_unet", path)
+    torch_writer.write(path, {"conv1.weight": np.ones((2, 3, 5, 5))})
+    with pytest.raises(InputError, match=r"net\.pt: these weights are of none of DeepDeblur"):
+        weights.open_network("mimo_unet", path)
+
+
+def test_conversion(net, state, tmp_path, capsys):
+    weights.from_torch(net, state)
+    source, target = tmp_path / "MIMO-UNet.pkl", tmp_path / "net.keras"
+    torch_writer.write(source, state, old_format=True, under="model")
+    command = ["weights", "convert", str(source), str(target)]
+    weights_command(command)
+    assert f"{source} holds mimo_unet {{'filters': 32, 'resblocks': 1" in capsys.readouterr().out
+    converted = weights.load_network(target)
+    for now, then in zip(all_weights(converted), all_weights(net), strict=True):
+        np.testing.assert_array_equal(now, then)
+    with pytest.raises(InputError, match=r"net\.keras: name a new file ending in \.keras"):
+        weights_command(command)
+    with pytest.raises(InputError, match=r"give `list`, or `convert FILE OUT\.keras`"):
+        weights_command(["weights", "convert"])
+
+
+def test_command():
+    command = [sys.executable, "-m", "tfdeblur.weights", "list"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "--model=dmphn --weights=gopro\n    trained on   gopro/blur\n" in done.stdout

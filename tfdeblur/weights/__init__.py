@@ -1,0 +1,202 @@
+"""Weights: loading them, those that papers publish, and the authors' PyTorch checkpoints.
+
+`catalogue.py` lists published weights, `torch_files.py` reads PyTorch's files, `torch_networks.py`
+knows what the authors call our layers.
+"""
+
+import pathlib
+import zipfile
+
+import h5py
+import keras
+
+from tfdeblur import models
+from tfdeblur.errors import InputError
+from tfdeblur.weights import catalogue, torch_files
+from tfdeblur.weights.torch_networks import from_torch, recognise
+
+RUNS = "runs"  # where train.py puts its workdirs
+
+
+def load(net, weights):
+    """Loads weights into a network.
+
+    Args:
+        net: a network of `tfdeblur.models`.
+        weights: a `.keras` or `.weights.h5` file; the authors' `.pt`, `.pth` or `.pkl` file, or
+            a folder of them with a module in each; the http(s) address of such a file; or the
+            name of published weights, see `catalogue.CATALOGUE`. A file or folder of such a name
+            is given as ./gopro.
+
+    Raises:
+        InputError: the file is missing, unreadable or holds another architecture's weights.
+    """
+    published = catalogue.find(net.name, weights)
+    if published:
+        from_torch(net, torch_files.read_modules(catalogue.fetch(published)))
+        return
+    path = _local(weights)
+    if torch_files.is_checkpoint(path):
+        _load_torch(net, path)
+    elif path.suffix == ".keras":
+        _copy_weights(load_network(path), net, path)
+    elif path.name.endswith(".weights.h5"):
+        _load_h5(net, path)
+    else:
+        raise InputError(
+            f"--weights={path}: weights are .keras, .weights.h5, .pt, .pth or .pkl files."
+        )
+
+
+def load_network(path):
+    """The network in a `.keras` file, in the global dtype policy.
+
+    Raises:
+        InputError: the file is missing, broken, or holds no network of tfdeblur.
+    """
+    path = _existing(path)
+    try:
+        net = keras.saving.load_model(path, compile=False)
+    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path} is broken, or no .keras file of this version of tfdeblur: train or fetch it "
+            f"again ({type(error).__name__})."
+        ) from error
+    if not isinstance(net, models.Network):
+        raise InputError(f"{path} holds a {type(net).__name__}, not a network of tfdeblur.")
+    return net
+
+
+def import_network(path):
+    """The network in the authors' PyTorch files, with the hyperparameters that their shapes tell.
+
+    Args:
+        path: a file or a folder, see `torch_files.read_state_dict`.
+
+    Raises:
+        InputError: the file is missing, unreadable, or of no architecture of tfdeblur.
+    """
+    path = _existing(path)
+    state_dict = torch_files.read_state_dict(path)
+    try:
+        name, hyperparameters = recognise(state_dict)
+        net = models.build(name, **hyperparameters)
+        from_torch(net, state_dict)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+    return net
+
+
+def open_network(model=None, weights=None):
+    """The network that a command line's --model and --weights mean.
+
+    Args:
+        model: a name of `models.NETWORKS`, a `.keras` file, or None: the newest
+            `runs/<recipe>/model.keras`.
+        weights: as for `load`; a name needs them. Published weights and PyTorch files decide
+            about hyperparameters, too.
+
+    Returns:
+        The network, and a line that says where it came from.
+
+    Raises:
+        InputError: nothing fits; the message lists the choices.
+    """
+    model = model or newest_model()
+    if str(model).endswith(".keras"):
+        net = load_network(model)
+        if weights:
+            load(net, weights)
+        return net, str(model)
+    if not weights:
+        published = catalogue.names(model)
+        or_published = f", or one of the published {', '.join(published)}" if published else ""
+        raise InputError(
+            f"--model={model} has random weights without --weights=FILE{or_published}: restoring "
+            "with it would only spoil pictures."
+        )
+    return _open_named(model, weights), f"{model} with {weights}"
+
+
+def newest_model():
+    """The newest `runs/<recipe>/model.keras`; an InputError that says how to make one if none."""
+    found = sorted(pathlib.Path(RUNS).glob("*/model.keras"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise InputError(
+            f"no trained model under {RUNS}/: train one with `python train.py`, or name one with "
+            "--model=FILE.keras, or with --model=NAME --weights=FILE "
+            f"(names: {', '.join(models.NETWORKS)})."
+        )
+    return found[-1]
+
+
+def _open_named(name, weights):
+    published = catalogue.find(name, weights)
+    if published:
+        net = models.build(name, **published.hyperparameters)
+        load(net, weights)
+        return net
+    path = _local(weights)
+    if torch_files.is_checkpoint(path):
+        net = import_network(path)
+        if net.name != name:
+            raise InputError(f"--weights={weights} are of {net.name}: give --model={net.name}.")
+        return net
+    net = models.build(name)
+    load(net, path)
+    return net
+
+
+def _local(weights):
+    """The path of weights that may lie at an address."""
+    if str(weights).startswith(("http://", "https://")):
+        return catalogue.fetch_url(weights)
+    return _existing(weights)
+
+
+def _existing(path):
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise InputError(
+            f"{path}: no such file; give --weights or --model the path of one, or --weights a name "
+            "that `python -m tfdeblur.weights list` shows."
+        )
+    return path
+
+
+def _load_torch(net, path):
+    state_dict = torch_files.read_state_dict(path)
+    try:
+        from_torch(net, state_dict)
+    except InputError as error:
+        raise InputError(f"--weights={path}: {error}") from error
+
+
+def _copy_weights(source, target, path):
+    ours, theirs = target.weights, source.weights
+    if [(w.name, w.shape) for w in ours] != [(w.name, w.shape) for w in theirs]:
+        raise InputError(
+            f"--weights={path} holds {source.name!r} {source.hyperparameters}, "
+            f"not {target.name!r} {target.hyperparameters}: name weights of the same architecture."
+        )
+    target.set_weights(source.get_weights())
+
+
+def _load_h5(net, path):
+    try:
+        # Keras matches layers by their order and passes over what a smaller file lacks.
+        stored = _count_arrays(path)
+        if stored != len(net.weights):
+            raise ValueError(f"it holds {stored} arrays, the network {len(net.weights)}")
+        net.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise InputError(
+            f"--weights={path} does not fit {net.name!r} {net.hyperparameters}: {error}"
+        ) from error
+
+
+def _count_arrays(path):
+    arrays = []
+    with h5py.File(path) as file:
+        file.visititems(lambda _, item: arrays.append(item) if hasattr(item, "shape") else None)
+        return len(arrays)

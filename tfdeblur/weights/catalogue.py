@@ -1,0 +1,223 @@
+"""Weights that the authors of papers publish: what they are, and fetching them.
+
+They belong to their authors and are never part of tfdeblur. Those that a program can download are
+fetched on first use and checked; the others the user downloads, and names the file.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+
+import pooch
+
+from tfdeblur.errors import InputError
+from tfdeblur.recipes import RECIPES, Published
+
+NOT_STATED = "not stated"
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedWeights:
+    """Trained weights of one network.
+
+    Attributes:
+        network: a name for `models.build`, which --model gives.
+        name: what --weights calls them.
+        hyperparameters: of the network.
+        trained_on: dataset and blur variant.
+        published: what the authors report of them, as far as it is quoted here.
+        licence: of the repository that offers them.
+        address: of the folder in which `files` lie; without those, of a page for a browser.
+        layout: what lies there.
+        files: `{file name: sha256}`; empty where only a browser can download them.
+    """
+
+    network: str
+    name: str
+    hyperparameters: Mapping
+    trained_on: str
+    published: tuple[Published, ...]
+    licence: str
+    address: str
+    layout: str
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __str__(self):
+        where = f"{len(self.files)} files, fetched on first use" if self.files else "by hand"
+        return "\n".join(
+            [
+                f"--model={self.network} --weights={self.name}",
+                f"    trained on   {self.trained_on}",
+                f"    published    {'; '.join(map(str, self.published)) or 'not quoted here'}",
+                f"    licence      {self.licence}",
+                f"    download     {where}: {self.layout}",
+                f"                 {self.address}",
+            ]
+        )
+
+
+def find(network, name):
+    """The weights of a network that --weights calls `name`, None where there are none."""
+    return next((x for x in CATALOGUE if (x.network, x.name) == (network, str(name))), None)
+
+
+def names(network):
+    """What --weights may call the published weights of a network."""
+    return [entry.name for entry in CATALOGUE if entry.network == network]
+
+
+def cache_folder():
+    """Where fetched files are kept: $TFDEBLUR_CACHE, or the user's cache folder."""
+    return pathlib.Path(os.environ.get("TFDEBLUR_CACHE") or pooch.os_cache("tfdeblur"))
+
+
+def fetch(entry):
+    """Downloads the files of published weights, unless the cache has them.
+
+    Every file is checked each time; one whose content is not the published one is fetched again.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        InputError: a file cannot be had, or is another than the published one.
+    """
+    if not entry.files:
+        raise InputError(
+            f"--weights={entry.name}: the authors publish these weights of {entry.network} where "
+            f"only a browser can download them: {entry.address} ({entry.layout}); download them, "
+            "and give --weights the file."
+        )
+    folder = cache_folder() / entry.network / entry.name
+    return [
+        _download(f"{entry.address}/{file}", folder, file, sha256)
+        for file, sha256 in entry.files.items()
+    ]
+
+
+def fetch_url(url):
+    """Downloads a file that is in no catalogue, unless the cache has it. It cannot be checked.
+
+    Raises:
+        InputError: it cannot be had.
+    """
+    return _download(url, cache_folder() / "urls", pooch.utils.unique_file_name(url), None)
+
+
+def _download(url, folder, file, sha256):
+    downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=2**20)
+    try:
+        return pathlib.Path(pooch.retrieve(url, sha256, file, folder, downloader=downloader))
+    except OSError as error:  # of the network or the disk
+        check = f" (sha256 {sha256})" if sha256 else ""
+        raise InputError(
+            f"{url} cannot be fetched to {folder} ({type(error).__name__}): download it by other "
+            f"means and put it at {folder / file}{check}."
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{url} is not, or no longer, the file that was published (its sha256 is not {sha256}):"
+            " try again; a proxy that answers with a page of its own does this too."
+        ) from error
+
+
+def _dmphn(name, folder, hyperparameters, published=()):
+    return PublishedWeights(
+        network="dmphn",
+        name=name,
+        hyperparameters=hyperparameters,
+        trained_on="gopro/blur",
+        published=published,
+        licence=NOT_STATED,
+        address=f"{_DMPHN_CHECKPOINTS}/{folder}",
+        layout="a file for each encoder and decoder",
+        files={
+            file: sha256
+            for sha256, path in (line.split() for line in _SHA256SUMS.splitlines())
+            for parent, file in [path.split("/")]
+            if parent == folder
+        },
+    )
+
+
+def _deepdeblur(name, drive_id, trained_on, dataset, psnr, ssim):
+    return PublishedWeights(
+        network="deepdeblur",
+        name=name,
+        hyperparameters={"scales": 3, "upsampling": "sub_pixel"},
+        trained_on=trained_on,
+        published=(
+            Published(dataset, psnr, ssim, "deepdeblur_pytorch", "README of DeepDeblur-PyTorch"),
+        ),
+        licence="MIT",
+        address=f"https://drive.google.com/file/d/{drive_id}/view",
+        layout="a zip archive with the weights in models/model-*.pt",
+    )
+
+
+def _mimo_unet(network, name, drive_id, recipe):
+    return PublishedWeights(
+        network=network,
+        name=name,
+        hyperparameters={},
+        trained_on=RECIPES[recipe].dataset,
+        published=RECIPES[recipe].published,
+        licence=NOT_STATED,
+        address=f"https://drive.google.com/file/d/{drive_id}/view",
+        layout="a .pkl file",
+    )
+
+
+_DMPHN_CHECKPOINTS = (
+    "https://raw.githubusercontent.com/HongguangZhang/DMPHN-cvpr19-master/"
+    "9fff261daca8beb0cbaaa0b64df4239b5a05dd17/checkpoints"
+)
+# SDNet3 also has files of a fourth network there, which a stack of three does not use.
+_SHA256SUMS = pathlib.Path(__file__).with_name("dmphn.sha256").read_text()
+
+CATALOGUE = (
+    _dmphn("gopro", "DMPHN_1_2_4_8", {"patches": (1, 2, 4, 8)}, RECIPES["dmphn_1_2_4_8"].published),
+    _dmphn("gopro_1_2_4", "DMPHN_1_2_4", {"patches": (1, 2, 4)}),
+    _dmphn("gopro_stack2", "SDNet2", {"patches": (1, 2, 4), "stacks": 2}),
+    _dmphn("gopro_stack3", "SDNet3", {"patches": (1, 2, 4), "stacks": 3}),
+    _dmphn(
+        "gopro_stack4",
+        "SDNet4",
+        {"patches": (1, 2, 4), "stacks": 4},
+        RECIPES["dmphn_stack4"].published,
+    ),
+    _deepdeblur(
+        "gopro", "1AfZhyUXEA8_UdZco9EdtpWjTBAb8BbWv", "gopro/blur_gamma", "gopro", 30.40, 0.9018
+    ),
+    _deepdeblur(
+        "gopro_mixed_precision",
+        "1ZcP3l2ZXj-C6yrDge5d3UxcaAKRN725w",
+        "gopro/blur_gamma",
+        "gopro",
+        30.42,
+        0.9021,
+    ),
+    _deepdeblur("reds", "1UwFNXnGBz2rCBxhvq2gKt9Uhj5FeEsa4", "reds/blur", "reds", 32.89, 0.9207),
+    _deepdeblur(
+        "reds_mixed_precision",
+        "1do_HOjVFj2AYTX4BbwQ0enELRWtzhW6F",
+        "reds/blur",
+        "reds",
+        32.95,
+        0.9209,
+    ),
+    _deepdeblur(
+        "gopro_reds_mixed_precision",
+        "1BkEgUrFtOSymVnaADfptOvqfNOYiD3J1",
+        "gopro/blur_gamma, then reds/blur",
+        "reds",
+        33.13,
+        0.9237,
+    ),
+    _mimo_unet("mimo_unet", "gopro", "1EQJoQj3YMLFfzrbgzWMD3Xj96RqLdIlx", "mimo_unet"),
+    _mimo_unet("mimo_unet_plus", "gopro", "166sufeHcdDTgXHNbCRzTC4T6DzuflB5m", "mimo_unet_plus"),
+    _mimo_unet(
+        "mimo_unet_plus", "realblur", "1N3n-ozw1twt96ohX4tjsSAIcHrlNwHZ7", "mimo_unet_plus_realblur"
+    ),
+)
