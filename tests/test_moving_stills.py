@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfdeblur import images, moving_stills
+from tfdeblur import images, moving_stills, sources
 from tfdeblur.errors import InputError
 from tfdeblur.moving_stills import Options
 from tfdeblur.scenes import Layer, PinholeCamera, Scene, Trajectory
@@ -181,23 +181,23 @@ def test_photographs_are_found_and_parted_by_name(tmp_path):
     write(tmp_path, "b.png", "a.jpg", "trip/c.png", "trip/d.PNG")
     photos = moving_stills.find_photos(tmp_path, SIZE)
     assert [photo.name for photo in photos] == ["a.jpg", "b.png", "trip/c.png", "trip/d.PNG"]
-    train, test = moving_stills.split(photos, 0.25)
+    train, test = sources.split(photos, 0.25)
     assert len(train) == 3 and len(test) == 1
     assert set(train) | set(test) == set(photos)
-    assert moving_stills.split(photos[::-1], 0.25)[1] == test
-    assert moving_stills.split(photos, 0) == (photos, [])
-    assert [len(part) for part in moving_stills.split(photos[:2], 0.9)] == [1, 1]
+    assert sources.split(photos[::-1], 0.25)[1] == test
+    assert sources.split(photos, 0) == (photos, [])
+    assert [len(part) for part in sources.split(photos[:2], 0.9)] == [1, 1]
 
 
 def test_unfit_folders_are_refused(tmp_path):
     def refused(folder, message):
         with pytest.raises(InputError, match=message):
-            moving_stills.split(moving_stills.find_photos(folder, SIZE), 0.1)
+            sources.split(moving_stills.find_photos(folder, SIZE), 0.1)
 
     refused(tmp_path / "nowhere", "nowhere is not a folder")
     (tmp_path / "empty").mkdir()
     refused(tmp_path / "empty", "empty holds no photograph")
-    refused(write(tmp_path / "one", "a.png"), r"a\.png is the only photograph")
+    refused(write(tmp_path / "one", "a.png"), r"a\.png is the only one")
     refused(write(tmp_path / "twins", "a.png", "a.jpg"), r"a\.jpg and .*a\.png differ only in")
     refused(write(tmp_path / "small", "a.png", height=40), r"a\.png has 128x40 pixels, too few")
     (tmp_path / "broken").mkdir()

@@ -191,6 +191,33 @@ def not_found(builder, dl_manager):
     return InputError(f"{builder.name}: {place} {builder.MANUAL_DOWNLOAD_INSTRUCTIONS}")
 
 
+def download(dl_manager, url, pattern):
+    """Downloads a zip archive, once, and finds files in it.
+
+    Args:
+        dl_manager: of `_split_generators`.
+        url: of the archive.
+        pattern: see `sources.find`.
+
+    Returns:
+        What `sources.find` returns.
+
+    Raises:
+        InputError: the archive cannot be had, is broken, or holds none of the files.
+    """
+    try:
+        path = dl_manager.download(url)
+    except (OSError, tfds.download.DownloadError) as error:
+        raise InputError(
+            f"{url} could not be downloaded ({error}): run it again, or put "
+            f"{url.rpartition('/')[2]} into the manual directory (--manual_dir)."
+        ) from error
+    found = sources.find(sources.Zip(path), pattern)
+    if not found:
+        raise InputError(f"{path}, downloaded from {url}, holds none of its files: delete it.")
+    return found
+
+
 def _open(path):
     """A source; a tar archive, which cannot be read out of order, is extracted beside itself."""
     stem = path.name.removesuffix(".tgz").removesuffix(".gz").removesuffix(".tar")

@@ -5,7 +5,6 @@ frame to the last, and as it is used: however long it is, few of its frames are 
 """
 
 import dataclasses
-import hashlib
 import itertools
 import os
 import pathlib
@@ -102,36 +101,6 @@ def find_clips(path, fps=None, min_fps=100.0):
         )
         for clip in found
     ]
-
-
-def split(clips, test_share):
-    """Parts clips into those to train with and those to test with.
-
-    A hash of its name decides on a clip, so that the same clips are parted in the same way
-    everywhere.
-
-    Args:
-        clips: list of Clip.
-        test_share: share of the clips to test with, in [0, 1). It is rounded to whole clips, to at
-            least one, and not to all; 0 is none.
-
-    Returns:
-        (train, test): two lists of Clip, in the order of `clips`.
-
-    Raises:
-        InputError: there is a single clip, to be parted.
-    """
-    if not test_share:
-        return list(clips), []
-    if len(clips) < 2:
-        raise InputError(
-            f"{clips[0].path} is the only clip, and a clip is either for training or for testing: "
-            "add another one, or set test_share=0 to train with all."
-        )
-    count = min(max(1, round(test_share * len(clips))), len(clips) - 1)
-    by_hash = sorted(clips, key=lambda clip: hashlib.sha256(clip.name.encode()).digest())
-    test = set(by_hash[:count])
-    return [clip for clip in clips if clip not in test], [clip for clip in clips if clip in test]
 
 
 def windows(clip, frames_averaged, stride=None, min_motion=0.0, height=None):

@@ -8,7 +8,6 @@ light, is the blurry one.
 """
 
 import dataclasses
-import hashlib
 import pathlib
 
 import numpy as np
@@ -115,33 +114,6 @@ def find_photos(folder, size):
     if not photos:
         raise InputError(f"{folder} holds no photograph ({', '.join(images.SUFFIXES)}).")
     return sorted(photos.values(), key=lambda photo: photo.name)
-
-
-def split(photos, test_share):
-    """Parts photographs into those to train with and those to test with, by a hash of their names.
-
-    Args:
-        photos: list of Photo.
-        test_share: share of the photographs to test with, in [0, 1). It is rounded to whole ones,
-            to at least one, and not to all; 0 is none.
-
-    Returns:
-        (train, test): two lists of Photo, in the order of `photos`.
-
-    Raises:
-        InputError: there is a single photograph, to be parted.
-    """
-    if not test_share:
-        return list(photos), []
-    if len(photos) < 2:
-        raise InputError(
-            f"{photos[0].path} is the only photograph, and it is either for training or for "
-            "testing: add another one, or set test_share=0 to train with all."
-        )
-    count = min(max(1, round(test_share * len(photos))), len(photos) - 1)
-    by_hash = sorted(photos, key=lambda photo: hashlib.sha256(photo.name.encode()).digest())
-    test = set(by_hash[:count])
-    return [x for x in photos if x not in test], [x for x in photos if x in test]
 
 
 def render_pair(photo, other, seed, options=Options()):

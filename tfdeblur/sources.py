@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import io
 import os
 import pathlib
@@ -174,3 +175,32 @@ def read_pair(blurry, sharp):
             )
         )
     return {"blurry": blurry_bytes, "sharp": sharp_bytes}
+
+
+def split(items, test_share):
+    """Parts clips or photographs into those to train with and those to test with.
+
+    A hash of its name decides on each, so that the same ones are parted in the same way everywhere.
+
+    Args:
+        items: list of what has a `name` and a `path`.
+        test_share: share of them to test with, in [0, 1). It is rounded to whole ones, to at least
+            one, and not to all; 0 is none.
+
+    Returns:
+        (train, test): two lists, in the order of `items`.
+
+    Raises:
+        InputError: there is a single one, to be parted.
+    """
+    if not test_share:
+        return list(items), []
+    if len(items) < 2:
+        raise InputError(
+            f"{items[0].path} is the only one, and it is either for training or for testing: add "
+            "another one, or set test_share=0 to train with all."
+        )
+    count = min(max(1, round(test_share * len(items))), len(items) - 1)
+    by_hash = sorted(items, key=lambda item: hashlib.sha256(item.name.encode()).digest())
+    test = set(by_hash[:count])
+    return [x for x in items if x not in test], [x for x in items if x in test]

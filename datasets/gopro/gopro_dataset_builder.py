@@ -216,21 +216,9 @@ class _Window:
 
 def _obtain(dl_manager, pattern, name):
     """The files of the archive or folder of this name: the user's own, else downloaded."""
-    found = building.find_manually(dl_manager, pattern, name)
-    if found:
-        return found
-    url = f"{URL}{name}.zip"
-    try:
-        path = dl_manager.download(url)
-    except (OSError, tfds.download.DownloadError) as error:
-        raise InputError(
-            f"{url} could not be downloaded ({error}): run it again, or put {name}.zip into the "
-            "manual directory (--manual_dir)."
-        ) from error
-    found = sources.find(sources.Zip(path), pattern)
-    if not found:
-        raise InputError(f"{path}, downloaded from {url}, holds no file of GOPRO: delete it.")
-    return found
+    return building.find_manually(dl_manager, pattern, name) or building.download(
+        dl_manager, f"{URL}{name}.zip", pattern
+    )
 
 
 def _pairs(found, blurry, sequences):

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfdeblur import blur, footage, images
+from tfdeblur import blur, footage, images, sources
 from tfdeblur.building import ParallelBuilder, png
 from tfdeblur.errors import InputError
 
@@ -114,7 +114,7 @@ class Builder(ParallelBuilder):
         config = self.builder_config
         path = config.footage or dl_manager.manual_dir / "high_speed_video"
         clips = footage.find_clips(path, config.fps, config.min_fps)
-        train, test = footage.split(clips, config.test_share)
+        train, test = sources.split(clips, config.test_share)
         splits = {"train": train, "test": test} if test else {"train": train}
         return {name: self._generate_examples(clips) for name, clips in splits.items()}
 

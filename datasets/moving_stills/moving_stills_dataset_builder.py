@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfdeblur import images, moving_stills
+from tfdeblur import images, moving_stills, sources
 from tfdeblur.building import ParallelBuilder, png
 from tfdeblur.errors import InputError
 
@@ -83,7 +83,7 @@ class Builder(ParallelBuilder):
         config = self.builder_config
         folder = config.photos or dl_manager.manual_dir / "moving_stills"
         photos = moving_stills.find_photos(folder, config.options.size)
-        train, test = moving_stills.split(photos, config.test_share)
+        train, test = sources.split(photos, config.test_share)
         splits = {"train": train, "test": test} if test else {"train": train}
         return {name: self._generate_examples(photos) for name, photos in splits.items()}
 

@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfdeblur import building, sources
-from tfdeblur.errors import InputError
 
 URL = "https://huggingface.co/datasets/snah/REDS/resolve/main/"
 FOLDERS = {"train": "train", "validation": "val"}
@@ -90,7 +89,10 @@ class Builder(building.ParallelBuilder):
         started = [split for split in parts if any(files[part] for part in parts[split])]
         return {
             split: self._generate_examples(
-                [files[part] or _download(dl_manager, part) for part in parts[split]],
+                [
+                    files[part] or building.download(dl_manager, f"{URL}{part}.zip", _pattern(part))
+                    for part in parts[split]
+                ],
                 parts[split],
                 config.sequences[split],
             )
@@ -112,18 +114,6 @@ class Builder(building.ParallelBuilder):
 def _pattern(part):
     """Sequence and frame; NAFNet's preparation joins them by "_", where the archives have "/"."""
     return re.compile(rf"{part}/(\d{{3}})[/_](\d{{8}})\.(?:png|jpg)")
-
-
-def _download(dl_manager, part):
-    url = f"{URL}{part}.zip"
-    try:
-        path = dl_manager.download(url)
-    except (OSError, tfds.download.DownloadError) as error:
-        raise InputError(
-            f"{url} could not be downloaded ({error}): run it again, or put {part}.zip into the "
-            "manual directory."
-        ) from error
-    return sources.find(sources.Zip(path), _pattern(part))
 
 
 def _read(job):
