@@ -1,9 +1,12 @@
 """evaluate.py as a user starts it."""
 
+import csv
 import json
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -11,60 +14,117 @@ import pytest
 from tfdeblur import images, metrics, models
 
 ROOT = pathlib.Path(__file__).parents[1]
+FOLDERS = ("--blurry_dir=blurry", "--sharp_dir=sharp")
+
+
+def command(*flags):
+    return [sys.executable, str(ROOT / "evaluate.py"), *flags]
 
 
 def evaluate(*flags):
-    command = [sys.executable, str(ROOT / "evaluate.py"), *flags]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command(*flags), capture_output=True, text=True)
+
+
+def make_pairs(count, shape=(13, 17, 3)):
+    for i, sharp in enumerate(np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)):
+        images.write(f"sharp/s/{i:03d}.png", sharp)
+        images.write(f"blurry/s/{i:03d}.png", sharp // 2)
+
+
+def rows(path="report/scores.csv"):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.fixture
-def pairs(tmp_path, monkeypatch):
-    """The current folder, with net.keras and three pairs in blurry/ and sharp/."""
+def folder(tmp_path, monkeypatch):
+    """The current folder, with two networks."""
     monkeypatch.chdir(tmp_path)
-    models.build("mimo_unet", filters=4, resblocks=1).save("net.keras")
-    for i, sharp in enumerate(np.random.default_rng(0).integers(0, 256, (3, 13, 17, 3), np.uint8)):
-        images.write(f"sharp/s/{i}.png", sharp)
-        images.write(f"blurry/s/{i}.png", sharp // 2)
+    for name in ("a", "b"):
+        models.build("mimo_unet", filters=4, resblocks=1).save(f"{name}.keras")
 
 
-def test_folders_and_report(pairs):
+def test_one_network(folder):
+    make_pairs(3)
     done = evaluate(
-        "--model=net.keras",
-        "--blurry_dir=blurry",
-        "--sharp_dir=sharp",
-        "--protocol=mimo_unet",
-        "--limit=2",
-        "--report=report",
+        "--model=a.keras", *FOLDERS, "--protocol=mimo_unet", "--limit=2", "--report=report"
     )
     assert done.returncode == 0, done.stderr
-    assert "Evaluating net.keras on 2 pairs of blurry against sharp" in done.stdout
-    assert "SSIM (volume)" in done.stdout
+    assert "Evaluating a.keras on 2 images of blurry against sharp" in done.stdout
+    assert "SSIM (volume)" in done.stdout and "| gain" in done.stdout
     for setting in ("rounding: clipped, not rounded", "precision: float32", "self-ensemble: no"):
         assert setting in done.stdout
     summary = json.loads(pathlib.Path("report/metrics.json").read_text())
     expected = [
-        metrics.psnr(images.read(f"sharp/s/{i}.png"), images.read(f"blurry/s/{i}.png"), 255)
+        metrics.psnr(images.read(f"sharp/s/00{i}.png"), images.read(f"blurry/s/00{i}.png"), 255)
         for i in range(2)
     ]
     assert summary["images"] == 2
     assert summary["psnr_blurry"] == pytest.approx(np.mean(expected))
     assert summary.keys() >= {"psnr_restored", "ssim_blurry", "ssim_restored"}
+    network = models.build("mimo_unet", filters=4, resblocks=1)
+    (result,) = [one for one in summary["results"] if one["method"] == "restored"]
+    assert result["parameters"] == network.count_params() and result["macs"] > 1e6
+    assert result["seconds"] > 0
     names = {path.name for path in pathlib.Path("report").iterdir()}
-    assert names == {"report.md", "scores.csv", "metrics.json", "comparison.png"}
+    assert names == {
+        *("report.md", "report.html", "comparison.png"),
+        *("scores.csv", "metrics.json", "evaluation.json"),
+    }
+
+
+def test_an_interrupted_evaluation_goes_on(folder):
+    """SIGINT to a real process after its first images; then the same command again."""
+    make_pairs(150)
+    flags = ("--model=a.keras,b.keras", *FOLDERS, "--protocol=nah2017", "--report=report")
+    process = subprocess.Popen(command(*flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    path = pathlib.Path("report/scores.csv")
+    while not path.exists() or path.read_bytes().count(b"\n") < 10:
+        assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate()
+    assert process.returncode == 130
+    assert b"The same command goes on after what report/scores.csv holds" in stderr
+    before = rows()
+    assert 9 <= len(before) < 450
+
+    done = evaluate(*flags)
+    assert done.returncode == 0, done.stderr
+    assert f"{len(before) // 3} of them are in report/scores.csv already" in done.stdout
+    after = rows()
+    whole = len(before) - len(before) % 3
+    assert after[:whole] == before[:whole]
+    assert [(row["image"], row["method"]) for row in after] == [
+        (f"s/{i:03d}", method) for i in range(150) for method in ("blurry", "a.keras", "b.keras")
+    ]
+    assert "gain of b.keras" in pathlib.Path("report/report.md").read_text()
+
+    models.build("mimo_unet", filters=4, resblocks=1).save("b.keras")
+    changed = evaluate(*flags, "--limit=2")
+    assert "already" not in changed.stdout and len(rows()) == 6
+
+
+def test_the_blurry_images_alone(folder):
+    make_pairs(2)
+    done = evaluate("--blurry_baseline", *FOLDERS, "--protocol=nah2017")
+    assert done.returncode == 0, done.stderr
+    assert "Evaluating the blurry images alone on 2 images" in done.stdout
+    assert "| blurry input |" in done.stdout and "restored" not in done.stdout
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         ([], "give either --dataset, or both --blurry_dir and --sharp_dir"),
-        (["--dataset=dead_leaves", "--blurry_dir=x"], "give either --dataset"),
-        (["--dataset=dead_leaves", "--protocol=x"], "--protocol=x is unknown: choose one of"),
         (["--dataset=no_such_dataset"], "no_such_dataset"),
+        ([*FOLDERS, "--protocol=kohler"], "but this data has one sharp image each"),
+        ([*FOLDERS, "--model=dmphn,dmphn", "--weights=x"], "--weights=x names 1, --model 2"),
     ],
 )
 def test_mistakes_end_in_one_line(tmp_path, monkeypatch, flags, message):
     monkeypatch.chdir(tmp_path)
+    make_pairs(1)
     done = evaluate(*flags)
     assert done.returncode == 1
     assert message in done.stderr.splitlines()[-1]

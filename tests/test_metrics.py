@@ -6,6 +6,7 @@ import math
 import golden
 import numpy as np
 import pytest
+from scipy import ndimage, signal
 
 from tfdeblur import metrics
 from tfdeblur.errors import InputError
@@ -91,3 +92,60 @@ def test_unknown_kind():
     image = np.zeros((12, 12, 3))
     with pytest.raises(InputError, match="'mean'"):
         metrics.ssim(image, image, 1, kind="mean")
+
+
+def grey(seed=0, size=(170, 181)):
+    return ndimage.gaussian_filter(np.random.default_rng(seed).random(size), 1.5)
+
+
+def test_ms_ssim_of_equal_and_of_opposite_images():
+    image = grey()
+    assert metrics.ms_ssim(image, image, 1) == pytest.approx(1)
+    assert metrics.ms_ssim(image, 1 - image, 1) == 0
+    flat = np.full((161, 161), 9)
+    assert metrics.ms_ssim(flat, flat, 255) == pytest.approx(1)
+
+
+def test_ms_ssim_of_a_brighter_image_is_its_luminance():
+    """Only the mean differs, so the coarsest level's luminance is all that is left."""
+    dark, bright = np.full((161, 170), 0.3), np.full((161, 170), 0.5)
+    luminance = (2 * 0.15 + 0.01**2) / (0.3**2 + 0.5**2 + 0.01**2)
+    assert metrics.ms_ssim(dark, bright, 1) == pytest.approx(luminance**0.1333)
+
+
+def test_ms_ssim_against_its_definition():
+    """Straight from the formulas, with two-dimensional convolutions."""
+    reference, restored = grey(), 0.5 * grey() + 0.5 * grey(1)
+    x, y = reference, restored
+    taps = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    window = np.outer(taps, taps) / taps.sum() ** 2
+    half = [0.037828455507, -0.023849465020, -0.110624404418, 0.377402855613]
+    low_pass = np.array([*half, 0.852698679009, *half[::-1]])
+    low_pass = np.outer(low_pass, low_pass) / low_pass.sum() ** 2
+    c1, c2 = 0.01**2, 0.03**2
+    expected = 1
+    for weight in (0.0448, 0.2856, 0.3001, 0.2363, 0.1333):
+        means = {
+            key: signal.convolve2d(image, window, "valid")
+            for key, image in {"x": x, "y": y, "xx": x * x, "yy": y * y, "xy": x * y}.items()
+        }
+        var_x, var_y = means["xx"] - means["x"] ** 2, means["yy"] - means["y"] ** 2
+        deviations = np.sqrt(var_x * var_y)
+        structure = (means["xy"] - means["x"] * means["y"] + c2 / 2) / (deviations + c2 / 2)
+        contrast = (2 * deviations + c2) / (var_x + var_y + c2)
+        luminance = (2 * means["x"] * means["y"] + c1) / (means["x"] ** 2 + means["y"] ** 2 + c1)
+        expected *= (contrast.mean() * structure.mean()) ** weight
+        x, y = (
+            signal.convolve2d(np.pad(image, 4, mode="symmetric"), low_pass, "valid")[::2, ::2]
+            for image in (x, y)
+        )
+    expected *= luminance.mean() ** weight
+    assert 0.5 < expected < 0.99
+    assert metrics.ms_ssim(reference, restored, 1) == pytest.approx(expected, abs=1e-9)
+
+
+def test_what_ms_ssim_refuses():
+    with pytest.raises(InputError, match="300x160 pixels, but multi-scale SSIM needs 161"):
+        metrics.ms_ssim(np.zeros((160, 300)), np.zeros((160, 300)), 1)
+    with pytest.raises(InputError, match=r"\[H, W\]"):
+        metrics.ms_ssim(np.zeros((200, 200)), np.zeros((200, 201)), 1)

@@ -17,8 +17,7 @@ def test_every_name_in_a_recipe_exists(recipe):
     assert recipe.initialization in initialization.INITIALIZATIONS
     assert recipe.epsilon == 1e-8
     for published in recipe.published:
-        # The protocols of these two need more than a pair of images: they come with the datasets.
-        assert published.protocol in {*protocols.PROTOCOLS, "kohler", "realblur"}
+        assert published.protocol in protocols.PROTOCOLS
     if recipe.adversarial:
         assert recipe.adversarial.loss in losses.ADVERSARIAL_LOSSES
     assert set(recipe.not_stated) <= {field.name for field in dataclasses.fields(recipe)}

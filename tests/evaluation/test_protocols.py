@@ -1,99 +1,158 @@
-"""Each protocol's rounding and SSIM, and the scoring of pairs by them."""
+"""Each protocol's rounding, alignment and SSIM: golden values, and cases with known answers."""
 
+import json
 import math
 
+import golden
 import numpy as np
 import pytest
 
-from tfdeblur import evaluation, metrics
+from tfdeblur import metrics
 from tfdeblur.errors import InputError
-from tfdeblur.evaluation import PROTOCOLS, protocols
+from tfdeblur.evaluation import PROTOCOLS, alignment, protocols
+
+OF_PAIRS = [p.name for p in PROTOCOLS.values() if p.reference == "sharp" and p.name != "realblur"]
 
 
 @pytest.fixture
 def pair():
     generator = np.random.default_rng(0)
     sharp = generator.integers(60, 200, (16, 20, 3), np.uint8)
-    blurry = (sharp + generator.integers(-40, 40, sharp.shape)).astype(np.uint8)
-    return "scene/1", blurry, sharp
+    return (sharp + generator.integers(-40, 40, sharp.shape)).astype(np.uint8), sharp
 
 
-def nearly(sharp):
-    """A restored image that is right after rounding, wrong before."""
-    return lambda blurry: (sharp / 255 + 0.4 / 255).astype(np.float32)
+def unit(image):
+    return image.astype(np.float32) / 255
 
 
-def test_default_protocol():
-    assert PROTOCOLS[protocols.DEFAULT].name == "deepdeblur_pytorch"
+def golden_cases():
+    return json.loads((golden.FOLDER / "metrics.json").read_text()).items()
+
+
+@pytest.mark.parametrize(("case", "expected"), golden_cases())
+@pytest.mark.parametrize("name", OF_PAIRS)
+def test_golden_values(name, case, expected):
+    arrays = golden.arrays("metrics")
+    quality = PROTOCOLS[name].measure(unit(arrays[f"test_{case}"]), arrays[f"sharp_{case}"])
+    assert quality.psnr == pytest.approx(expected["psnr"], abs=1e-5)
+    key = "ssim_3d" if PROTOCOLS[name].ssim == "volume" else "ssim_deepdeblur_pytorch"
+    assert quality.ssim == pytest.approx(expected[key], abs=2e-5)
+    assert quality.ssim_volume == pytest.approx(expected["ssim_3d"], abs=2e-5)
+
+
+def test_realblur_golden_values():
+    pytest.importorskip("cv2")
+    arrays = golden.arrays("realblur_ecc")
+    expected = json.loads((golden.FOLDER / "realblur_ecc.json").read_text())
+    quality = protocols.realblur(unit(arrays["restored"]), arrays["sharp"])
+    # Another version of OpenCV warps a little differently.
+    assert quality.psnr == pytest.approx(expected["psnr"], abs=0.05)
+    assert quality.ssim == pytest.approx(expected["ssim"], abs=1e-4)
+    unaligned = metrics.psnr(arrays["sharp"], arrays["restored"], 255)
+    assert unaligned == pytest.approx(expected["psnr_unaligned"], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", OF_PAIRS)
+def test_rounding(pair, name):
+    """The restored image is right after rounding, wrong before."""
+    _, sharp = pair
+    quality = PROTOCOLS[name].measure(unit(sharp) + np.float32(0.4 / 255), sharp)
+    if "not rounded" in PROTOCOLS[name].rounding:
+        assert quality.psnr == pytest.approx(20 * math.log10(255 / 0.4), abs=1e-3)
+    else:
+        assert quality.psnr == math.inf
+        assert quality.ssim == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", OF_PAIRS)
+def test_what_is_outside_the_range_is_clipped(pair, name):
+    blurry, _ = pair
+    white = np.full_like(blurry, 255)
+    assert PROTOCOLS[name].measure(unit(white) + 0.2, white).psnr == math.inf
+
+
+@pytest.mark.parametrize("name", OF_PAIRS)
+def test_ssim_kinds(pair, name):
+    blurry, sharp = pair
+    quality = PROTOCOLS[name].measure(unit(blurry), sharp)
+    assert quality.psnr == pytest.approx(metrics.psnr(sharp, blurry, 255))
+    assert quality.ssim == pytest.approx(metrics.ssim(sharp, blurry, 255, PROTOCOLS[name].ssim))
+    assert quality.ssim_volume == pytest.approx(metrics.ssim(sharp, blurry, 255, "volume"))
+
+
+@pytest.fixture
+def frames():
+    """Three sharp frames of smooth noise, between 0 and 200."""
+    from scipy import ndimage
+
+    noise = np.random.default_rng(0).random((3, 170, 180, 3))
+    smooth = ndimage.gaussian_filter(noise, (0, 2, 2, 0))
+    return np.rint(200 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
+
+
+def test_kohler_finds_the_frame_the_shift_and_the_gain(frames):
+    """Half as bright as the second frame, whose values are even; moved by (3, -5)."""
+    frames = frames // 2 * 2
+    moved = np.stack([alignment.move(x, (3, -5)) for x in np.moveaxis(frames[1], -1, 0)], axis=-1)
+    by_frame = protocols.kohler_by_frame(unit(moved // 2), frames)
+    assert [psnr > 30 for psnr, _ in by_frame] == [False, True, False]
+    assert [ssim > 0.95 for _, ssim in by_frame] == [False, True, False]
+    assert protocols.kohler(unit(moved // 2), frames)[:2] == by_frame[1]
+
+
+def test_kohler_knows_an_equal_image(frames):
+    quality = protocols.kohler(unit(frames[2]), frames)
+    assert (quality.psnr, quality.ssim, quality.ssim_volume) == (math.inf, pytest.approx(1), None)
+
+
+def test_kohler_psnr_of_a_known_error():
+    """An error orthogonal to the frame leaves its brightness alone, and is taken from the luma."""
+    frame = np.full((161, 162, 3), 100, np.uint8)
+    checkered = np.where(np.indices(frame.shape[:2]).sum(0) % 2, 110, 90).astype(np.uint8)
+    image = np.repeat(checkered[..., None], 3, axis=-1)
+    energy, product = np.mean(image.astype(float) ** 2), 100 * np.mean(image)
+    error = np.mean((product / energy * image - 100) ** 2)
+    quality = protocols.kohler(unit(image), frame[None])
+    assert quality.psnr == pytest.approx(10 * math.log10(255**2 / error), abs=1e-6)
+
+
+def test_kohler_takes_the_best_of_each_metric(frames, monkeypatch):
+    monkeypatch.setattr(protocols, "_compare_shifted", lambda image, frame: tuple(frame[0, 0, :2]))
+    best = np.zeros((3, 1, 1, 3), np.uint8)
+    best[0, ..., 0], best[2, ..., 1] = 7, 9
+    assert protocols.kohler(unit(frames[0]), best)[:2] == (7, 9)
 
 
 def test_unknown_protocol_lists_the_choices():
-    with pytest.raises(InputError, match=r"--protocol=psnr is unknown: .*nah2017.*srn"):
+    with pytest.raises(InputError, match=r"--protocol=psnr is unknown: .*nah2017.*srn.* or all"):
         protocols.choose("psnr")
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
-def test_rounding(pair, name):
-    protocol = protocols.choose(name)
-    (score,) = evaluation.evaluate([pair], nearly(pair[2]), protocol)
-    if protocol.eight_bit:
-        assert score.psnr_restored == math.inf
-        assert score.ssim_restored == pytest.approx(1)
-    else:
-        assert score.psnr_restored == pytest.approx(20 * math.log10(255 / 0.4), abs=1e-3)
+def test_what_the_flag_means():
+    pytest.importorskip("cv2")
+
+    def names(*arguments):
+        return [protocol.name for protocol in protocols.choose_for(*arguments)]
+
+    assert names("sharp") == [protocols.DEFAULT] == ["deepdeblur_pytorch"]
+    assert names("frames") == names("frames", "all") == ["kohler"]
+    assert names("nothing") == ["lai"]
+    assert names("sharp", "srn") == ["srn"]
+    assert names("sharp", "all") == [*OF_PAIRS, "realblur"]
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
-def test_ssim_kinds(pair, name):
-    protocol = protocols.choose(name)
-    (score,) = evaluation.evaluate([pair], lambda blurry: blurry / 255, protocol)
-    _, blurry, sharp = pair
-    volume = metrics.ssim(sharp, blurry, 255, kind="volume")
-    assert score.ssim_volume_blurry == pytest.approx(volume)
-    assert score.ssim_blurry == pytest.approx(metrics.ssim(sharp, blurry, 255, protocol.ssim))
-    assert score.psnr_blurry == pytest.approx(metrics.psnr(sharp, blurry, 255))
-    assert score.psnr_restored == pytest.approx(score.psnr_blurry)
-    assert score.gain == pytest.approx(0)
-
-
-def test_pairs_are_taken_one_at_a_time(pair):
-    alive = []
-
-    def pairs():
-        for i in range(3):
-            alive.append(f"read {i}")
-            yield (str(i), *pair[1:])
-
-    def restore(blurry):
-        alive.append("restored")
-        return blurry / 255
-
-    scores = evaluation.evaluate(pairs(), restore, PROTOCOLS["mimo_unet"])
-    assert [score.name for score in scores] == ["0", "1", "2"]
-    assert alive == ["read 0", "restored", "read 1", "restored", "read 2", "restored"]
-
-
-def test_summary(pair):
-    name, blurry, sharp = pair
-    pairs = [(name, blurry, sharp), ("2", sharp // 2, sharp)]
-    scores = evaluation.evaluate(pairs, lambda image: image / 255, PROTOCOLS["nah2017"])
-    summary = evaluation.summarise(scores)
-    assert summary["images"] == 2
-    for key in ("psnr", "ssim", "ssim_volume"):
-        mean = (getattr(scores[0], f"{key}_blurry") + getattr(scores[1], f"{key}_blurry")) / 2
-        assert summary[f"{key}_blurry"] == pytest.approx(mean)
-        assert summary[f"{key}_restored"] == pytest.approx(mean)
-
-
-def test_summary_of_nothing():
-    with pytest.raises(InputError, match="no image"):
-        evaluation.summarise([])
-
-
-def test_errors_name_the_image(pair):
-    name, blurry, sharp = pair
-    protocol = PROTOCOLS["deepdeblur_pytorch"]
-    with pytest.raises(InputError, match=r"scene/1: .*less than the 11x11 window"):
-        evaluation.evaluate([(name, blurry[:8], sharp[:8])], lambda image: image / 255, protocol)
-    with pytest.raises(InputError, match="scene/1: expected two images"):
-        evaluation.evaluate([(name, blurry[:12], sharp)], lambda image: image / 255, protocol)
+@pytest.mark.parametrize(
+    ("reference", "name", "message"),
+    [
+        ("sharp", "kohler", "sharp frames of a camera's movement, but .* one sharp image each"),
+        (
+            "frames",
+            "srn",
+            "one sharp image each, but this data has the sharp frames .*: choose koh",
+        ),
+        ("nothing", "srn", "but this data has no sharp images: choose lai"),
+    ],
+)
+def test_what_does_not_apply_is_refused(reference, name, message):
+    with pytest.raises(InputError, match=message):
+        protocols.choose_for(reference, name)

@@ -1,34 +1,52 @@
-"""Reports: Markdown tables, before/after pictures, and the numbers as CSV and JSON."""
+"""Reports of an evaluation: tables in Markdown and HTML, pictures, and the numbers as files."""
 
-import csv
 import dataclasses
+import html
 import importlib
 import json
 import math
+import os
 import pathlib
 
 import keras
+import markdown
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
-from tfdeblur import images
-from tfdeblur.evaluation.scoring import Score, summarise
+from tfdeblur.evaluation import footprint, pictures, protocols, published, records
+from tfdeblur.evaluation.pictures import Row, comparison
+from tfdeblur.evaluation.scoring import BLURRY, RESTORED, mean, median, summarise
 from tfdeblur.restoration import quantise
 
-# Pictures, in pixels: what is shown of an image, and room for text.
-_SHOWN_WIDTH, _SHOWN_HEIGHT = 480, 360
-_LEAST_WIDTH = 160
-_GAP, _LINE = 6, 22
+__all__ = ["Network", "Row", "comparison", "examples", "summary_table", "table", "write_report"]
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font-family: sans-serif; margin: 2em; }}
+table {{ border-collapse: collapse; }}
+th, td {{ border-bottom: 1px solid #ccc; padding: 0.3em 0.8em; }}
+img {{ max-width: 100%; }}
+</style>
+{body}
+</html>
+"""
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """One image of a comparison: three uint8 [H, W, 3] of one size."""
+class Network:
+    """What a report tells of a network beside its scores.
 
-    caption: str
-    blurry: np.ndarray
-    restored: np.ndarray
-    sharp: np.ndarray
+    Attributes:
+        parameters: how many.
+        macs: multiply-accumulates for an image of 256x256; None where they cannot be counted.
+        published: list of `published.Published`.
+    """
+
+    parameters: int
+    macs: int | None
+    published: list
 
 
 def table(header, rows):
@@ -54,7 +72,7 @@ def summary_table(summary, ssim_kind):
     """The table of a summary: the blurry input, the restored images, and the gain.
 
     Args:
-        summary: of `summarise`.
+        summary: of `summarise`, of the methods BLURRY and RESTORED.
         ssim_kind: "gaussian" or "volume", the kind of summary["ssim_*"]; the volume SSIM is
             always given.
     """
@@ -63,11 +81,85 @@ def summary_table(summary, ssim_kind):
         columns.append(("ssim_volume", "SSIM (volume)", ".4f"))
     blurry, restored, gain = ["blurry input"], ["restored"], ["gain"]
     for key, _, form in columns:
-        before, after = summary[f"{key}_blurry"], summary[f"{key}_restored"]
-        blurry.append(format(before, form))
-        restored.append(format(after, form))
-        gain.append(format(0.0 if before == after else after - before, "+" + form))
+        before, after = summary[f"{key}_{BLURRY}"], summary[f"{key}_{RESTORED}"]
+        blurry.append(_number(before, form))
+        restored.append(_number(after, form))
+        gain.append(_difference(after, before, form))
     return table(["", *(title for _, title, _ in columns)], [blurry, restored, gain])
+
+
+def results(scores, networks, dataset=None):
+    """The means of each method by each protocol, and what else is known of the method.
+
+    Args:
+        scores: a list of Score, not empty.
+        networks: {method: Network}; none for BLURRY.
+        dataset: `Data.dataset`: published scores on it are compared with.
+
+    Returns:
+        list of dict, in the order of the scores: "method", "protocol", "psnr" (dB), "ssim",
+        "ssim_volume", "seconds" (median), "memory" (bytes), "parameters", "macs", and
+        "published_psnr", "published_ssim", "published_source"; None where unknown.
+    """
+    groups = {}
+    for one in scores:
+        groups.setdefault((one.method, one.protocol), []).append(one)
+    return [_result(*key, group, networks, dataset) for key, group in groups.items()]
+
+
+def results_table(rows):
+    """`results` as Markdown."""
+    header = ["", "protocol", "PSNR (dB)", "SSIM", "kind", "SSIM (volume)", "parameters"]
+    header += ["MACs at 256x256", "s per image", "memory", "published PSNR", "published SSIM"]
+    cells = [
+        [
+            _label(row["method"]),
+            row["protocol"],
+            _number(row["psnr"], ".2f"),
+            _number(row["ssim"], ".4f"),
+            protocols.PROTOCOLS[row["protocol"]].ssim,
+            _number(row["ssim_volume"], ".4f"),
+            _number(row["parameters"], ","),
+            _number(row["macs"] and row["macs"] / 1e9, ".1f", " G"),
+            _number(row["seconds"], ".3f"),
+            _number(row["memory"] and row["memory"] / 2**30, ".2f", " GiB"),
+            _beside(row["published_psnr"], row["psnr"], ".2f"),
+            _beside(row["published_ssim"], row["ssim"], ".4f"),
+        ]
+        for row in rows
+    ]
+    # Columns that say nothing are left out.
+    kept = [i for i in range(len(header)) if i < 3 or any(row[i] != "-" for row in cells)]
+    return table([header[i] for i in kept], [[row[i] for i in kept] for row in cells])
+
+
+def sequences_table(scores):
+    """Mean PSNR of each method in each sequence, the part of the names before the last "/"."""
+    groups = {}
+    for one in scores:
+        name, _, _ = one.image.rpartition("/")
+        groups.setdefault(name, {}).setdefault(one.method, []).append(one.psnr)
+    methods = list(next(iter(groups.values())))
+    header = ["sequence", "images", *(f"{_label(method)} (dB)" for method in methods)]
+    header += [f"gain of {method} (dB)" for method in methods[1:]]
+    rows = []
+    for name, group in sorted(groups.items()):
+        means = [mean(group[method]) for method in methods]
+        gains = [_difference(after, means[0], ".2f") for after in means[1:]]
+        rows.append([name, len(group[methods[0]]), *(_number(x, ".2f") for x in means), *gains])
+    return table(header, rows)
+
+
+def distribution_table(scores):
+    """Quartiles over the images of each method's PSNR, and of the gain over the blurry input."""
+    values = {}
+    for one in scores:
+        values.setdefault(_label(one.method), []).append(one.psnr)
+    for method in dict.fromkeys(one.method for one in scores if one.method != BLURRY):
+        values[f"gain of {method}"] = list(_gains(scores, method).values())
+    header = ["dB", "lowest", "lower quartile", "median", "upper quartile", "highest"]
+    rows = [[name, *(_number(x, ".2f") for x in _quartiles(x))] for name, x in values.items()]
+    return table(header, rows)
 
 
 def settings_line(settings):
@@ -82,110 +174,220 @@ def versions():
     return ", ".join(f"{name} {importlib.import_module(name).__version__}" for name in names)
 
 
-def examples(scores, pairs, restore):
+def examples(scores, pairs, restore, method=RESTORED):
     """The rows of a comparison for the images with the best, the median and the worst gain.
 
     Args:
-        scores: a list of Score, not empty.
+        scores: a list of Score of one protocol, not empty.
         pairs: the iterable that they come from, once more.
         restore: as for `evaluate`; called again, since images are not kept while scoring.
+        method: whose gain.
 
     Returns:
         list of one to three Row, the best first.
     """
-    ranking = sorted(scores, key=lambda score: score.gain, reverse=True)
+    gains = _gains(scores, method)
+    psnr = {(one.image, one.method): one.psnr for one in scores}
+    ranking = sorted(gains, key=gains.get, reverse=True)
     ranks = {"worst": len(ranking) - 1, "median": len(ranking) // 2, "best": 0}
-    chosen = {ranking[rank].name: (label, ranking[rank]) for label, rank in ranks.items()}
+    chosen = {ranking[rank]: label for label, rank in ranks.items()}
     rows = {}
-    for name, blurry, sharp in pairs:
+    for name, blurry, reference in pairs:
         if name in chosen:
-            label, score = chosen[name]
-            psnr = f"{score.psnr_blurry:.2f} -> {score.psnr_restored:.2f} dB"
-            rows[score] = Row(f"{label}: {name}, {psnr}", blurry, quantise(restore(blurry)), sharp)
+            before, after = psnr[name, BLURRY], psnr[name, method]
+            whose = "" if method == RESTORED else f"{method}, "
+            caption = f"{whose}{chosen[name]}: {name}, {before:.2f} -> {after:.2f} dB"
+            restored = restore(blurry)
+            sharp = _sharp(restored, reference)
+            rows[name] = Row(caption, blurry, quantise(restored), sharp)
         if len(rows) == len(chosen):
             break
-    return [rows[score] for score in ranking if score in rows]
+    return [rows[name] for name in ranking if name in rows]
 
 
-def comparison(path, rows):
-    """Writes a picture with the columns blurry, restored and sharp.
+def write_report(path, scores, protocol, settings, rows, networks=None, dataset=None):
+    """Writes a Markdown report, and beside it the same as HTML, its pictures and its numbers.
 
-    Images are shown at full resolution: the centre of those above 480x360 pixels; small ones are
-    enlarged by pixel repetition.
-
-    Args:
-        path: an image file, see `tfdeblur.images.write`.
-        rows: a list of Row, not empty.
-    """
-    font = ImageFont.load_default(size=14)
-    rows = [
-        (row.caption, [_shown(image) for image in (row.blurry, row.restored, row.sharp)])
-        for row in rows
-    ]
-    width = max(_LEAST_WIDTH, *(shown[0].width for _, shown in rows)) + _GAP
-    height = _LINE + sum(_LINE + shown[0].height + _GAP for _, shown in rows)
-    canvas = Image.new("RGB", (3 * width + _GAP, height), "white")
-    draw = ImageDraw.Draw(canvas)
-    for column, label in enumerate(("blurry", "restored", "sharp")):
-        draw.text((_GAP + column * width, 3), label, fill="black", font=font)
-    top = _LINE
-    for caption, shown in rows:
-        draw.text((_GAP, top + 2), caption, fill="black", font=font)
-        top += _LINE
-        for column, picture in enumerate(shown):
-            canvas.paste(picture, (_GAP + column * width, top))
-        top += shown[0].height + _GAP
-    images.write(path, np.asarray(canvas))
-
-
-def write_report(path, scores, protocol, settings, rows):
-    """Writes a Markdown report, and beside it scores.csv, metrics.json and comparison.png.
+    These are report.html, comparison.png, scores.csv and metrics.json.
 
     Args:
         path: the Markdown file; its folder is made where missing, files in it are replaced.
         scores: a list of Score, not empty.
-        protocol: the Protocol that they follow.
+        protocol: the Protocol that the summary and the distributions follow; the first table has
+            all that the scores have.
         settings: dict of str to str, what else the numbers depend on: see `settings_line`.
         rows: a list of Row for the picture, see `examples`.
+        networks, dataset: see `results`.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    summary = summarise(scores)
-    comparison(path.with_name("comparison.png"), rows)
-    _write_scores(path.with_name("scores.csv"), scores)
-    numbers = {key: value if math.isfinite(value) else None for key, value in summary.items()}
-    # Infinity (the PSNR of equal images) is not JSON.
+    records.write(path.with_name(records.SCORES), scores)
+    followed = [one for one in scores if one.protocol == protocol.name]
+    summary = summarise(followed)
+    means = results(scores, networks or {}, dataset)
+    numbers = {**summary, "settings": settings, "results": means}
     path.with_name("metrics.json").write_text(
-        json.dumps({**numbers, "settings": settings}, indent=2, allow_nan=False) + "\n"
+        json.dumps(_finite(numbers), indent=2, allow_nan=False) + "\n"
     )
-    path.write_text(
-        f"""# Evaluation on {summary["images"]} images
+    sections = [f"# Evaluation on {summary['images']} images", results_table(means)]
+    if f"psnr_{RESTORED}" in summary:
+        sections.append(summary_table(summary, protocol.ssim))
+    sections += [
+        f"Means over the images. Seconds are medians, without images that a network compiled for; "
+        f"memory is that of {footprint.what()} at its peak. Every image: "
+        "[scores.csv](scores.csv); the means: [metrics.json](metrics.json).",
+        _sources(means),
+        f"Settings: {settings_line(settings)}.",
+    ]
+    if any("/" in one.image for one in followed):
+        sections += [f"## Sequences, by `{protocol.name}`", sequences_table(followed)]
+    sections += ["## Distribution over the images", distribution_table(followed)]
+    if rows:
+        comparison(path.with_name("comparison.png"), rows)
+        sections += [
+            "## Best, median and worst gain",
+            "![blurry, restored and sharp images, and the error](comparison.png)",
+        ]
+    quoted = published.on_dataset(dataset)
+    if quoted:
+        sections += [
+            "## Others on this data",
+            "As quoted by papers that state neither the protocol nor, for GOPRO, the blur variant: "
+            "not comparable to the last digits.",
+            _quoted_table(quoted),
+        ]
+    _write_pages(path, sections)
 
-{summary_table(summary, protocol.ssim)}
 
-Means over the images; {summary["seconds"]:.3f} s per image (median). Protocol `{protocol.name}`:
-{protocol.source}. Every image: [scores.csv](scores.csv); the means: [metrics.json](metrics.json).
+def write_comparisons(path, scores, settings, networks):
+    """Writes the report on images that have no ground truth: pictures without scores.
 
-Settings: {settings_line(settings)}.
+    The pictures are those of `pictures.write_page`.
 
-## Best, median and worst gain
-
-![blurry, restored and sharp images](comparison.png)
-"""
+    Args:
+        path, settings, networks: as for `write_report`.
+        scores: a list of Score, which name the images.
+    """
+    path = pathlib.Path(path)
+    numbers = {**summarise(scores), "settings": settings}
+    path.with_name("metrics.json").write_text(
+        json.dumps(_finite(numbers), indent=2, allow_nan=False) + "\n"
     )
+    sections = [
+        f"# {numbers['images']} images without ground truth",
+        results_table(results(scores, networks)),
+        f"Settings: {settings_line(settings)}.",
+    ]
+    for name in sorted({one.image for one in scores}):
+        sections += [f"## {name}", f"![blurry and restored]({pictures.page_file(name)})"]
+    _write_pages(path, sections)
 
 
-def _shown(image):
-    """The part of an image that is shown, as a picture."""
-    height, width, _ = image.shape
-    top, left = max(height - _SHOWN_HEIGHT, 0) // 2, max(width - _SHOWN_WIDTH, 0) // 2
-    shown = Image.fromarray(image[top : top + _SHOWN_HEIGHT, left : left + _SHOWN_WIDTH])
-    scale = max(1, min(math.ceil(_LEAST_WIDTH / width), _SHOWN_HEIGHT // height))
-    return shown.resize((shown.width * scale, shown.height * scale), Image.Resampling.NEAREST)
+def _result(method, protocol, scores, networks, dataset):
+    network = networks.get(method)
+    same = published.find(network.published, dataset, protocol) if network else None
+    memory = [one.memory for one in scores if one.memory is not None]
+    return {
+        "method": method,
+        "protocol": protocol,
+        **{key: mean(getattr(one, key) for one in scores) for key in _METRICS},
+        "seconds": median(one.seconds for one in scores),
+        "memory": max(memory, default=None),
+        "parameters": network and network.parameters,
+        "macs": network and network.macs,
+        "published_psnr": same and same.psnr,
+        "published_ssim": same and same.ssim,
+        "published_source": same and same.source,
+    }
 
 
-def _write_scores(path, scores):
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Score)])
-        writer.writeheader()
-        writer.writerows(dataclasses.asdict(score) for score in scores)
+_METRICS = ("psnr", "ssim", "ssim_volume")
+
+
+def _label(method):
+    return "blurry input" if method == BLURRY else method
+
+
+def _number(value, form, unit=""):
+    return "-" if value is None else format(value, form) + unit
+
+
+def _difference(after, before, form):
+    if after is None or before is None:
+        return "-"
+    # Two perfect images would give inf - inf.
+    return format(0.0 if before == after else after - before, "+" + form)
+
+
+def _beside(reported, measured, form):
+    """A published number, and by how much the measured one differs."""
+    if reported is None:
+        return "-"
+    return f"{reported:{form}} ({_difference(measured, reported, form)})"
+
+
+def _gains(scores, method):
+    """{image: dB by which a method raised the PSNR}."""
+    before = {one.image: one.psnr for one in scores if one.method == BLURRY}
+    return {
+        one.image: 0.0 if one.psnr == before[one.image] else one.psnr - before[one.image]
+        for one in scores
+        if one.method == method
+    }
+
+
+def _quartiles(values):
+    # Between infinity and another number there is nothing to interpolate.
+    return np.quantile(values, (0, 0.25, 0.5, 0.75, 1), method="nearest")
+
+
+def _sharp(restored, reference):
+    """What a restored image is shown beside: of the frames of a movement, the best one."""
+    if reference.ndim == 3:
+        return reference
+    best = np.argmax([psnr for psnr, _ in protocols.kohler_by_frame(restored, reference)])
+    return reference[best]
+
+
+def _sources(means):
+    names = dict.fromkeys(row["protocol"] for row in means)
+    chosen = [protocols.PROTOCOLS[name] for name in names]
+    lines = [f"- `{p.name}`: {p.source}; {p.rounding}; SSIM: {p.ssim}." for p in chosen]
+    reported = dict.fromkeys(row["published_source"] for row in means if row["published_source"])
+    lines += [f"- published: {source}" for source in reported]
+    return "\n".join(lines)
+
+
+def _quoted_table(quoted):
+    header = ["network", "PSNR (dB)", "SSIM", "s at 1280x720", "parameters", "source"]
+    rows = [
+        [
+            one.network,
+            f"{one.psnr:.2f}",
+            _number(one.ssim, ".3f"),
+            _number(one.seconds, "g"),
+            _number(one.parameters, "g", " M"),
+            one.source,
+        ]
+        for one in quoted
+    ]
+    return table(header, rows)
+
+
+def _finite(value):
+    """The same with None for infinity (the PSNR of equal images), which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _finite(x) for key, x in value.items()}
+    if isinstance(value, list):
+        return [_finite(x) for x in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write_pages(path, sections):
+    text = "\n\n".join(sections) + "\n"
+    title = html.escape(sections[0].lstrip("# "))
+    page = _PAGE.format(title=title, body=markdown.markdown(text, extensions=["tables"]))
+    for file, content in ((path, text), (path.with_suffix(".html"), page)):
+        temporary = file.with_name(f".incomplete-{file.name}")
+        temporary.write_text(content)
+        os.replace(temporary, file)

@@ -1,118 +1,156 @@
 """Scores of single images, and their means."""
 
+import concurrent.futures
 import dataclasses
+import os
 import statistics
 import time
 
 import numpy as np
 import tqdm
 
-from tfdeblur import metrics
 from tfdeblur.errors import InputError
-from tfdeblur.restoration import quantise
+from tfdeblur.evaluation import footprint
+from tfdeblur.evaluation.protocols import Quality
+
+BLURRY, RESTORED = "blurry", "restored"  # methods: the input itself, and the usual network
 
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """PSNR (dB) and SSIM of a blurry image, and of its restoration, against the sharp one."""
+    """What one protocol says of one image, as one method left it; None where it says nothing."""
 
-    name: str
-    psnr_blurry: float
-    psnr_restored: float
-    ssim_blurry: float  # of the protocol's kind
-    ssim_restored: float
-    ssim_volume_blurry: float  # always, beside the protocol's own
-    ssim_volume_restored: float
-    seconds: float  # restoring it took
-
-    @property
-    def gain(self):
-        """dB by which restoring raised the PSNR."""
-        # Without the test, two perfect images would give inf - inf.
-        equal = self.psnr_restored == self.psnr_blurry
-        return 0.0 if equal else self.psnr_restored - self.psnr_blurry
+    image: str
+    method: str  # BLURRY or the name of a network
+    protocol: str
+    psnr: float | None  # dB
+    ssim: float | None  # of the protocol's kind
+    ssim_volume: float | None
+    seconds: float | None  # restoring took; None where it compiled, too
+    memory: int | None  # bytes at its peak meanwhile
 
 
 def evaluate(pairs, restore, protocol, total=None):
-    """Restores blurry images and scores them against the sharp ones, one at a time.
+    """Restores blurry images with one network and scores them by one protocol.
 
     Args:
-        pairs: iterable of (name, blurry uint8 [H, W, 3], sharp uint8 [H, W, 3]); only one is held.
+        pairs: as the examples of `score`.
         restore: blurry uint8 [H, W, 3] -> float32 [H, W, 3] in [0, 1].
         protocol: a `Protocol`.
         total: how many pairs there are, for the progress bar, or None.
 
     Returns:
-        list of Score, in the order of `pairs`.
+        list of Score, of the methods BLURRY and RESTORED for each image, in the order of `pairs`.
 
     Raises:
-        InputError: an image is too small for the protocol's SSIM, or the two of a pair differ in
-            size. The message names the image.
+        InputError: see `score`.
     """
-    # disable=None: no bar where the output is not a terminal.
-    bar = tqdm.tqdm(pairs, total=total, desc="evaluating", unit="image", disable=None)
-    return [_score(name, blurry, sharp, restore, protocol) for name, blurry, sharp in bar]
+    scored = score(pairs, {RESTORED: restore}, [protocol])
+    return [one for scores in progress(scored, total) for one in scores]
+
+
+def progress(scored, total, done=0):
+    """The same iterable with a progress bar, where the output is a terminal."""
+    return tqdm.tqdm(
+        scored, total=total, initial=done, desc="evaluating", unit="image", disable=None
+    )
+
+
+def score(examples, networks, protocols, on_restored=None):
+    """Restores blurry images with several networks and scores them by several protocols.
+
+    One image is in memory at a time. Nothing else runs while one is restored, so that the seconds
+    mean something; then the measures of all methods are taken on threads.
+
+    Args:
+        examples: iterable of (name, blurry uint8 [H, W, 3], what the protocols compare with).
+        networks: {name: restore}, as for `evaluate`.
+        protocols: list of Protocol.
+        on_restored: function of an example and {name: float32 [H, W, 3]}, called for each.
+
+    Yields:
+        list of Score for each example, in order: of the blurry image, then of each network, by
+        each protocol.
+
+    Raises:
+        InputError: an image is too small for a protocol, does not fit its sharp one, or cannot be
+            aligned with it. The message names the image.
+    """
+    shapes = set()  # a network compiles for each shape
+    measures = dict.fromkeys(protocol.measure for protocol in protocols)  # several share one
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for example in examples:
+            name, blurry, reference = example
+            restored = {BLURRY: blurry.astype(np.float32) / 255}
+            costs = {BLURRY: (None, None)}
+            for method, restore in networks.items():
+                restored[method], seconds, memory = _restore(restore, blurry)
+                costs[method] = (seconds if blurry.shape in shapes else None, memory)
+            shapes.add(blurry.shape)
+            if on_restored:
+                on_restored(example, {method: restored[method] for method in networks})
+            futures = {
+                (method, measure): pool.submit(_measure, measure, image, reference)
+                for method, image in restored.items()
+                for measure in measures
+            }
+            try:
+                qualities = {key: future.result() for key, future in futures.items()}
+            except InputError as error:
+                raise InputError(f"{name}: {error}") from error
+            yield [
+                Score(name, method, p.name, *qualities[method, p.measure], *costs[method])
+                for method in restored
+                for p in protocols
+            ]
 
 
 def summarise(scores):
     """The mean scores.
 
     Args:
-        scores: a list of Score.
+        scores: a list of Score, of one protocol.
 
     Returns:
-        dict: "images" (how many), the means "psnr_blurry", "psnr_restored" (dB), "ssim_blurry",
-        "ssim_restored" (of the protocol's kind), "ssim_volume_blurry", "ssim_volume_restored",
-        and "seconds", the median time per image (the first one includes compilation).
+        dict: "images" (how many); for each method, as for BLURRY, the means "psnr_blurry" (dB),
+        "ssim_blurry" (of the protocol's kind) and "ssim_volume_blurry", None where nothing was
+        measured; and "seconds", the median time that restoring an image took, None where all
+        compiled, too.
 
     Raises:
         InputError: there are no scores.
     """
     if not scores:
         raise InputError("there is no image to evaluate: name a split or folder that has some.")
+    methods = dict.fromkeys(one.method for one in scores)
     means = {
-        key: statistics.fmean(getattr(score, key) for score in scores)
-        for key in (
-            "psnr_blurry",
-            "psnr_restored",
-            "ssim_blurry",
-            "ssim_restored",
-            "ssim_volume_blurry",
-            "ssim_volume_restored",
-        )
+        f"{key}_{method}": mean(getattr(one, key) for one in scores if one.method == method)
+        for key in ("psnr", "ssim", "ssim_volume")
+        for method in methods
     }
-    seconds = statistics.median(score.seconds for score in scores)
-    return {"images": len(scores), **means, "seconds": seconds}
+    seconds = median(one.seconds for one in scores)
+    return {"images": len({one.image for one in scores}), **means, "seconds": seconds}
 
 
-def _score(name, blurry, sharp, restore, protocol):
+def mean(values):
+    """The mean of those that are not None, or None."""
+    values = [value for value in values if value is not None]
+    return statistics.fmean(values) if values else None
+
+
+def median(values):
+    """The median of those that are not None, or None."""
+    values = [value for value in values if value is not None]
+    return statistics.median(values) if values else None
+
+
+def _restore(restore, blurry):
+    """The restored image, the seconds that it took, and the bytes of memory at their peak."""
+    footprint.reset()
     start = time.perf_counter()
     restored = restore(blurry)  # a NumPy array, so the computation has ended
-    seconds = time.perf_counter() - start
-    try:
-        psnr_blurry, ssim_blurry, volume_blurry = _measure(sharp, blurry / 255, protocol)
-        psnr_restored, ssim_restored, volume_restored = _measure(sharp, restored, protocol)
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from error
-    return Score(
-        name=name,
-        psnr_blurry=psnr_blurry,
-        psnr_restored=psnr_restored,
-        ssim_blurry=ssim_blurry,
-        ssim_restored=ssim_restored,
-        ssim_volume_blurry=volume_blurry,
-        ssim_volume_restored=volume_restored,
-        seconds=seconds,
-    )
+    return restored, time.perf_counter() - start, footprint.peak()
 
 
-def _measure(sharp, image, protocol):
-    """PSNR, SSIM of the protocol's kind, and volume SSIM of a float image against a uint8 one."""
-    if protocol.eight_bit:
-        image, data_range = quantise(image), 255
-    else:
-        sharp, image, data_range = sharp / 255, np.clip(image, 0, 1), 1
-    volume = metrics.ssim(sharp, image, data_range, kind="volume")
-    same = protocol.ssim == "volume"
-    ssim = volume if same else metrics.ssim(sharp, image, data_range, kind=protocol.ssim)
-    return metrics.psnr(sharp, image, data_range), ssim, volume
+def _measure(measure, image, reference):
+    return measure(image, reference) if measure else Quality()

@@ -1,0 +1,44 @@
+"""Which published score stands beside a measured one."""
+
+import pytest
+
+from tfdeblur import models
+from tfdeblur.evaluation import PROTOCOLS, published
+
+
+@pytest.mark.parametrize(
+    ("name", "hyperparameters", "self_ensemble", "dataset", "protocol", "psnr"),
+    [
+        ("dmphn", {}, False, "gopro/blur", "srn", 30.25),
+        ("dmphn", {"patches": (1, 2, 4), "stacks": 4}, False, "gopro/blur", "srn", 31.20),
+        ("dmphn", {"patches": (1, 2, 4)}, False, "gopro/blur", "srn", None),
+        ("dmphn", {}, False, "gopro/blur_gamma", "srn", None),
+        ("dmphn", {}, False, "gopro/blur", "nah2017", None),
+        ("deepdeblur", {"scales": 2}, False, "gopro/blur_gamma", "nah2017", 29.23),
+        ("deepdeblur", {"scales": 2}, False, "gopro/blur", "nah2017", None),
+        ("deepdeblur", {"scales": 2}, False, "kohler", "kohler", 26.02),
+        ("mimo_unet_plus", {}, False, "gopro/blur", "mimo_unet", 32.45),
+        ("mimo_unet_plus", {}, True, "gopro/blur", "mimo_unet", 32.68),
+        ("mimo_unet_plus", {}, True, "realblur/j", "realblur", 32.05),
+        ("mimo_unet", {"filters": 4}, False, "gopro/blur", "mimo_unet", None),
+        ("mimo_unet", {}, False, None, "mimo_unet", None),
+    ],
+)
+def test_only_what_was_measured_alike(
+    name, hyperparameters, self_ensemble, dataset, protocol, psnr
+):
+    network = models.build(name, **hyperparameters)
+    found = published.find(published.of_network(network, self_ensemble), dataset, protocol)
+    assert (found and found.psnr) == psnr
+
+
+def test_quoted_scores_by_dataset():
+    assert {one.dataset for one in published.on_dataset("gopro/blur")} == {"gopro"}
+    assert {one.dataset for one in published.on_dataset("kohler")} == {"kohler"}
+    assert published.on_dataset("reds/blur") == published.on_dataset(None) == []
+
+
+def test_the_catalogue():
+    for one in published.QUOTED:
+        assert one.source and one.protocol in {None, *PROTOCOLS}
+        assert 20 < one.psnr < 40 and (one.ssim is None or 0.7 < one.ssim < 1)
