@@ -54,6 +54,39 @@ def test_train_evaluate_deblur(folders):
     assert again.returncode == 1 and "--resume" in again.stderr
 
 
+def test_sigterm_saves_and_says_how_to_go_on(folders):
+    options = ("--steps=100000", "--batch_size=2", "--crop=16", "--clip_norm=1", "--accumulate=2")
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *OWN_PAIRS, *options, "--ema_momentum=0.9"],
+        cwd=folders,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith("first step"):
+            break
+    process.terminate()
+    _, messages = process.communicate(timeout=300)
+    assert process.returncode == 143, messages
+    workdir = folders / "runs" / "quickstart"
+    (checkpoint,) = (workdir / "checkpoints").iterdir()
+    step = int(checkpoint.stem.removeprefix("step_"))
+    assert f"--resume will go on from step {step}" in messages and "Traceback" not in messages
+    recipe = json.loads((workdir / "recipe.json").read_text())["recipe"]
+    changed = {"clip_norm": 1, "accumulate": 2, "ema_momentum": 0.9, "crop": 16, "steps": 100_000}
+    assert {name: recipe[name] for name in changed} == changed
+
+
+def test_a_dry_run_shows_the_recipe_and_writes_nothing(folders):
+    before = sorted(folders.rglob("*"))
+    done = run("train.py", *OWN_PAIRS, "--crop=16", "--batch_size=2", "--dry_run", cwd=folders)
+    assert done.returncode == 0, done.stderr
+    assert "steps per epoch          1 (2 pairs)" in done.stdout
+    assert "time on this machine" in done.stdout and "patches/s" in done.stdout
+    assert sorted(folders.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -62,6 +95,7 @@ def test_train_evaluate_deblur(folders):
         (("--blurry_dir=blurry",), "--blurry_dir and --sharp_dir go together"),
         (("--blurry_dir=none", "--sharp_dir=sharp"), "--blurry_dir=none is not a folder"),
         ((*OWN_PAIRS, "--precision=half"), "--precision=half"),
+        ((*OWN_PAIRS, "--strategy=multiworker"), "needs the variable TF_CONFIG"),
         (("surplus",), "'surplus'"),
     ],
 )

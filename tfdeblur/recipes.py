@@ -124,6 +124,11 @@ class Recipe:
         steps: optimizer steps in all.
         schedule: of Adam's learning rate.
         epsilon: of Adam (Keras's default is 1e-7).
+        clip_norm: to which global norm gradients are clipped; None for no clipping.
+        accumulate: batches whose mean gradient makes one update of the weights; `steps` and
+            `schedule` count batches.
+        ema_momentum: of the moving averages of the weights, which are then what is measured and
+            saved for use; None for none.
         augmentations: keys of `augment.AUGMENTATIONS`, in order, after a random crop.
         loss: a key of `losses.LOSSES`.
         label_pyramid: a key of `pyramid.PYRAMIDS`.
@@ -154,6 +159,9 @@ class Recipe:
     adversarial: Adversarial | None = None
     crops_per_image: int = 1
     epsilon: float = 1e-8
+    clip_norm: float | None = None
+    accumulate: int = 1
+    ema_momentum: float | None = None
     initialization: str = "as_built"
     self_ensemble: bool = False
     train_split: str = "train"

@@ -1,0 +1,176 @@
+"""What happens between the steps of a training: its end, log, best network and progress line."""
+
+import csv
+import shutil
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tfdeblur.checkpoints import replacing, save_network
+from tfdeblur.errors import InputError
+
+MOST_SKIPPED_IN_ROW = 20
+SHOWN = 4  # pictures in TensorBoard
+
+
+class Steps(keras.callbacks.Callback):
+    """Ends the run at its last step, and stops one that only skips steps."""
+
+    def __init__(self, checkpoints, last):
+        super().__init__()
+        self.checkpoints = checkpoints
+        self.last = last
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self.checkpoints.step
+        # Not after each step: reading the count waits for the device. (On JAX it is only brought up
+        # to date at the end of an epoch.)
+        if step % MOST_SKIPPED_IN_ROW == 0 and self._skipped_in_row() >= MOST_SKIPPED_IN_ROW:
+            raise InputError(
+                f"{MOST_SKIPPED_IN_ROW} steps in a row had gradients that are not finite, the last "
+                f"one step {step}. Try --precision=float32 or other data; "
+                f"the newest checkpoint is of step {self.checkpoints.newest()[0]}."
+            )
+        if step >= self.last:
+            self.model.stop_training = True
+
+    def _skipped_in_row(self):
+        return max(int(ops.convert_to_numpy(o.skipped_in_row)) for o in self.model.optimizers)
+
+
+class Log(keras.callbacks.Callback):
+    """Writes metrics.csv, and TensorBoard's scalars and before/after crops, after each epoch.
+
+    Args:
+        workdir: pathlib.Path of the run; the rows that are logged there already, up to the step of
+            `checkpoints`, are kept.
+        checkpoints: `Checkpoints`, restored.
+        blurry, sharp: images `[B, H, W, 3]` that TensorBoard shows, with the restored ones between.
+    """
+
+    def __init__(self, workdir, checkpoints, blurry, sharp):
+        super().__init__()
+        self.path = workdir / "metrics.csv"
+        self.checkpoints = checkpoints
+        self.blurry = blurry
+        self.sharp = sharp
+        # A run that was killed may have logged steps that come again now.
+        self.rows = [r for r in read_metrics(self.path) if int(r["step"]) <= checkpoints.step]
+        self.board = tf.summary.create_file_writer(str(workdir / "tensorboard"))
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = self.checkpoints.step
+        skipped = [int(ops.convert_to_numpy(o.skipped)) for o in self.model.optimizers]
+        scalars = {
+            **logs,
+            "learning_rate": float(ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            "skipped_steps": max(skipped),
+        }
+        self.rows.append({"step": step, **scalars})
+        with replacing(self.path) as temporary, open(temporary, "w", newline="") as file:
+            writer = csv.DictWriter(file, self.rows[-1])
+            writer.writeheader()
+            writer.writerows(self.rows)
+        with self.model.averaged_weights():
+            restored = np.clip(self.model.network(self.blurry, training=False)[0], 0, 1)
+        with self.board.as_default(step):
+            for name, value in scalars.items():
+                tf.summary.scalar(name, value)
+            pictures = tf.concat([self.blurry, restored, self.sharp], axis=2)
+            tf.summary.image("blurry, restored, sharp", pictures, max_outputs=SHOWN)
+        self.board.flush()
+
+
+def read_metrics(path):
+    """The rows of a metrics.csv as dicts of strings; none where there is no such file."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Best(keras.callbacks.Callback):
+    """Saves the network whose validation PSNR is the highest so far, also before a resume.
+
+    Args:
+        path: of a .keras file.
+        log: `Log` of the same run; to stand before this in the list of callbacks.
+    """
+
+    def __init__(self, path, log):
+        super().__init__()
+        self.path = path
+        self.psnr = max((float(row["val_psnr"]) for row in log.rows), default=-np.inf)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs["val_psnr"] > self.psnr:
+            self.psnr = logs["val_psnr"]
+            save_network(self.model, self.path)
+
+
+class Progress(keras.callbacks.Callback):
+    """One line that says how far the training is, how good, how fast, and how long it will take.
+
+    On a terminal it is rewritten about every second; elsewhere there is one line per epoch.
+
+    Args:
+        checkpoints: `Checkpoints`, which counts the steps.
+        last: step of the run.
+        batch_size: crops per step.
+        started: when the run began, by `time.monotonic`.
+    """
+
+    def __init__(self, checkpoints, last, batch_size, started):
+        super().__init__()
+        self.checkpoints = checkpoints
+        self.last = last
+        self.batch_size = batch_size
+        self.started = started
+        self.live = sys.stdout.isatty()
+        self.shown = 0.0
+        self.first = None  # (time, step) after the first step, which compiles
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.monotonic()
+        if self.first is None:
+            print(f"first step after {now - self.started:.1f} s", flush=True)
+            self.first = now, self.checkpoints.step
+        if self.live and now - self.shown > 1:
+            self.shown = now
+            width = shutil.get_terminal_size().columns - 1  # a broken line could not be rewritten
+            print(f"\r\x1b[K{self._line(logs)[:width]}", end="", flush=True)
+
+    def on_epoch_end(self, epoch, logs=None):
+        start = "\r\x1b[K" if self.live else ""
+        gain = logs["val_psnr"] - logs["val_psnr_blurry"]
+        held_out = f"held out {logs['val_psnr']:.2f} dB ({gain:+.2f})"
+        print(f"{start}{self._line(logs)}, {held_out}", flush=True)
+
+    def _line(self, logs):
+        loss, psnr, blurry = (float(np.mean(logs[x])) for x in ("loss", "psnr", "psnr_blurry"))
+        step = self.checkpoints.step
+        line = (
+            f"step {step:,} of {self.last:,}: PSNR {psnr:.2f} dB (blurry {blurry:.2f}), "
+            f"loss {loss:.4f}"
+        )
+        begun, first = self.first
+        if step == first:
+            return line
+        seconds = (time.monotonic() - begun) / (step - first)
+        left = duration(seconds * (self.last - step))
+        return f"{line}, {self.batch_size / seconds:.1f} patches/s, {left} left"
+
+
+def duration(seconds):
+    """Seconds in words: "45 s", "12 min", "3.4 h", "2.1 days"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 100 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"

@@ -1,0 +1,98 @@
+"""What a training will cost, told before it begins: `train.py --dry_run`."""
+
+import math
+
+import tensorflow_datasets as tfds
+
+import tfdeblur.datasets  # noqa: F401 (registers our builders)
+from tfdeblur import costs, errors, pipeline, precision, recipes, runs
+from tfdeblur.callbacks import duration
+from tfdeblur.trainers import AdversarialTrainer
+
+FORWARD_PASSES = 3  # in a training step: forward, backward to the features and to the weights
+TIMED_MACS = 1e12  # at most, in a timed step on a CPU, where larger batches gain nothing then
+
+
+def print_recipe(recipe, precision_name="auto", training_pairs=None):
+    """Prints all that a recipe says, and what its training costs on one device of this machine.
+
+    Args:
+        recipe: a `recipes.Recipe`.
+        precision_name: see `precision.resolve`.
+        training_pairs: how many there are; None: unknown.
+
+    Raises:
+        InputError: the recipe's crops do not fit its network.
+    """
+    precision_name = precision.resolve(precision_name)
+    with precision.policy(precision_name):
+        trainer = runs.build_trainer(recipe)
+    _print("recipe", recipe.name)
+    for name, value in recipes.describe(recipe):
+        _print(name, value)
+    print()
+    _print("steps per epoch", _steps_per_epoch(recipe, training_pairs))
+    _print("parameters", f"{trainer.network.count_params():,}")
+    macs = costs.multiply_accumulates(trainer.network, recipe.crop, recipe.crop)
+    _print(f"MACs of a {recipe.crop}x{recipe.crop} crop", f"{macs / 1e9:,.1f} G")
+    if isinstance(trainer, AdversarialTrainer):
+        judging = costs.multiply_accumulates(trainer.discriminator, recipe.crop, recipe.crop)
+        _print("discriminator", f"{judging / 1e9:,.1f} G MACs, of a sharp and of a restored crop")
+        macs += 2 * judging
+    flops = 2 * FORWARD_PASSES * macs * recipe.batch_size * recipe.steps
+    _print("the whole run", f"about {flops:.1e} floating-point operations")
+    needed = runs.memory_of_step(trainer, recipe.batch_size, recipe.crop)
+    _print("memory of a step", f"more than {needed / 2**20:,.0f} MiB in {precision_name}")
+    timed = min(recipe.batch_size, max(1, int(TIMED_MACS / (FORWARD_PASSES * macs))))
+    timed = timed if precision.on_cpu() else recipe.batch_size
+    _print("time on this machine", _time(trainer, recipe, precision_name, timed))
+
+
+def count_training_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None):
+    """How many pairs a recipe trains on, without building its dataset; None where unknown.
+
+    Raises:
+        InputError: see `pipeline.open_pairs`.
+    """
+    if blurry_dir or sharp_dir:
+        return pipeline.open_pairs(recipe, data_dir, blurry_dir, sharp_dir)[0].count
+    counts = [_count(name, recipe.train_split, data_dir) for name in recipe.dataset.split("+")]
+    return None if None in counts else sum(counts)
+
+
+def _count(dataset, split, data_dir):
+    try:
+        builder = tfds.builder(dataset, data_dir=data_dir)
+        if builder.data_path.exists() and builder.is_prepared():
+            return builder.info.splits[split].num_examples
+    except (tfds.core.DatasetNotFoundError, ValueError, KeyError):
+        return None
+    is_gopro = dataset.split("/")[0] == "gopro" and split == "train"
+    return recipes.GOPRO_TRAINING_PAIRS if is_gopro else None
+
+
+def _steps_per_epoch(recipe, training_pairs):
+    if training_pairs is None:
+        return f"unknown until {recipe.dataset} is built"
+    crops = training_pairs * recipe.crops_per_image
+    steps = math.ceil(crops / recipe.batch_size)
+    return f"{steps:,} ({training_pairs:,} pairs); {recipe.steps / steps:,.1f} epochs in all"
+
+
+def _time(trainer, recipe, precision_name, timed):
+    """In words, from a few steps of `timed` crops."""
+    try:
+        runs.check_memory(trainer, timed, recipe.crop)
+        seconds = costs.seconds_per_step(trainer, timed, recipe.crop, timed=2) / timed
+    except Exception as error:
+        if isinstance(error, errors.InputError) or errors.is_out_of_memory(error):
+            return "unknown: a step does not fit into memory"
+        raise
+    return (
+        f"{duration(seconds * recipe.batch_size * recipe.steps)}, at {1 / seconds:.2f} patches/s "
+        f"(timed steps of {timed}, {precision_name}, one device)"
+    )
+
+
+def _print(name, value):
+    print(f"{name:24} {value}", flush=True)

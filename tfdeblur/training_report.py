@@ -1,0 +1,50 @@
+"""The part of a run's report.md that shows how the training went."""
+
+from tfdeblur.evaluation import reports
+
+SHOWN_ROWS = 20
+
+
+def append(path, rows):
+    """Appends a section to a report, and writes its picture, curves.png, beside it.
+
+    Args:
+        path: pathlib.Path of the report.
+        rows: of a run's metrics.csv, dicts of str; not empty.
+    """
+    write_curves(path.with_name("curves.png"), rows)
+    with open(path, "a") as report:
+        report.write(f"\n## Training\n\n![loss and PSNR by step](curves.png)\n\n{_table(rows)}\n")
+
+
+def write_curves(path, rows):
+    """Writes a picture of the loss and of the PSNR of held-out crops, by training step.
+
+    Args:
+        path, rows: see `append`.
+    """
+    from matplotlib.figure import Figure  # not pyplot, which would look for a screen
+
+    steps = [int(row["step"]) for row in rows]
+    figure = Figure(figsize=(10, 3.5), layout="constrained")
+    loss, psnr = figure.subplots(1, 2)
+    for axes, title, curves in (
+        (loss, "loss", {"training": "loss", "held out": "val_loss"}),
+        (psnr, "PSNR (dB)", {"held out": "val_psnr", "its blurry input": "val_psnr_blurry"}),
+    ):
+        for label, key in curves.items():
+            axes.plot(steps, [float(row[key]) for row in rows], ".-", label=label)
+        axes.set(title=title, xlabel="step")
+        axes.legend()
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=100)
+
+
+def _table(rows):
+    """All rows, or about `SHOWN_ROWS` of them in a long run, as Markdown."""
+    columns = ["step", "loss", "psnr", "val_psnr_blurry", "val_psnr"]
+    chosen = rows[:: -(-len(rows) // SHOWN_ROWS)]
+    if rows[-1] not in chosen:
+        chosen.append(rows[-1])
+    cells = [[row["step"], *(f"{float(row[c]):.4g}" for c in columns[1:])] for row in chosen]
+    return reports.table(columns, cells)
