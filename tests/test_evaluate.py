@@ -77,7 +77,13 @@ def test_an_interrupted_evaluation_goes_on(folder):
     """SIGINT to a real process after its first images; then the same command again."""
     make_pairs(150)
     flags = ("--model=a.keras,b.keras", *FOLDERS, "--protocol=nah2017", "--report=report")
-    process = subprocess.Popen(command(*flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command(*flags),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell may have started this one with Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     path = pathlib.Path("report/scores.csv")
     while not path.exists() or path.read_bytes().count(b"\n") < 10:
         assert process.poll() is None, process.stderr.read().decode()
