@@ -447,6 +447,8 @@ def test_trains_on_jax():
         "assert int(trainer.optimizer.skipped_in_row) == 2\n"
         "weights = net.get_weights()\n"
         "assert all(np.isfinite(w).all() for w in weights)\n"
+        "for _ in range(2):\n"
+        "    trainer.evaluate(blurry, sharp, verbose=0)\n"
         "with trainer.averaged_weights():\n"
         "    assert any((a != w).any() for a, w in zip(net.get_weights(), weights))\n"
         "assert all((a == w).all() for a, w in zip(net.get_weights(), weights))\n"
@@ -465,3 +467,19 @@ def test_trains_on_jax():
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_gradient_checkpointing_trains_to_the_same_weights(batch):
+    weights = []
+    for gradient_checkpointing in (False, True):
+        keras.utils.set_random_seed(0)
+        net = models.build("mimo_unet", filters=8, resblocks=1)
+        trainer = trainers.MultiScaleTrainer(
+            net, "mimo_unet", "bilinear", gradient_checkpointing=gradient_checkpointing
+        )
+        trainer.compile(optimizer=trainers.SkippingAdam(1e-3, epsilon=1e-3), jit_compile=False)
+        for _ in range(3):
+            trainer.train_on_batch(*batch)
+        weights.append(net.get_weights())
+    for ours, theirs in zip(*weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)

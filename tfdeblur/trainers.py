@@ -8,6 +8,7 @@ from keras import ops
 
 from tfdeblur.errors import InputError
 from tfdeblur.losses import ADVERSARIAL_LOSSES, LOSSES, discriminator_loss
+from tfdeblur.models.checkpointing import checkpointed
 from tfdeblur.pyramid import PYRAMIDS
 
 FIRST_LOSS_SCALE = 2.0**15
@@ -27,11 +28,14 @@ class MultiScaleTrainer(keras.Model):
         network: a network of `tfdeblur.models`; it is what should be saved, not the trainer.
         loss: a key of `losses.LOSSES`.
         label_pyramid: a key of `pyramid.PYRAMIDS`, which makes the labels of all levels.
+        gradient_checkpointing: trains in less memory, but more slowly; see
+            `models.checkpointing`.
     """
 
-    def __init__(self, network, loss, label_pyramid):
+    def __init__(self, network, loss, label_pyramid, gradient_checkpointing=False):
         super().__init__()
         self.network = network
+        self.trained = checkpointed(network) if gradient_checkpointing else network
         self.multi_scale_loss = LOSSES[loss]
         self.label_pyramid = PYRAMIDS[label_pyramid]
         self.psnr = keras.metrics.Mean("psnr")
@@ -61,6 +65,9 @@ class MultiScaleTrainer(keras.Model):
         variables = self.network.trainable_variables
         weights = [ops.convert_to_numpy(v) for v in variables]
         self.optimizer.assign_averages()
+        for variable in variables:
+            # JAX would let both have one array, and `evaluate` uses up those of the network.
+            variable.assign(ops.copy(variable.value))
         try:
             yield
         finally:
@@ -85,7 +92,7 @@ class MultiScaleTrainer(keras.Model):
         pass  # All is built, and Keras's fails on a batch that is spread over several machines.
 
     def call(self, blurry, training=None):
-        return self.network(blurry, training=training)
+        return keras.tree.flatten(self.trained(blurry, training=training))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return _share(self.multi_scale_loss(y_pred, self.label_pyramid(y, len(y_pred))))
@@ -115,7 +122,7 @@ class AdversarialTrainer(MultiScaleTrainer):
     `gradient_norm` and `discriminator_gradient_norm`, see `SkippingAdam`.
 
     Args:
-        network, loss, label_pyramid: see `MultiScaleTrainer`.
+        network, loss, label_pyramid, gradient_checkpointing: see `MultiScaleTrainer`.
         discriminator: a model from images `[B, H, W, 3]` in [0, 1] to logits `[B, 1]`.
             `models.Discriminator` judges 256x256 alone: so must the crops be.
         adversarial_loss: a key of `losses.ADVERSARIAL_LOSSES`.
@@ -133,13 +140,14 @@ class AdversarialTrainer(MultiScaleTrainer):
         label_pyramid,
         adversarial_loss="minimax",
         weight=1e-4,
+        gradient_checkpointing=False,
     ):
         if keras.backend.backend() != "tensorflow":
             raise InputError(
                 f"adversarial training cannot run on {keras.backend.backend()}: "
                 "set KERAS_BACKEND=tensorflow."
             )
-        super().__init__(network, loss, label_pyramid)
+        super().__init__(network, loss, label_pyramid, gradient_checkpointing)
         self.discriminator = discriminator
         self.adversarial_loss = ADVERSARIAL_LOSSES[adversarial_loss]
         self.weight = weight
@@ -260,10 +268,13 @@ class SkippingAdam(keras.optimizers.Adam):
         grads = [g / self.loss_scale for g in _sum_over_replicas(grads)]
         norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in grads))
         finite = ops.isfinite(norm)
-        changed = [*self.variables, *(trainable_variables or self._trainable_variables)]
-        before = [ops.copy(v.value) for v in changed]
-        super().apply(grads, trainable_variables)
         # Not `ops.cond`: its branches may not assign variables on JAX, nor wait for other replicas.
+        # Weights and moments, which are large, are multiplied by zero; the rest is put back.
+        self._kept = ops.cast(finite, "float32")
+        moments = {id(v) for v in (*self._momentums, *self._velocities)}
+        changed = [v for v in self.variables if id(v) not in moments]
+        before = [ops.copy(v.value) for v in changed]
+        super().apply([ops.where(finite, g, 0) for g in grads], trainable_variables)
         for variable, value in zip(changed, before, strict=True):
             variable.assign(ops.where(finite, variable.value, value))
         self._count(finite, norm)
@@ -285,8 +296,15 @@ class SkippingAdam(keras.optimizers.Adam):
     # Keras's two methods of these names sum over the replicas, which is done already, and wait for
     # all of them, which they cannot inside the condition that accumulation is.
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        # Keras's own `update_step` computes what is the same for all variables for each of them.
+        step = ops.cast(self.iterations + 1, "float32")
+        rate = learning_rate * ops.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
         for gradient, variable in zip(grads, trainable_variables, strict=True):
-            self.update_step(gradient, variable, learning_rate)
+            index = self._get_variable_index(variable)
+            m, v = self._momentums[index], self._velocities[index]
+            self.assign_add(m, (gradient - m) * (self._kept * (1 - self.beta_1)))
+            self.assign_add(v, (ops.square(gradient) - v) * (self._kept * (1 - self.beta_2)))
+            self.assign_sub(variable, m * (self._kept * rate) / (ops.sqrt(v) + self.epsilon))
 
     def _backend_increment_gradient_accumulators(self, grads, acc_grads):
         for gradient, accumulator in zip(grads, acc_grads, strict=True):

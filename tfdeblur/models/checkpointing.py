@@ -1,0 +1,51 @@
+"""Gradient checkpointing (Chen et al. 2016): training in less memory, for more computation."""
+
+import functools
+
+import keras
+
+
+def checkpointed(network):
+    """A view of a network whose ResBlocks keep their input alone until the backward pass.
+
+    What lies inside a ResBlock is computed a second time there, so that a training step holds about
+    half of the feature maps and makes about a third more convolutions. Values and gradients are
+    those of the network itself.
+
+    Args:
+        network: of `tfdeblur.models`; the view has its layers, and so its weights.
+
+    Returns:
+        keras.Model with the network's inputs and outputs; it is for training, not for saving.
+    """
+    names = {layer.name for layer in network.layers}
+    blocks = {name for name in names if f"{name}_conv2" in names}  # see `layers.res_block`
+    inside = {f"{name}_conv{i}" for name in blocks for i in (1, 2)}
+
+    @functools.cache  # What the network uses several times stays one layer.
+    def counterpart(layer):
+        if layer.name in blocks:
+            convolutions = [network.get_layer(f"{layer.name}_conv{i}") for i in (1, 2)]
+            return _CheckpointedResBlock(layer, *convolutions)
+        return checkpointed(layer) if isinstance(layer, keras.Model) else layer
+
+    def call(layer, inputs, **options):
+        if layer.name in inside:
+            return inputs  # The block's input passes on to the block's sum.
+        if layer.name in blocks:
+            inputs, _ = inputs
+        return counterpart(layer)(inputs, **options)
+
+    return keras.models.clone_model(network, clone_function=lambda x: x, call_function=call)
+
+
+class _CheckpointedResBlock(keras.layers.Layer):
+    def __init__(self, add, conv1, conv2):
+        super().__init__(name=add.name)
+        self.add, self.conv1, self.conv2 = add, conv1, conv2
+
+    def call(self, x):
+        return keras.remat(lambda x: self.add([x, self.conv2(self.conv1(x))]))(x)
+
+    def compute_output_shape(self, shape):
+        return shape
