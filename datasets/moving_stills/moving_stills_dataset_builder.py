@@ -55,7 +55,12 @@ class Builder(ParallelBuilder):
         MovingStillsConfig(
             name="default",
             description="The photographs in <manual_dir>/moving_stills, 16 pairs of each.",
-        )
+        ),
+        MovingStillsConfig(
+            name="large",
+            pairs_per_photo=100,
+            description="The photographs in <manual_dir>/moving_stills, 100 pairs of each.",
+        ),
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Put photographs into the folder moving_stills there; or leave them where they are, and give a
