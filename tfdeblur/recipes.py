@@ -192,6 +192,24 @@ QUICKSTART = Recipe(
     initialization="near_identity",
 )
 
+PHOTOGRAPHS = Recipe(
+    name="photographs",
+    paper="none: a half-deep MIMO-UNet from photographs of your own, for hours on two cores",
+    network="mimo_unet",
+    hyperparameters={"filters": 32, "resblocks": 4},
+    dataset="moving_stills/large+dead_leaves/small",
+    crop=96,
+    batch_size=8,
+    steps=6000,
+    schedule=CosineDecay(rate=1e-3, warmup=0.05),
+    augmentations=("flip_horizontally", "flip_vertically", "rotate_by_90", "permute_channels"),
+    loss="mimo_unet",
+    label_pyramid="bilinear",
+    validate_every=500,
+    initialization="near_identity",
+    ema_momentum=0.999,
+)
+
 _NAH_AUGMENTATIONS = (
     "flip_horizontally",
     "flip_vertically",
@@ -348,6 +366,7 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         QUICKSTART,
+        PHOTOGRAPHS,
         *(
             _deepdeblur(scales, adversarial, linear)
             for adversarial in (False, True)
