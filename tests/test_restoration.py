@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import tfdeblur
-from tfdeblur import models, restoration
+from tfdeblur import memory, models, restoration
 from tfdeblur.errors import InputError
 
 
@@ -17,10 +17,33 @@ class Identity(models.Network):
             image,
             [level],
             stride=stride,
-            live_maps=3,
+            live_bytes=(64, 64),
             trained_maps=3,
             hyperparameters={"stride": stride},
             name="identity",
+        )
+
+
+class BoxFilter(models.Network):
+    """The mean of the pixels that are at most `reach` away, zeros beyond the border."""
+
+    def __init__(self, reach):
+        image = keras.Input((None, None, 3))
+        size = 2 * reach + 1
+        mean = keras.layers.DepthwiseConv2D(
+            size,
+            padding="same",
+            use_bias=False,
+            depthwise_initializer=keras.initializers.Constant(1 / size**2),
+        )
+        super().__init__(
+            image,
+            [mean(image)],
+            stride=4,
+            live_bytes=(64, 64),
+            trained_maps=3,
+            hyperparameters={"reach": reach},
+            name="box_filter",
         )
 
 
@@ -57,6 +80,89 @@ def test_tiles_of_a_local_function_equal_the_whole(image, tile):
     np.testing.assert_allclose(tiled, whole, atol=1e-6)
 
 
+def test_tiles_of_a_wide_filter_show_no_seam():
+    # Beside every cut the filter sees zeros, which would show as dark lines on this even picture.
+    net, image = BoxFilter(reach=16), np.full((150, 200, 3), 180, "uint8")
+    whole = restoration.restore_float(net, image)
+    seams = restoration.restore_float(net, image, tile=80, overlap=8)
+    assert np.abs(seams - whole).max() > 0.1
+    tiled = restoration.restore_float(net, image, tile=128, overlap=4 * 16)
+    np.testing.assert_allclose(tiled, whole, atol=1e-6)
+
+
+def test_tiles_of_a_network_are_as_the_whole(net):
+    ramp = np.linspace(0, 255, 160, dtype="uint8")
+    image = np.stack(np.broadcast_arrays(ramp, ramp[:120, None], np.uint8(128)), axis=-1)
+    whole = tfdeblur.restore(net, image).astype(int)
+    tiled = tfdeblur.restore(net, image, tile=96)
+    assert np.abs(tiled - whole).mean() < 1
+
+
+def test_sixteen_bits_stay(image, net):
+    deep = image.astype("uint16") * 257
+    np.testing.assert_array_equal(tfdeblur.restore(Identity(), deep + 1), deep + 1)
+    restored = tfdeblur.restore(net, deep, tile=20, overlap=8)
+    assert restored.dtype == np.uint16 and (restored % 257).any()
+    expected = restoration.restore_float(net, image, tile=20, overlap=8)
+    np.testing.assert_allclose(restored / 65535, expected, atol=1e-5)
+
+
+def test_progress_is_told_after_each_tile(image):
+    shares = []
+    tfdeblur.restore(Identity(), image, tile=32, overlap=8, progress=shares.append)
+    assert shares == [0.25, 0.5, 0.75, 1]
+    tfdeblur.restore(Identity(), image, progress=shares.append)
+    assert shares[4:] == [1]
+
+
+def test_auto_chooses_from_the_memory(monkeypatch, net):
+    image = np.random.default_rng(0).integers(0, 256, (500, 600, 3), dtype="uint8")
+    sizes = []
+    monkeypatch.setattr(
+        restoration, "_run", lambda net, images: (sizes.append(images.shape), images)[1]
+    )
+
+    def sizes_within(free):
+        sizes.clear()
+        monkeypatch.setattr(memory, "of_device", lambda: free)
+        np.testing.assert_array_equal(tfdeblur.restore(net, image, tile="auto"), image)
+        return sizes
+
+    assert sizes_within(2**32) == [(1, 500, 600, 3)]
+    whole = 500 * 600 * net.bytes_per_pixel
+    several = sizes_within(whole)
+    assert len(several) == 2 and several[0][1] * several[0][2] * net.bytes_per_pixel < 0.8 * whole
+    assert sizes_within(None) == [(1, 500, 600, 3)]
+    with pytest.raises(InputError, match=r"even a tile of .* end other programs"):
+        sizes_within(2**20)
+
+
+def test_self_ensemble_in_tiles(image):
+    ensemble = tfdeblur.restore(Identity(), image, tile=32, overlap=8, self_ensemble=True)
+    np.testing.assert_array_equal(ensemble, image)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="counts TensorFlow's traces")
+def test_one_trace_for_all_sizes():
+    net = models.build("mimo_unet", filters=4, resblocks=1)
+    for height in (8, 20, 33, 64):
+        for width in (8, 40, 41):
+            tfdeblur.restore(net, np.zeros((height, width, 3), "uint8"))
+    assert net.predict_function.experimental_get_tracing_count() == 1
+
+
+def test_few_sizes_where_each_compiles(monkeypatch):
+    net, sizes = Identity(), set()
+    net.jit_compile = True
+    monkeypatch.setattr(
+        restoration, "_run", lambda net, images: (sizes.add(images.shape), images)[1]
+    )
+    for size in range(200, 400):
+        image = np.random.default_rng(0).integers(0, 256, (size, 300, 3), dtype="uint8")
+        np.testing.assert_array_equal(tfdeblur.restore(net, image), image)
+    assert len(sizes) <= 9
+
+
 def test_self_ensemble_is_the_mean_over_rotations(image, net):
     image = image // 2 + 64  # away from 0 and 255, where results are clipped
     ensemble = restoration.restore_float(net, image, self_ensemble=True)
@@ -79,6 +185,8 @@ def test_precision_follows_the_weights(image, net):
 def test_quantise_rounds_and_clips():
     values = np.array([-0.1, 0.0, 0.4 / 255, 0.6 / 255, 1.0, 1.2])
     np.testing.assert_array_equal(restoration.quantise(values), [0, 0, 0, 1, 255, 255])
+    levels = np.arange(2**16)
+    np.testing.assert_array_equal(restoration.quantise(levels / 65535, "uint16"), levels)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,14 @@ def asymmetric_feature_fusion(features, filters, name):
     return conv(x, filters, 3, name=f"{name}_conv2")
 
 
+def nearest_double(x):
+    """`[B, H, W, C]` -> `[B, 2H, 2W, C]`: each pixel four times."""
+    batch, height, width, channels = ops.shape(x)
+    x = ops.reshape(x, (batch, height, 1, width, 1, channels))
+    x = ops.broadcast_to(x, (batch, height, 2, width, 2, channels))
+    return ops.reshape(x, (batch, 2 * height, 2 * width, channels))
+
+
 @keras.saving.register_keras_serializable("tfdeblur")
 class PixelShuffle(keras.layers.Layer):
     """`[B, H, W, 4C]` -> `[B, 2H, 2W, C]`, in PyTorch's channel order.

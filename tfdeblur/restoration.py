@@ -1,65 +1,92 @@
 """One image in, the restored image out, whatever its size."""
 
-import functools
 import weakref
 
 import keras
 import numpy as np
 from keras import ops
 
-from tfdeblur import memory
+from tfdeblur import memory, tiles
 from tfdeblur import precision as precisions
 from tfdeblur.errors import InputError
 
+AUTO = "auto"
+# The tiles that "auto" chooses from when the whole image does not fit, in pixels.
+LARGEST, SMALLEST, STEP = 2048, 256, 64
+# Of the memory that is free, what "auto" takes: other programs need some meanwhile.
+SHARE = 0.8
 
-def restore(net, image, tile=None, overlap=32, self_ensemble=False, precision=None):
+
+def restore(
+    net,
+    image,
+    tile=None,
+    overlap=None,
+    self_ensemble=False,
+    precision=None,
+    progress=None,
+):
     """Restores one blurry image.
 
     Args:
         net: a network of `tfdeblur.models`, trained.
-        image: uint8 `[H, W, 3]`, RGB, of any size from 1x1.
-        tile: None restores the image at once; otherwise in overlapping square tiles of this many
-            pixels, so that memory does not grow with the image.
-        overlap: pixels that neighbouring tiles share; they are blended across it.
+        image: uint8 or uint16 `[H, W, 3]`, RGB, of any size from 1x1.
+        tile: None restores the image at once; otherwise in overlapping tiles of at most this many
+            pixels in height and width, so that memory does not grow with the image. "auto": at
+            once if that fits the memory that is free, else in the largest tiles that do.
+        overlap: pixels that neighbouring tiles share at least; they are blended across it. None:
+            what the network needs, or half of a tile that is smaller than two of that.
         self_ensemble: mean of the results over the four rotations by 90 degrees, as in
             MIMO-UNet++ (Cho et al. 2021): four times the work.
         precision: "float32", "bfloat16", "float16", "auto"; None leaves the network as it is.
+        progress: function that is called with the share of the image restored, in [0, 1], after
+            each tile; or None.
 
     Returns:
-        uint8 `[H, W, 3]`.
+        `[H, W, 3]` of the image's type. Where XLA compiles the network for each size, images and
+        tiles are padded to one of a few sizes.
 
     Raises:
-        InputError: the image is not uint8 `[H, W, 3]`, tile and overlap do not fit, or the network
-            returned values that are not finite.
+        InputError: the image is of another type or shape, tile and overlap do not fit, memory does
+            not suffice, or the network returned values that are not finite.
     """
-    return quantise(restore_float(net, image, tile, overlap, self_ensemble, precision))
-
-
-def restore_float(net, image, tile=None, overlap=32, self_ensemble=False, precision=None):
-    """`restore` before rounding: float32 `[H, W, 3]`, clipped to [0, 1]."""
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise InputError(
-            f"restore takes a uint8 image [H, W, 3], not {image.dtype} {list(image.shape)}."
-        )
+    image = _checked(image)
     if precision is not None:
         net = _in_precision(net, precisions.resolve(precision))
-    unit = image.astype("float32") / 255
-    turns = range(4) if self_ensemble else range(1)
-    run = functools.partial(_restore_tiles, net, tile=tile, overlap=overlap)
-    restored = [np.rot90(run(np.rot90(unit, k)), -k) for k in turns]
-    mean = np.mean(restored, axis=0, dtype="float32")
-    if not np.isfinite(mean).all():
-        raise InputError(
-            f"the network {net.name!r} returned values that are not finite: its weights are "
-            "broken, or --precision is too low for it."
-        )
-    return np.clip(mean, 0, 1)
+    restored = np.empty_like(image)
+    grid = _plan(net, image, tile, overlap, bucketed=net.jit_compile)
+    for rows, band in _bands(net, image, grid, self_ensemble, progress):
+        restored[rows] = quantise(band, image.dtype)
+    return restored
 
 
-def quantise(image):
-    """float [0, 1] -> uint8, rounding to nearest."""
-    return np.clip(np.rint(image * 255), 0, 255).astype("uint8")
+def restore_float(
+    net,
+    image,
+    tile=None,
+    overlap=None,
+    self_ensemble=False,
+    precision=None,
+    progress=None,
+):
+    """`restore` before rounding: float32 `[H, W, 3]`, clipped to [0, 1].
+
+    For measuring: an image is padded to the network's stride and no further.
+    """
+    image = _checked(image)
+    if precision is not None:
+        net = _in_precision(net, precisions.resolve(precision))
+    restored = np.empty(image.shape, "float32")
+    grid = _plan(net, image, tile, overlap, bucketed=False)
+    for rows, band in _bands(net, image, grid, self_ensemble, progress):
+        restored[rows] = band
+    return restored
+
+
+def quantise(image, dtype="uint8"):
+    """float [0, 1] -> uint8 or uint16, rounding to nearest."""
+    peak = np.iinfo(dtype).max
+    return np.clip(np.rint(image * np.float32(peak)), 0, peak).astype(dtype)
 
 
 def pad_to_multiple(images, multiple):
@@ -77,50 +104,115 @@ def pad_to_multiple(images, multiple):
     return images
 
 
-def _restore_tiles(net, image, tile, overlap):
-    """float32 `[H, W, 3]` -> the same; tiles are blended by weights that fall off linearly."""
-    if tile is None:
-        return _forward(net, image)
-    if not 0 <= overlap < tile:
-        raise InputError(f"--tile={tile} must be larger than the overlap of {overlap} pixels.")
-    height, width, _ = image.shape
-    total = np.zeros(image.shape, "float32")
-    weight = np.zeros((height, width, 1), "float32")
-    for y in _starts(height, tile, overlap):
-        for x in _starts(width, tile, overlap):
-            restored = _forward(net, image[y : y + tile, x : x + tile])
-            rows, columns, _ = restored.shape
-            blend = np.outer(_ramp(rows, overlap), _ramp(columns, overlap))[..., None]
-            total[y : y + tile, x : x + tile] += blend * restored
-            weight[y : y + tile, x : x + tile] += blend
-    return total / weight
+def _checked(image):
+    image = np.asarray(image)
+    if image.dtype not in (np.uint8, np.uint16) or image.shape[2:] != (3,) or not image.size:
+        raise InputError(
+            f"restore takes a uint8 image [H, W, 3] or a uint16 one, not {image.dtype} "
+            f"{list(image.shape)}."
+        )
+    return image
 
 
-def _starts(size, tile, overlap):
-    """Where tiles begin so that the last one ends at the border."""
-    last = max(size - tile, 0)
-    return [*range(0, last, tile - overlap), last]
-
-
-def _ramp(size, overlap):
-    """Weights of a tile's rows: rising over the overlap at both ends, 1 between."""
-    inside = np.minimum(np.arange(size), np.arange(size)[::-1])
-    return np.minimum((inside + 1) / (overlap + 1), 1).astype("float32")
-
-
-def _forward(net, image):
-    height, width, _ = image.shape
-    _check_memory(net, height, width)
-    padded = pad_to_multiple(image[None], net.stride)
-    return net.predict_on_batch(padded)[0][0, :height, :width]
-
-
-def _check_memory(net, height, width):
-    memory.check(
-        height * width * net.live_maps * memory.bytes_per_value(net),
-        f"restoring {width}x{height} pixels at once",
-        "restore in smaller tiles, --tile=512 say.",
+def _plan(net, image, tile, overlap, bucketed):
+    """The tiles of an image: spans of rows, and spans of columns."""
+    if tile != AUTO:
+        grid = _grid(net, image, tile, overlap, bucketed)
+        memory.check(
+            _bytes_needed(net, image, grid),
+            f"restoring {_size(grid)} pixels at once",
+            "restore in smaller tiles, --tile=auto say.",
+        )
+        return grid
+    free = memory.of_device()
+    # Where nobody tells, a size that any accelerator has memory for.
+    tiles_to_try = [1024] if free is None else [None, *range(LARGEST, SMALLEST - 1, -STEP)]
+    for tile in tiles_to_try:
+        grid = _grid(net, image, tile, overlap, bucketed)
+        needed = _bytes_needed(net, image, grid)
+        if free is None or needed <= SHARE * free:
+            return grid
+    raise InputError(
+        f"even a tile of {_size(grid)} pixels takes {needed / 2**30:.1f} GiB of memory, more than "
+        f"four fifths of the {free / 2**30:.1f} GiB that are free: end other programs, or give "
+        "--tile=128."
     )
+
+
+def _grid(net, image, tile, overlap, bucketed):
+    if overlap is None:
+        overlap = net.overlap if tile is None else min(net.overlap, tile // 2)
+        overlap = overlap // net.stride * net.stride
+    return [tiles.spans(n, tile, overlap, net.stride, bucketed) for n in image.shape[:2]]
+
+
+def _size(grid):
+    rows, columns = grid
+    return f"{columns[0].length}x{rows[0].length}"
+
+
+def _bytes_needed(net, image, grid):
+    """At the peak: the network's feature maps, the result, and what is summed of it in float32."""
+    rows, columns = grid
+    maps = rows[0].length * columns[0].length * net.bytes_per_pixel
+    return maps + image.nbytes + 2 * 4 * rows[0].length * image[0].size
+
+
+def _bands(net, image, grid, self_ensemble, progress):
+    """Restores tile by tile.
+
+    Yields:
+        (slice of rows, float32 `[rows, W, 3]` in [0, 1]), from the top to the bottom; an array
+        holds until the next one is asked for.
+    """
+    rows, columns = grid
+    done = 0
+    # The rows from `top` on that a tile has reached.
+    top, sums = 0, np.zeros((rows[0].length, *image.shape[1:]), "float32")
+    for i, row in enumerate(rows):
+        for column in columns:
+            tile = image[row.start : row.stop, column.start : column.stop]
+            weights = row.weights[:, None, None] * column.weights[:, None]
+            restored = _restore_tile(net, tile, row.length, column.length, self_ensemble)
+            sums[row.start - top : row.stop - top, column.start : column.stop] += weights * restored
+            done += 1
+            if progress:
+                progress(done / (len(rows) * len(columns)))
+        bottom = rows[i + 1].start if i + 1 < len(rows) else row.stop
+        yield slice(top, bottom), np.clip(sums[: bottom - top], 0, 1)
+        left = row.stop - bottom  # rows that the next tiles share
+        sums[:left] = sums[bottom - top : row.stop - top].copy()
+        sums[left:] = 0
+        top = bottom
+
+
+def _restore_tile(net, tile, height, width, self_ensemble):
+    """uint8 or uint16 `[h, w, 3]` -> float32, seen by the network as `[height, width, 3]`."""
+    unit = tile.astype("float32") / np.iinfo(tile.dtype).max
+    total = np.zeros_like(unit)
+    turns = 4 if self_ensemble else 1
+    for k in range(turns):
+        size = (height, width) if k % 2 == 0 else (width, height)
+        turned = np.rot90(unit, k)
+        padding = [(0, size[axis] - turned.shape[axis]) for axis in (0, 1)]
+        padded = np.pad(turned, [*padding, (0, 0)], mode="reflect")
+        restored = _run(net, padded[None])[0, : turned.shape[0], : turned.shape[1]]
+        total += np.rot90(restored, -k)
+    if not np.isfinite(total).all():
+        raise InputError(
+            f"the network {net.name!r} returned values that are not finite: its weights are "
+            "broken, or --precision is too low for it."
+        )
+    return total / turns
+
+
+def _run(net, images):
+    """float32 `[B, H, W, 3]`, of sizes that fit the stride -> the finest level, as a NumPy array.
+
+    The one place where a network restores. What stands in for a network has its `stride`,
+    `overlap`, `bytes_per_pixel`, `compute_dtype`, `jit_compile`, `name` and `predict_on_batch`.
+    """
+    return net.predict_on_batch(images)[0]
 
 
 # A copy of each network for each precision that it was asked for, so that it compiles once.

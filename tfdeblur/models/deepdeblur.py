@@ -67,7 +67,7 @@ class DeepDeblur(Network):
             image,
             latent[::-1],
             stride=2 ** (scales - 1),
-            live_maps=3 * filters,  # a ResBlock's input, a convolution's input and output
+            live_bytes=(64 + 14 * filters, 64 + 7 * filters),
             trained_maps=2 * resblocks * filters,
             hyperparameters=hyperparameters,
             name=name,

@@ -56,7 +56,7 @@ class Discriminator(Network):
             image,
             logits,
             stride=256,
-            live_maps=filters // 2,
+            live_bytes=(8 * filters, 4 * filters),
             trained_maps=filters,
             hyperparameters={"filters": filters, "layout": layout},
             name=name,

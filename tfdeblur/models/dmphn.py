@@ -59,7 +59,7 @@ class DMPHN(Network):
                 for s in range(stacks, 0, -1)
             ],
             stride=4 * 2 ** (levels // 2),
-            live_maps=3 * filters,  # a ResBlock's input, a convolution's input and output
+            live_bytes=(64 + 21 * filters, 64 + 18 * filters),
             trained_maps=17 * filters * levels * stacks,
             hyperparameters={"patches": list(patches), "stacks": stacks, "filters": filters},
             name=name,

@@ -1,5 +1,7 @@
 """MIMO-UNet: the multi-input multi-output U-Net of Cho et al., ICCV 2021."""
 
+import functools
+
 import keras
 from keras.layers import Add, Concatenate, SpatialDropout2D, UpSampling2D
 
@@ -12,6 +14,7 @@ from tfdeblur.layers import (
     shallow_convolutional_module,
     upconvolution,
 )
+from tfdeblur.models.fusing import fused
 from tfdeblur.models.network import Network
 from tfdeblur.pyramid import Pyramid
 
@@ -91,11 +94,20 @@ class MIMOUNet(Network):
             image,
             [latent1, latent2, latent3],
             stride=4,
-            live_maps=15 * filters,  # AFF: three levels, concatenated, and its first convolution
+            live_bytes=(64 + 25 * filters, 64 + 20 * filters),  # by `fused`
             trained_maps=(15 + 4 * resblocks) * filters,
             hyperparameters=hyperparameters,
             name=name,
         )
+
+    @functools.cached_property
+    def _fused(self):
+        return fused(self)
+
+    def predict_step(self, *args):
+        # JAX's step takes the network's variables in an order that is the view's only by chance.
+        tensorflow = keras.backend.backend() == "tensorflow"
+        return (self._fused if tensorflow else super()).predict_step(*args)
 
 
 def _latent(features, blurry, level):

@@ -80,7 +80,7 @@ class MTWNet(Network):
             image,
             latent[::-1],
             stride=2 ** (SCALES - 1) * 4,
-            live_maps=4 * filters,  # a ResBlock's three beside the encoder's features
+            live_bytes=(64 + 30 * filters, 64 + 20 * filters),
             trained_maps=(36 if two_way else 24) * filters,  # of the finest scale
             hyperparameters={
                 "filters": filters,

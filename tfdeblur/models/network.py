@@ -14,15 +14,30 @@ class Network(keras.Model):
     Args:
         image, outputs: the functional model's input `[B, H, W, 3]` in [0, 1] and its outputs.
         stride: H and W must be multiples of it.
-        live_maps: feature maps of full size that restoring holds at once, at least.
+        live_bytes: that restoring takes at its peak for each pixel, as measured on a CPU: in
+            float32, and in 16 bits.
         trained_maps: those that a training step holds until its backward pass, at least.
         hyperparameters: the arguments of the subclass's constructor, without its name.
+        overlap: pixels that neighbouring tiles of an image must share, for their middle half to be
+            restored as in the whole image.
     """
 
-    def __init__(self, image, outputs, *, stride, live_maps, trained_maps, hyperparameters, name):
+    def __init__(
+        self,
+        image,
+        outputs,
+        *,
+        stride,
+        live_bytes,
+        trained_maps,
+        hyperparameters,
+        name,
+        overlap=128,
+    ):
         super().__init__(image, outputs, name=name)
         self.stride = stride
-        self.live_maps = live_maps
+        self.overlap = overlap
+        self.bytes_per_pixel = live_bytes[0 if self.compute_dtype == "float32" else 1]
         self.trained_maps = trained_maps
         # "auto" may choose XLA, which makes these networks several times slower on a CPU.
         self.jit_compile = not on_cpu() or keras.backend.backend() == "jax"
@@ -33,6 +48,22 @@ class Network(keras.Model):
         outputs = super().call(inputs, training=training, mask=mask)
         # Keras unpacks a list of one output; a network of one level still returns a list.
         return [outputs] if self._is_list and len(self.outputs) == 1 else outputs
+
+    def make_predict_function(self, force=False):
+        """What `predict_on_batch` runs; under TensorFlow one trace for images of all sizes.
+
+        Keras's own makes three before it takes any size. XLA compiles each size in any case.
+        """
+        if keras.backend.backend() != "tensorflow" or self.jit_compile:
+            return super().make_predict_function(force)
+        if self.predict_function is None or force:
+            import tensorflow as tf
+
+            images = tf.TensorSpec(self.inputs[0].shape, "float32")
+            self.predict_function = tf.function(
+                lambda data: self.predict_step(data[0]), input_signature=[[(images,)]]
+            )
+        return self.predict_function
 
     def get_config(self):
         return {**self.hyperparameters, "name": self.name}
