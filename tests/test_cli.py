@@ -11,6 +11,9 @@ from PIL import Image
 
 from tfdeblur import cli, images, models
 from tfdeblur.errors import InputError
+from tfdeblur.photos import Photo
+from tfdeblur.photos import read as read_photo
+from tfdeblur.photos import write as write_photo
 
 ROOT = pathlib.Path(__file__).parents[1]
 PUBLISHED = ROOT.parent / "shared" / "published" / "dmphn_1_2_4_8"
@@ -27,8 +30,10 @@ def photos(tmp_path, monkeypatch):
     return pathlib.Path("photos")
 
 
-def invert(image):
-    return 255 - image
+def invert(image, progress):
+    if progress:
+        progress(1.0)
+    return np.iinfo(image.dtype).max - image
 
 
 def targets(jobs):
@@ -89,8 +94,8 @@ def test_two_inputs_for_one_output(photos):
 
 
 def test_what_is_refused_at_once(photos):
-    with pytest.raises(InputError, match=r"demo` is not available yet.*\./demo"):
-        cli.plan(["demo"], "out")
+    with pytest.raises(InputError, match=r"`demo` is a command of its own.*\./demo"):
+        cli.plan(["photos", "demo"], "out")
     with pytest.raises(InputError, match="no input"):
         cli.plan([], "out")
     with pytest.raises(InputError, match=r"nowhere\.png does not exist"):
@@ -98,8 +103,40 @@ def test_what_is_refused_at_once(photos):
     with pytest.raises(InputError, match=r"photos/note\.txt is a file: name a folder"):
         cli.plan(["photos"], "photos/note.txt")
     pathlib.Path("demo").mkdir()
-    with pytest.raises(InputError, match=r"no image .* in \./demo"):
+    with pytest.raises(InputError, match=r"no image or video .* in \./demo"):
         cli.plan(["./demo"], "out")
+
+
+def test_formats(photos):
+    pathlib.Path("photos/clip.avi").touch()
+    assert [job.target.name for job in cli.plan(["photos"], "out", kind="PNG")] == [
+        "a.png",
+        "clip.avi",
+        "b.png",
+    ]
+    assert [job.target.name for job in cli.plan(["photos"], "out", kind=".mp4")] == [
+        "a.jpg",
+        "clip.mp4",
+        "b.png",
+    ]
+    with pytest.raises(InputError, match=r"--format=gif: choose bmp, jpeg"):
+        cli.plan(["photos"], "out", kind="gif")
+    with pytest.raises(InputError, match="--format=png is for folders"):
+        cli.plan(["photos/a.jpg"], "c.png", kind="png")
+
+
+def test_patterns_keep_places_below_their_fixed_part(photos):
+    assert targets(cli.plan(["photos/**/*.png", "photos/*.jpg"], "out")) == [
+        ("photos/trip/b.png", "out/trip/b.png"),
+        ("photos/a.jpg", "out/a.jpg"),
+    ]
+    with pytest.raises(InputError, match=r"photos/\*\.tif matches no file"):
+        cli.plan(["photos/*.tif"], "out")
+
+
+def test_brackets_in_a_name_are_no_pattern(photos):
+    pathlib.Path("photos/a.jpg").rename("photos/[a].jpg")
+    assert targets(cli.plan(["photos/[a].jpg"], "out")) == [("photos/[a].jpg", "out/[a].jpg")]
 
 
 def test_files_that_fail_do_not_stop_the_rest(photos, capsys):
@@ -109,7 +146,7 @@ def test_files_that_fail_do_not_stop_the_rest(photos, capsys):
     assert cli.restore_files(cli.plan(["photos"], "out"), invert) == 3
     errors = capsys.readouterr().err
     assert "photos/0_broken.png cannot be read" in errors
-    assert "photos/clip.mp4: videos are not supported yet" in errors
+    assert "videos are read with" in errors or "photos/clip.mp4 cannot be read" in errors
     assert "out/a.jpg exists: give --overwrite" in errors
     assert not images.read("out/a.jpg").any()
     restored = images.read("out/trip/b.png")
@@ -117,11 +154,42 @@ def test_files_that_fail_do_not_stop_the_rest(photos, capsys):
 
 
 def test_out_of_memory_is_told_of_its_image(photos, capsys):
-    def fail(image):
+    def fail(image, progress):
         raise MemoryError
 
     assert cli.restore_files(cli.plan(["photos"], "out"), fail) == 2
     assert "photos/a.jpg: out of memory" in capsys.readouterr().err
+
+
+def test_interrupted(photos, capsys):
+    def stop(image, progress):
+        if pathlib.Path("out/a.jpg").exists():
+            raise KeyboardInterrupt
+        return image
+
+    with pytest.raises(KeyboardInterrupt):
+        cli.restore_files(cli.plan(["photos"], "out"), stop)
+    assert "1 of 2 files were restored before" in capsys.readouterr().err
+    assert [path.as_posix() for path in pathlib.Path("out").rglob("*")] == ["out/a.jpg"]
+
+
+def test_inputs_are_replaced_only_when_told(photos):
+    before = images.read("photos/trip/b.png")
+    jobs = cli.plan(["photos/trip"], "photos/trip", overwrite=True)
+    assert cli.restore_files(jobs, invert, overwrite=True) == 0
+    np.testing.assert_array_equal(images.read("photos/trip/b.png"), 255 - before)
+    images.write("photos/trip/b_x.png", before)  # which would replace another input
+    with pytest.raises(InputError, match=r"would overwrite the input photos/trip/b_x\.png"):
+        cli.plan(["photos/trip"], "photos/trip", suffix="_x", overwrite=True)
+
+
+def test_compare(photos):
+    jobs = cli.plan(["photos"], "out", compare=True)
+    assert cli.restore_files(jobs, invert) == 0
+    assert images.size("out/compare/a.jpg.jpg")[0] > 2 * 9
+    assert pathlib.Path("out/compare/trip/b.png.jpg").exists()
+    (job,) = cli.plan(["photos/a.jpg"], "out/c.png", compare=True)
+    assert job.compared == pathlib.Path("out/compare/c.png.jpg")
 
 
 def test_overwrite(photos):
@@ -134,17 +202,39 @@ def test_overwrite(photos):
 def test_format_that_cannot_be_written_is_told_before_the_work(photos, capsys):
     Image.new("L", (4, 4)).save("x.gif")
     assert cli.restore_files(cli.plan(["x.gif"], "out"), invert) == 1
-    assert "cannot write .gif; convert it to PNG first" in capsys.readouterr().err
+    assert "cannot write .gif; give --format=png" in capsys.readouterr().err
     assert cli.restore_files(cli.plan(["x.gif"], "x.png"), invert) == 0
 
 
-def test_alpha_is_copied(photos):
-    colours = np.full((4, 5, 3), 200, np.uint8)
-    alpha = np.arange(20, dtype=np.uint8).reshape(4, 5)
-    images.write("logo.png", colours, alpha)
+def test_what_a_photo_holds_is_kept(photos):
+    deep = np.random.default_rng(0).integers(0, 65536, (4, 5, 3), np.uint16)
+    photo = Photo(deep, deep[..., 0])
+    write_photo("logo.png", photo)
     assert cli.restore_files(cli.plan(["logo.png"], "out"), invert) == 0
-    np.testing.assert_array_equal(images.read_alpha("out/logo.png"), alpha)
-    np.testing.assert_array_equal(images.read("out/logo.png"), 255 - colours)
+    restored = read_photo("out/logo.png")
+    np.testing.assert_array_equal(restored.pixels, 65535 - deep)
+    np.testing.assert_array_equal(restored.alpha, deep[..., 0])
+
+
+def deblur(*arguments):
+    command = [sys.executable, str(ROOT / "deblur.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_dry_run(photos):
+    pathlib.Path("photos/broken.png").touch()
+    done = deblur("photos", "--dry_run", "--format=webp")
+    assert done.returncode == 1
+    assert "photos/trip/b.png -> restored/trip/b.webp (9x6 pixels)" in done.stdout
+    assert "Would restore 2 of 3 files; 1 would fail" in done.stdout
+    assert "broken.png cannot be read" in done.stderr
+    assert not pathlib.Path("restored").exists()
+
+
+def test_a_wrong_flag(photos):
+    done = deblur("photos", "--tile=12")
+    assert done.returncode == 1
+    assert "give a number of pixels, 64 or more, or auto" in done.stderr
 
 
 def test_command(photos):
@@ -152,11 +242,10 @@ def test_command(photos):
     models.build("mimo_unet", filters=4, resblocks=1).save("net.keras")
     images.write("photos/pixel.bmp", np.zeros((1, 1, 3), np.uint8))
     pathlib.Path("photos/broken.png").touch()
-    command = [sys.executable, str(ROOT / "deblur.py"), "photos", "--model=net.keras"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = deblur("photos", "--model=net.keras", "--device=cpu")
     assert done.returncode == 1
     assert "Restoring with net.keras" in done.stdout
-    assert "Restored 3 of 4 images into restored; 1 failed" in done.stdout
+    assert "Restored 3 of 4 files into restored; 1 failed" in done.stdout
     assert "broken.png cannot be read as an image (the file is empty)" in done.stderr
     assert "Traceback" not in done.stderr
     for name in ("a.jpg", "trip/b.png", "pixel.bmp"):
@@ -164,10 +253,14 @@ def test_command(photos):
 
 
 def test_command_without_a_network(photos):
-    command = [sys.executable, str(ROOT / "deblur.py"), "photos"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = deblur("photos")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: no trained model")
+
+
+def test_a_device_that_is_not_there(photos):
+    with pytest.raises(InputError, match=r"--device=gpu:9: this computer has cpu:0"):
+        cli._device("gpu:9")
 
 
 def test_command_with_published_weights(photos):

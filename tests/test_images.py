@@ -75,7 +75,6 @@ def test_sixteen_bits_become_eight(tmp_path):
     expected = np.array([[0, 1, 255], [128, 128, 0]], np.uint8)
     read = images.read(grey_png(tmp_path / "x.png", grey))
     np.testing.assert_array_equal(read, np.repeat(expected[..., None], 3, axis=-1))
-    assert images.read_alpha(tmp_path / "x.png") is None
 
 
 def test_floating_point_pixels_are_refused(tmp_path):
@@ -85,10 +84,14 @@ def test_floating_point_pixels_are_refused(tmp_path):
 
 
 def test_alpha_is_dropped_not_composited(tmp_path, colours):
-    alpha = np.arange(35, dtype=np.uint8).reshape(7, 5)
-    images.write(tmp_path / "x.png", colours, alpha)
-    np.testing.assert_array_equal(images.read(tmp_path / "x.png"), colours)
-    np.testing.assert_array_equal(images.read_alpha(tmp_path / "x.png"), alpha)
+    alpha = np.arange(35, dtype=np.uint8).reshape(7, 5, 1)
+    path = save(tmp_path / "x.png", np.concatenate([colours, alpha], axis=-1))
+    np.testing.assert_array_equal(images.read(path), colours)
+
+
+def test_all_values_of_sixteen_bits():
+    values = np.arange(65536, dtype=np.uint16)
+    np.testing.assert_array_equal(images.to_eight_bits(values), np.rint(values / 257))
 
 
 def test_plain_files(tmp_path, colours):
@@ -110,18 +113,11 @@ def test_encode_png(tmp_path, colours):
     np.testing.assert_array_equal(images.read(tmp_path / "x.png"), colours)
 
 
-def test_format_without_alpha(tmp_path, colours):
-    images.write(tmp_path / "x.bmp", colours, alpha=np.zeros((7, 5), np.uint8))
-    np.testing.assert_array_equal(images.read(tmp_path / "x.bmp"), colours)
-    assert images.read_alpha(tmp_path / "x.bmp") is None
-
-
 def test_transparent_palette_colour(tmp_path):
     picture = Image.fromarray(np.array([[0, 1]], np.uint8), mode="P")
     picture.putpalette([10, 20, 30, 40, 50, 60])
     picture.save(tmp_path / "x.png", transparency=1)
     np.testing.assert_array_equal(images.read(tmp_path / "x.png"), [[[10, 20, 30], [40, 50, 60]]])
-    np.testing.assert_array_equal(images.read_alpha(tmp_path / "x.png"), [[255, 0]])
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
@@ -136,6 +132,13 @@ def test_orientation_is_applied(tmp_path, suffix):
     assert images.size(path) == (8, 16)
     assert not images.is_plain(path)
     assert read[:8].min() > 240 and read[8:].max() < 15
+
+
+def test_orientation_in_xmp_is_applied(tmp_path):
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    path = save(tmp_path / "x.jpg", np.zeros((8, 16, 3), np.uint8), xmp=xmp)
+    assert images.read(path).shape == (16, 8, 3)
+    assert images.size(path) == (8, 16)
 
 
 def test_broken_files(tmp_path, colours):

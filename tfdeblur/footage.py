@@ -29,7 +29,7 @@ CUT_RATIO = 2.0
 # Transfer functions of high dynamic range (HLG and PQ), as FFmpeg calls them.
 _HDR = ("arib-std-b67", "smpte2084")
 # By default the frames get a grey level too dark, and their colours come from the nearest pixel.
-_ACCURATELY = ("-sws_flags", "accurate_rnd+full_chroma_int")
+ACCURATELY = "accurate_rnd+full_chroma_int"
 # A video has at least this share of the frames that its duration promises: sound may be longer than
 # the picture. And FFmpeg rounds the duration to hundredths of a second.
 _COMPLETE = 0.9
@@ -281,7 +281,7 @@ def _is_shown(name):
 def _stored_rate(path):
     if path.is_dir():
         raise InputError(f"{path} is a folder of frames, which have no frame rate: set fps.")
-    rate = _probe(path)["fps"]
+    rate = probe(path)["fps"]
     if not rate:
         raise InputError(f"{path} does not say its frame rate: set fps.")
     return rate
@@ -326,26 +326,11 @@ def _by_numbers(name):
 
 
 def _read_video(path):
-    header = _probe(path)
-    width, height = header["size"]
-    command = [_ffmpeg().get_ffmpeg_exe(), "-v", "error", "-nostdin", "-xerror", "-i", str(path)]
-    command += ["-map", "0:v:0", "-fps_mode", "passthrough", *_ACCURATELY]
-    command += ["-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
+    header = probe(path)
     count = 0
-    # imageio-ffmpeg's own reader does not tell whether FFmpeg met an error.
-    with (
-        tempfile.TemporaryFile() as messages,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages) as process,
-    ):
-        while len(content := process.stdout.read(3 * width * height)) == 3 * width * height:
-            yield np.frombuffer(content, np.uint8).reshape(height, width, 3)
-            count += 1
-        if process.wait():
-            messages.seek(0)
-            raise InputError(
-                f"{path} is broken after {count} frames ({_first_line(messages.read())}): get it "
-                "again, or remove it."
-            )
+    for frame in decode(path, header["size"], ("-fps_mode", "passthrough")):
+        yield frame
+        count += 1
     expected = header["duration"] * header["fps"]
     if count < _COMPLETE * (expected - _ROUNDING * header["fps"]):
         raise InputError(
@@ -355,9 +340,56 @@ def _read_video(path):
         )
 
 
-def _probe(path):
-    """Reads a video's header: a dict, see `imageio_ffmpeg.read_frames`."""
-    reader = _ffmpeg().read_frames(str(path), output_params=["-map", "0:v:0"])
+def decode(path, size, options=()):
+    """Decodes a video, turned upright.
+
+    Args:
+        path: a video.
+        size: (width, height), of `probe`.
+        options: more of FFmpeg's options for its output.
+
+    Yields:
+        uint8 [H, W, 3], one frame after the other; they cannot be written to.
+
+    Raises:
+        InputError: FFmpeg met an error, after the frames before it.
+    """
+    width, height = size
+    command = [ffmpeg(), "-v", "error", "-nostdin", "-xerror", "-i", str(path)]
+    command += ["-map", "0:v:0", *options, "-sws_flags", ACCURATELY]
+    command += ["-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
+    count = 0
+    # imageio-ffmpeg's own reader does not tell whether FFmpeg met an error. In a session of its
+    # own, FFmpeg is not stopped by the Ctrl-C that is meant for this program.
+    with (
+        tempfile.TemporaryFile() as messages,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=messages, start_new_session=True
+        ) as process,
+    ):
+        while len(content := process.stdout.read(3 * width * height)) == 3 * width * height:
+            yield np.frombuffer(content, np.uint8).reshape(height, width, 3)
+            count += 1
+        if process.wait():
+            raise InputError(
+                f"{path} is broken after {count} frames ({first_line(messages)}): get it again, or "
+                "remove it."
+            )
+
+
+def probe(path):
+    """Reads a video's header.
+
+    Returns:
+        A dict, see `imageio_ffmpeg.read_frames`: "size" is that of the upright frames.
+
+    Raises:
+        InputError: the file is no video, or an HDR one; imageio-ffmpeg is not installed.
+    """
+    ffmpeg()
+    import imageio_ffmpeg
+
+    reader = imageio_ffmpeg.read_frames(str(path), output_params=["-map", "0:v:0"])
     try:
         header = next(reader)
     except Exception as error:  # of several kinds, by where the reading of FFmpeg's output ended
@@ -376,7 +408,8 @@ def _probe(path):
     return header
 
 
-def _ffmpeg():
+def ffmpeg():
+    """The path of FFmpeg; an InputError that names the extra where imageio-ffmpeg is missing."""
     try:
         import imageio_ffmpeg
     except ImportError as error:
@@ -384,10 +417,15 @@ def _ffmpeg():
             "videos are read with imageio-ffmpeg: pip install 'tfdeblur[video]', or give folders "
             "of frames."
         ) from error
-    return imageio_ffmpeg
+    return imageio_ffmpeg.get_ffmpeg_exe()
 
 
-def _first_line(messages):
-    """FFmpeg's first message without the name of its part, such as "[h264 @ 0x55d3146da1c0]"."""
-    lines = messages.decode(errors="replace").strip().splitlines() or ["no reason given"]
+def first_line(messages):
+    """FFmpeg's first message without the name of its part, such as "[h264 @ 0x55d3146da1c0]".
+
+    Args:
+        messages: the open file to which FFmpeg wrote them.
+    """
+    messages.seek(0)
+    lines = messages.read().decode(errors="replace").strip().splitlines() or ["no reason given"]
     return re.sub(r"^\[.*?\] ", "", lines[0])

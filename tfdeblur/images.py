@@ -9,13 +9,13 @@ import uuid
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from tfdeblur.errors import InputError
 
 # What a folder is searched for, and what `write` can write.
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-WITH_ALPHA = (".png", ".tif", ".tiff", ".webp")
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")  # read and written where pillow-heif is installed
 
 # 4:4:4: the default would halve the colour resolution that a network has just restored.
 _SAVE_OPTIONS = {
@@ -23,7 +23,6 @@ _SAVE_OPTIONS = {
     ".jpg": {"quality": 95, "subsampling": "4:4:4"},
     ".webp": {"quality": 95},
 }
-_EXIF_ORIENTATION = 0x0112
 _TURNED_ORIENTATIONS = (5, 6, 7, 8)  # those that exchange width and height
 
 
@@ -41,8 +40,8 @@ def read(path):
     """Reads an image file as 8-bit RGB.
 
     The EXIF orientation is applied. Greyscale, 1-bit, palette and CMYK images become RGB, 16 bits
-    become 8. Alpha is dropped, not composited: the colours are those in the file (`read_alpha`
-    gives the rest).
+    become 8. Alpha is dropped, not composited: the colours are those in the file. `photos.read`
+    drops nothing.
 
     Args:
         path: a file in any single-image format that Pillow reads.
@@ -55,37 +54,15 @@ def read(path):
             safe (Pillow's limit of about 179 million pixels), or has no defined 8-bit range
             (32-bit integer or floating-point pixels).
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         upright = ImageOps.exif_transpose(image)
-        if _is_sixteen_bit(image):
-            grey = np.rint(np.asarray(upright) / 257).astype(np.uint8)  # 65535 = 255 * 257
+        if is_sixteen_bit(image):
+            grey = to_eight_bits(np.asarray(upright))
             return np.repeat(grey[..., None], 3, axis=-1)
-        if upright.mode in ("I", "F"):
-            raise InputError(
-                f"{path} holds {image.mode!r} pixels (32 bits), whose range is not defined: "
-                "convert it to 8 or 16 bits."
-            )
-        if _has_alpha(upright):
+        refuse_undefined_range(image, path)
+        if has_alpha(upright):
             upright = upright.convert("RGBA")  # drops alpha below; a palette needs this detour
         return np.array(upright.convert("RGB"))
-
-
-def read_alpha(path):
-    """Reads the alpha channel (or transparent colour) of an image file.
-
-    Args:
-        path: as for `read`.
-
-    Returns:
-        uint8 [H, W], 255 where opaque, turned upright as by `read`; None where the file has none.
-
-    Raises:
-        InputError: as `read`.
-    """
-    with _opened(path) as image:
-        if _is_sixteen_bit(image) or not _has_alpha(image):
-            return None
-        return np.array(ImageOps.exif_transpose(image).convert("RGBA").getchannel("A"))
 
 
 def size(path):
@@ -94,10 +71,10 @@ def size(path):
     Raises:
         InputError: as `read`, as far as the header tells.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         width, height = image.size
         # Pillow reports TIFF files upright by itself.
-        turned = image.format != "TIFF" and _orientation(image) in _TURNED_ORIENTATIONS
+        turned = image.format != "TIFF" and orientation(image) in _TURNED_ORIENTATIONS
         return (height, width) if turned else (width, height)
 
 
@@ -109,16 +86,16 @@ def is_plain(path):
     Raises:
         InputError: as `read`, as far as the header tells.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         return (
             image.format in ("JPEG", "PNG")
             and image.mode in ("L", "RGB")
-            and not _has_alpha(image)
-            and _orientation(image) == 1
+            and not has_alpha(image)
+            and orientation(image) == 1
         )
 
 
-def write(path, image, alpha=None):
+def write(path, image):
     """Writes an image file, in the format that its suffix names (one of `SUFFIXES`).
 
     JPEG is written with quality 95 and 4:4:4 colour, WebP with quality 95. The file appears whole
@@ -127,11 +104,10 @@ def write(path, image, alpha=None):
     Args:
         path: the file; replaced where it exists.
         image: uint8 [H, W, 3], RGB.
-        alpha: uint8 [H, W] or None; dropped where the format has none (all but `WITH_ALPHA`).
 
     Raises:
         InputError: unknown suffix, or the file cannot be written.
-        ValueError: the arrays have another shape or type.
+        ValueError: the array has another shape or type.
     """
     path = pathlib.Path(path)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
@@ -139,25 +115,42 @@ def write(path, image, alpha=None):
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"cannot write {path}: name a file ending in {', '.join(SUFFIXES)}.")
-    picture = Image.fromarray(image)
-    if alpha is not None and suffix in WITH_ALPHA:
-        picture.putalpha(Image.fromarray(alpha))
+    with replacing(path) as temporary:
+        Image.fromarray(image).save(
+            temporary, format=Image.registered_extensions()[suffix], **_SAVE_OPTIONS.get(suffix, {})
+        )
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Gives a path to write to; renamed to `path` where the block ends well, removed otherwise.
+
+    Raises:
+        InputError: the folder cannot be made, or the block raised something else than MemoryError.
+    """
+    path = pathlib.Path(path)
     # Not named after the file: a long name would get too long.
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(
-            temporary, format=Image.registered_extensions()[suffix], **_SAVE_OPTIONS.get(suffix, {})
-        )
+        yield temporary
         os.replace(temporary, path)
+    except (InputError, MemoryError):
+        raise
     # Pillow raises ValueError or struct.error for sizes that a format cannot hold.
     except Exception as error:
-        if isinstance(error, MemoryError):
-            raise
         raise InputError(f"cannot write {path}: {_reason(error)}.") from error
     finally:  # also after Ctrl-C
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def to_eight_bits(values):
+    """uint16 -> uint8, rounded to nearest: 65535 = 255 * 257. Makes no copies in floating point."""
+    values = np.minimum(values, 65535 - 128)
+    values += 128
+    values //= 257
+    return values.astype(np.uint8)
 
 
 def encode_png(image):
@@ -222,8 +215,10 @@ def find_pairs(blurry_dir, sharp_dir):
 
 
 @contextlib.contextmanager
-def _opened(path):
+def opened(path):
     """Opens an image lazily, and tells all that Pillow raises inside the block as InputError."""
+    if pathlib.Path(path).suffix.lower() in HEIF_SUFFIXES:
+        register_heif(path)
     try:
         with warnings.catch_warnings():
             # Pillow warns of half the size that it refuses.
@@ -250,6 +245,15 @@ def _opened(path):
         ) from error
 
 
+def register_heif(path):
+    """Lets Pillow open and save HEIC; an InputError that names the library where it is missing."""
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise InputError(f"{path}: HEIC needs another library: pip install pillow-heif.") from error
+    pillow_heif.register_heif_opener()
+
+
 def _reason(error, path=None):
     """An exception in words, without the file name that the message around it gives already."""
     if path is not None and os.path.isdir(path):
@@ -261,18 +265,32 @@ def _reason(error, path=None):
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _is_sixteen_bit(image):
+def is_sixteen_bit(image):
+    """Whether a Pillow image is greyscale of 16 bits; in colour it always has 8."""
     # Pillow's "I" is a 32-bit mode, which PGM, and PNG before Pillow 11, use for 16 bits.
     return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
 
 
-def _orientation(image):
+def refuse_undefined_range(image, path):
+    """Raises an InputError for pixels of 32 bits."""
+    if image.mode in ("I", "F"):
+        raise InputError(
+            f"{path} holds {image.mode!r} pixels (32 bits), whose range is not defined: convert it "
+            "to 8 or 16 bits."
+        )
+
+
+def orientation(image):
+    """The EXIF orientation of a Pillow image, 1 to 8, which Pillow also finds in XMP."""
     # In a PNG file without EXIF before its pixels, getexif would decode all pixels to look for it.
-    return image.getexif().get(_EXIF_ORIENTATION, 1) if "exif" in image.info else 1
+    if {"exif", "xmp", "XML:com.adobe.xmp"} & image.info.keys():
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    return 1
 
 
-def _has_alpha(image):
-    return "A" in image.getbands() or "transparency" in image.info
+def has_alpha(image):
+    """Whether a Pillow image has an alpha channel or a transparent colour."""
+    return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
 
 
 def _walk(folder, suffixes):
