@@ -1,0 +1,163 @@
+"""The page of `tfdeblur demo`: what it restores, and how it looks to a real browser."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfdeblur import demo, images, models, restoration
+from tfdeblur.errors import InputError
+
+COMMAND = "import sys; from tfdeblur import demo; demo.main(sys.argv[1:])"
+FLAGS = ("--model=runs/new/model.keras", "--precision=float32", "--max_megapixels=0.02")
+SECONDS = 300  # how long a busy machine may take; nothing here waits in vain
+
+
+@pytest.fixture(scope="module")
+def net():
+    return models.build("mimo_unet", filters=8, resblocks=1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, net):
+    """With networks, one of them broken, and photos: on its side, too large, and none at all."""
+    folder = tmp_path_factory.mktemp("demo")
+    for run in ("new", "broken"):
+        (folder / "runs" / run).mkdir(parents=True)
+    net.save(folder / "runs" / "new" / "model.keras")
+    (folder / "runs" / "broken" / "model.keras").write_text("no network")
+    pixels = np.random.default_rng(0).integers(0, 256, (70, 101, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned
+    Image.fromarray(pixels).save(folder / "on its side.jpg", exif=exif)
+    Image.new("RGB", (200, 101)).save(folder / "large.png")
+    (folder / "text.png").write_text("no image")
+    return folder
+
+
+def test_restored_photo(net, folder, tmp_path):
+    shares = []
+    path = folder / "on its side.jpg"
+    before, after = demo.restore_photo(net, path, tmp_path, 1, "float32", shares.append)
+    assert (before.name, after.name) == ("on its side_blurry.png", "on its side_restored.png")
+    assert images.size(after) == (70, 101)
+    np.testing.assert_array_equal(images.read(before), images.read(path))
+    expected = restoration.restore(net, images.read(path), precision="float32")
+    np.testing.assert_array_equal(images.read(after), expected)
+    assert shares[-1] == 1
+
+
+def test_visitors_are_told_of_a_file_by_its_name_alone(net, folder, tmp_path):
+    with pytest.raises(InputError, match=r"^text\.png cannot be read as an image"):
+        demo.restore_photo(net, folder / "text.png", tmp_path, 1, "float32")
+    with pytest.raises(InputError, match=r"^large\.png has 0\.0202 megapixels.* 0\.02 at most"):
+        demo.restore_photo(net, folder / "large.png", tmp_path, 0.02, "float32")
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    """Of a running demo; ends it by Ctrl-C, and checks that nothing is left."""
+    pytest.importorskip("gradio", reason="the extra [demo] is not installed")
+    (folder / "tmp").mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, f"--port={port}", *FLAGS],
+        cwd=folder,
+        env={**os.environ, "TMPDIR": str(folder / "tmp"), "http_proxy": "http://127.0.0.1:9"},
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell may have started this one with Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    said = process.stdout.readline()
+    assert said == f"Open http://127.0.0.1:{port}/ in a browser. Ctrl-C ends the demo.\n"
+    yield f"http://127.0.0.1:{port}/"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(SECONDS) == 0
+    assert not list((folder / "tmp").glob("tfdeblur_demo_*"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real browser, and the hosts that it asks for anything."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if not chromium:
+        pytest.skip("there is no chromium to look at the page with")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """The page, just opened, in a window of its own."""
+    page = browser.new_page()
+    page.set_default_timeout(1000 * SECONDS)
+    page.hosts = set()
+    page.on("request", lambda request: page.hosts.add(urlsplit(request.url).hostname))
+    page.goto(address)
+    yield page
+    page.close()
+
+
+def restore(page, path):
+    page.set_input_files("input[type=file]", path)
+    page.locator("button:enabled", has_text="Restore").click()
+
+
+def message(page):
+    return page.get_by_test_id("toast-body").inner_text()
+
+
+def test_page(page, net, folder, tmp_path):
+    restore(page, folder / "on its side.jpg")
+    with page.expect_download() as download:
+        page.locator("button:enabled", has_text="Download").click()
+    assert download.value.suggested_filename == "on its side_restored.png"
+    download.value.save_as(tmp_path / "restored.png")
+    blurry = images.read(folder / "on its side.jpg")
+    expected = restoration.restore(net, blurry, precision="float32")
+    np.testing.assert_array_equal(images.read(tmp_path / "restored.png"), expected)
+    assert (expected != blurry).any()
+    sizes = "pictures => pictures.map(picture => [picture.naturalWidth, picture.naturalHeight])"
+    assert page.locator("img").evaluate_all(sizes) == [[70, 101], [70, 101]]
+    assert page.hosts == {"127.0.0.1"}
+
+
+def test_file_that_is_no_image(page, folder):
+    restore(page, folder / "text.png")
+    assert "text.png cannot be read as an image (unknown format)" in message(page)
+
+
+def test_photo_over_the_limit(page, folder):
+    restore(page, folder / "large.png")
+    assert "large.png has 0.0202 megapixels, and this page takes 0.02 at most" in message(page)
+
+
+def test_network_that_does_not_load(page, folder):
+    page.get_by_label("Network").click()
+    page.get_by_role("option", name="runs/broken/model.keras").click()
+    restore(page, folder / "on its side.jpg")
+    assert "runs/broken/model.keras is broken" in message(page)
+
+
+def test_port_that_is_taken():
+    gradio = pytest.importorskip("gradio", reason="the extra [demo] is not installed")
+    page = demo.build_page(gradio, ["a", "b"], restore)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=f"--host=127.0.0.1 --port={port}: if another program"):
+            demo.serve(gradio, page, "127.0.0.1", port, max_file_size=1000)
