@@ -54,8 +54,8 @@ pictures that the authors restored. Grey levels of 255; both are truncated to 8 
 
 ![their pictures, ours, and the difference times 64](dmphn_samples.jpg)
 
-*Theirs, ours, and 64 times the difference, by `python benchmarks/dmphn_samples.py`; the pictures are
-of GOPRO (Nah et al. 2017, CC BY 4.0).*
+*Theirs, ours, and 64 times the difference, by `python benchmarks/dmphn_samples.py`; the pictures
+are of GOPRO (Nah et al. 2017, CC BY 4.0).*
 
 ## DMPHN on frames of REDS
 
