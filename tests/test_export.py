@@ -1,6 +1,9 @@
+import io
+import itertools
 import subprocess
 import sys
 
+import imageio.v3 as imageio
 import keras
 import numpy as np
 import pytest
@@ -8,6 +11,21 @@ import tensorflow as tf
 
 import tfdeblur
 from tfdeblur import export, models, restoration
+from tfdeblur.errors import InputError
+
+NETWORKS = {
+    "deepdeblur": {"scales": 2, "filters": 4, "resblocks": 1},
+    "deepdeblur, sub_pixel": {"scales": 2, "filters": 4, "resblocks": 1, "upsampling": "sub_pixel"},
+    "mimo_unet_plus": {"filters": 4, "resblocks": 1},
+    "mtwnet": {"filters": 2, "two_way": False},
+    "dmphn": {"filters": 2, "patches": (1, 2)},
+}
+RUNTIMES = {"litert": "ai_edge_litert", "onnx": "onnxruntime"}
+
+
+def build(name):
+    keras.utils.set_random_seed(0)
+    return models.build(name.partition(",")[0], **NETWORKS[name])
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +74,12 @@ def test_loads_without_tfdeblur_and_keras(folder):
         "import tensorflow as tf\n"
         f"module = tf.saved_model.load({str(folder)!r})\n"
         "print(module.serve(tf.zeros([1, 7, 9, 3], tf.uint8)).shape)\n"
+        "png = tf.io.encode_png(tf.zeros([7, 9, 3], tf.uint8))\n"
+        "print(module.serve_encoded(png[None])['restored_bytes'].shape)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "(1, 7, 9, 3)"
+    assert done.stdout.split("\n")[:2] == ["(1, 7, 9, 3)", "(1,)"]
 
 
 def test_bfloat16_networks_are_exported_in_float32(tmp_path, net):
@@ -69,6 +89,88 @@ def test_bfloat16_networks_are_exported_in_float32(tmp_path, net):
     module = tf.saved_model.load(str(tmp_path / "saved_model"))
     restored = module.serve(image)
     np.testing.assert_array_equal(restored[0], tfdeblur.restore(net, image[0]))
+
+
+def test_files_of_different_sizes_and_formats_in_one_batch(served):
+    rng = np.random.default_rng(0)
+    colour, grey, alpha = (
+        rng.integers(0, 256, shape, dtype="uint8") for shape in ((5, 3, 3), (9, 16), (4, 4, 4))
+    )
+    jpeg = imageio.imwrite("<bytes>", np.full((8, 8, 3), 100, "uint8"), extension=".jpg")
+    files = [imageio.imwrite("<bytes>", x, extension=".png") for x in (colour, grey, alpha)]
+    restored = served.serve_encoded(tf.constant([*files, jpeg]))["restored_bytes"].numpy()
+    decoded = [imageio.imread(io.BytesIO(png)) for png in restored]
+    expected = [colour, np.repeat(grey[..., None], 3, axis=2), alpha[..., :3]]
+    for one, image in zip(decoded, expected, strict=False):
+        np.testing.assert_array_equal(one, served.serve(image[None])[0])
+    assert decoded[3].shape == (8, 8, 3)
+
+
+def test_broken_files_are_errors(served):
+    png = imageio.imwrite("<bytes>", np.zeros((8, 8, 3), "uint8"), extension=".png")
+    for broken, message in ((b"", "image"), (b"hello", "image file format"), (png[:-30], "PNG")):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            served.serve_encoded(tf.constant([broken]))
+
+
+@pytest.mark.parametrize(("name", "kind"), itertools.product(NETWORKS, RUNTIMES))
+def test_every_network_in_the_runtime_of_each_format(name, kind, tmp_path):
+    pytest.importorskip(RUNTIMES[kind])
+    path = tmp_path / f"net{export.SUFFIXES[kind]}"
+    # It runs the file with two images of 37x53.
+    net = build(name)
+    assert export.export(net, path, kind) <= 1e-5
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    # Another size than the one that was checked.
+    image = np.random.default_rng(1).integers(0, 256, (3, 5, 3), dtype="uint8")
+    _, run = export.FORMATS[kind]
+    restored = run(path, (image[None] / 255).astype("float32"))
+    assert restored.dtype == np.float32 and restored.shape == (1, 3, 5, 3)
+    np.testing.assert_allclose(restored[0], restoration.restore_float(net, image), atol=1e-5)
+
+
+def test_a_form_that_restores_otherwise_is_not_written(tmp_path, net, monkeypatch):
+    wrong = {"onnx": (lambda net, path: path.write_text(""), lambda path, images: images)}
+    monkeypatch.setattr(export, "FORMATS", wrong)
+    with pytest.raises(InputError, match="is not written: as onnx, 'deepdeblur' restores with"):
+        export.export(net, tmp_path / "net.onnx", "onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "overwrite", "message"),
+    [
+        ("new", "tflite", False, "--format=tflite: choose one of saved_model, litert, onnx"),
+        ("new.onnx", "saved_model", False, "give --format=onnx"),
+        ("new.onnx", "litert", False, "give --format=onnx"),
+        ("new", "onnx", False, "name a file ending in .onnx"),
+        ("photos", "saved_model", False, "give --overwrite"),
+        ("photos", "saved_model", True, "is no saved_model: name another place"),
+    ],
+)
+def test_targets_that_are_refused(name, kind, overwrite, message, tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(InputError, match=message):
+        export.check(tmp_path / name, kind, overwrite)
+    assert [file.name for file in tmp_path.iterdir()] == ["photos"]
+
+
+def test_a_missing_package_is_an_error_that_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match=r'pip install "tfdeblur\[export\]"'):
+        export.check(tmp_path / "net.onnx", "onnx")
+
+
+def test_command(tmp_path, net):
+    net.save(tmp_path / "net.keras")
+    command = [sys.executable, "-m", "tfdeblur.export", tmp_path / "net.keras"]
+    target = tmp_path / "served" / "1"
+    done = subprocess.run([*command, target], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"Wrote {target}: {tmp_path / 'net.keras'}, which it equals within" in done.stdout
+    assert sorted(file.name for file in (tmp_path / "served").iterdir()) == ["1"]
+    done = subprocess.run([*command, target], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and f"error: {target} exists" in done.stderr
 
 
 def test_a_failed_export_leaves_the_old_one(tmp_path):
@@ -81,3 +183,20 @@ def test_a_failed_export_leaves_the_old_one(tmp_path):
         raise OSError("disk full")
     assert [p.name for p in tmp_path.iterdir()] == ["saved_model"]
     assert (old / "file").read_text() == "kept"
+
+
+def test_what_a_kill_left_goes_with_the_next_export(tmp_path):
+    left = tmp_path / ".incomplete-saved_model"
+    left.mkdir()
+    (left / "half").write_text("")
+    with export.replacing_folder(tmp_path / "saved_model") as temporary:
+        temporary.mkdir()
+        (temporary / "file").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["saved_model"]
+    assert [path.name for path in (tmp_path / "saved_model").iterdir()] == ["file"]
+
+
+def test_padding_is_by_reflection():
+    row = np.array([1, 2, 3], "float32")
+    padded = export.pad_to_multiple(row.reshape(1, 1, 3, 1), 8)
+    np.testing.assert_array_equal(padded[0, 0, :, 0], [1, 2, 3, 2, 1, 2, 3, 2])

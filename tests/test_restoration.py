@@ -66,13 +66,6 @@ def test_any_size_comes_back(size, net):
     np.testing.assert_array_equal(tfdeblur.restore(Identity(), image), image)
 
 
-def test_padding_reflects_at_the_bottom_and_right():
-    row = np.array([1.0, 2, 3])
-    padded = restoration.pad_to_multiple(row.reshape(1, 1, 3, 1), 8)
-    np.testing.assert_array_equal(padded[0, 0, :, 0], [1, 2, 3, 2, 1, 2, 3, 2])
-    np.testing.assert_array_equal(padded[0, 7, :, 0], padded[0, 0, :, 0])
-
-
 @pytest.mark.parametrize("tile", [16, 20, 64])
 def test_tiles_of_a_local_function_equal_the_whole(image, tile):
     whole = restoration.restore_float(Identity(), image)

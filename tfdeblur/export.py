@@ -1,35 +1,159 @@
-"""A trained network as a SavedModel, for programs without tfdeblur or Keras."""
+"""Trained networks for programs without tfdeblur or Keras: as SavedModel, LiteRT or ONNX.
+
+python -m tfdeblur.export runs/quickstart/model.keras served/1
+python -m tfdeblur.export dmphn dmphn.onnx --weights=gopro --format=onnx
+
+MODEL is a .keras file or a network's name (then with --weights), OUT a folder for saved_model, a
+.tflite file for litert, an .onnx file for onnx. What is written has been run beside the network.
+"""
 
 import contextlib
+import importlib
+import logging
 import os
 import pathlib
 import shutil
-import uuid
+import warnings
 
+import keras
+import numpy as np
 import tensorflow as tf
+from absl import flags
+from keras import ops
 
-from tfdeblur import precision
-from tfdeblur.restoration import pad_to_multiple
+from tfdeblur import errors, precision, weights
+from tfdeblur.checkpoints import INCOMPLETE, replacing
+from tfdeblur.errors import InputError
+
+FLAGS = flags.FLAGS
+
+SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
+TOLERANCE = 1e-4  # of the value range
+# What a format needs beside TensorFlow, as Python imports it: all in the extra [export].
+PACKAGES = {"saved_model": (), "litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}
+
+
+def export(net, target, kind="saved_model", overwrite=False):
+    """Writes a network in float32, if the written form gives the network's own results.
+
+    All forms take any height and width from 1x1. For "saved_model" see `save_saved_model`. "litert"
+    and "onnx" take `image`, float32 `[B, H, W, 3]` in [0, 1], and return `restored`, likewise:
+    level 1 of the network, clipped.
+
+    Args:
+        net: a network of `tfdeblur.models`.
+        target: a folder for "saved_model", else a file whose suffix is that of `SUFFIXES`.
+        kind: a key of `SUFFIXES`.
+        overwrite: replace what an earlier call wrote there.
+
+    Returns:
+        float, the largest difference from the network's own output on an image of noise.
+
+    Raises:
+        InputError: `target` exists or has another format's suffix, the format is unknown, a package
+            is missing, Keras does not run on TensorFlow, or the difference exceeds `TOLERANCE`.
+    """
+    target = pathlib.Path(target)
+    check(target, kind, overwrite)
+    net = precision.cast(net, "float32")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write, run = FORMATS[kind]
+    with (replacing_folder if kind == "saved_model" else replacing)(target) as temporary:
+        write(net, temporary)
+        difference = _largest_difference(net, lambda images: run(temporary, images))
+        if not difference <= TOLERANCE:
+            raise InputError(
+                f"{target} is not written: as {kind}, {net.name!r} restores with differences of up "
+                f"to {difference:.1g} of the value range. Try another --format."
+            )
+    return difference
+
+
+def check(target, kind, overwrite=False):
+    """Raises the InputErrors of `export` that can be known before a network is loaded."""
+    target = pathlib.Path(target)
+    if kind not in SUFFIXES:
+        raise InputError(f"--format={kind}: choose one of {', '.join(SUFFIXES)}.")
+    if keras.backend.backend() != "tensorflow":
+        raise InputError("exporting needs TensorFlow: unset KERAS_BACKEND.")
+    expected = SUFFIXES[kind]
+    if target.suffix != expected and {target.suffix, expected} & {".tflite", ".onnx"}:
+        fitting = {suffix: name for name, suffix in SUFFIXES.items() if suffix}.get(target.suffix)
+        advice = f"give --format={fitting}" if fitting else f"name a file ending in {expected}"
+        raise InputError(f"{target} does not fit --format={kind}: {advice}.")
+    if target.exists() and not overwrite:
+        raise InputError(f"{target} exists: name another place, or give --overwrite.")
+    # What --overwrite deletes was exported, not someone's folder of photographs.
+    exported = target / "saved_model.pb" if kind == "saved_model" else target
+    if target.exists() and not exported.is_file():
+        raise InputError(f"{target} exists and is no {kind}: name another place.")
+    for package in PACKAGES[kind]:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise InputError(
+                f'--format={kind} needs {package}: pip install "tfdeblur[export]".'
+            ) from error
 
 
 def save_saved_model(net, folder):
     """Writes a network as a TensorFlow SavedModel, in float32.
 
     After `module = tf.saved_model.load(folder)`, `module.serve(images)` takes `[B, H, W, 3]`, uint8
-    or float32 in [0, 1], of any size, and returns the restored images in the same type and size.
-    Of the signatures, `serving_default` takes uint8 and `serving_float32` float32.
+    or float32 in [0, 1], of any size, and returns the restored images in the same type and size;
+    `module.serve_encoded(image_bytes)` takes PNG or JPEG files, a string tensor `[B]`, and returns
+    PNG files likewise. The images of a batch of files may differ in size; their orientation tags
+    are not followed, and transparency is dropped.
+
+    Of the signatures, `serving_default` takes uint8, `serving_float32` float32, and
+    `serving_encoded` `image_bytes`, returning `restored_bytes`.
 
     Args:
         net: a network of `tfdeblur.models`.
         folder: replaced as a whole where it exists.
     """
-    module = _Serving(precision.cast(net, "float32"))
-    signatures = {
-        "serving_default": module.serve.get_concrete_function(_images(tf.uint8)),
-        "serving_float32": module.serve.get_concrete_function(_images(tf.float32)),
-    }
     with replacing_folder(folder) as temporary:
-        tf.saved_model.save(module, str(temporary), signatures)
+        _write_saved_model(precision.cast(net, "float32"), temporary)
+
+
+@contextlib.contextmanager
+def replacing_folder(folder):
+    """Gives a temporary folder beside `folder`, which takes its place if nothing goes wrong.
+
+    One that a kill has left is deleted by the next call.
+    """
+    folder = pathlib.Path(folder)
+    temporary = folder.with_name(INCOMPLETE + folder.name)
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        yield temporary
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def pad_to_multiple(images, multiple):
+    """Pads `[B, H, W, C]` at the bottom and right, by reflection, to multiples of `multiple`.
+
+    Unlike a library's reflect padding it takes images smaller than the padding, down to 1x1,
+    and sizes that are only known at run time.
+    """
+    for axis in (1, 2):
+        size = ops.shape(images)[axis]
+        # No negative operand: ONNX rounds a quotient towards zero, Python downwards.
+        padded = (size + multiple - 1) // multiple * multiple
+        period = ops.maximum(2 * (size - 1), 1)
+        index = ops.arange(padded, dtype="int32") % period
+        images = ops.take(images, ops.minimum(index, period - index), axis=axis)
+    return images
+
+
+def _restore(net, images):
+    """float32 `[B, H, W, 3]` in [0, 1] of any size -> the same, level 1, clipped."""
+    size = ops.shape(images)
+    restored = net(pad_to_multiple(images, net.stride), training=False)[0]
+    return ops.clip(restored[:, : size[1], : size[2]], 0, 1)
 
 
 class _Serving(tf.Module):
@@ -39,28 +163,145 @@ class _Serving(tf.Module):
 
         @tf.function
         def serve(images):
-            size = tf.shape(images)
-            is_uint8 = images.dtype == tf.uint8
-            unit = tf.cast(images, tf.float32) / 255 if is_uint8 else images
-            restored = net(pad_to_multiple(unit, net.stride), training=False)[0]
-            restored = tf.clip_by_value(restored[:, : size[1], : size[2]], 0, 1)
-            return tf.cast(tf.round(restored * 255), tf.uint8) if is_uint8 else restored
+            if images.dtype != tf.uint8:
+                return _restore(net, images)
+            restored = _restore(net, tf.cast(images, tf.float32) / 255)
+            return tf.cast(tf.round(restored * 255), tf.uint8)
+
+        def serve_one(data):
+            # Of an animation the first frame.
+            image = tf.io.decode_image(data, channels=3, expand_animations=False)
+            image = tf.ensure_shape(image, [None, None, 3])
+            return tf.io.encode_png(serve(image[None])[0])
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+        def serve_encoded(image_bytes):
+            # One after the other: their memory would add up.
+            restored = tf.map_fn(
+                serve_one, image_bytes, parallel_iterations=1, fn_output_signature=tf.string
+            )
+            return {"restored_bytes": restored}
 
         self.serve = serve
+        self.serve_encoded = serve_encoded
 
 
 def _images(dtype):
     return tf.TensorSpec([None, None, None, 3], dtype, "images")
 
 
+def _write_saved_model(net, folder):
+    module = _Serving(net)
+    signatures = {
+        "serving_default": module.serve.get_concrete_function(_images(tf.uint8)),
+        "serving_float32": module.serve.get_concrete_function(_images(tf.float32)),
+        # TensorFlow Serving takes and gives names in _bytes as base64.
+        "serving_encoded": module.serve_encoded.get_concrete_function(),
+    }
+    tf.saved_model.save(module, str(folder), signatures)
+
+
+class _Restoring(keras.Model):
+    """A network of one input and one output for Keras's exporters, which name both."""
+
+    def __init__(self, net):
+        super().__init__(dtype="float32", name="restoring")
+        self.net = net
+
+    def call(self, image):
+        return {"restored": _restore(self.net, image)}
+
+
+def _write_by_keras(net, path, kind):
+    model = _Restoring(net)
+    model(np.zeros([1, 1, 1, 3], "float32"))
+    signature = [keras.InputSpec("float32", [None, None, None, 3], name="image")]
+    with _quiet():
+        model.export(path, format=kind, verbose=False, input_signature=signature)
+
+
 @contextlib.contextmanager
-def replacing_folder(folder):
-    """Gives a temporary folder beside `folder`, which takes its place if nothing goes wrong."""
-    folder = pathlib.Path(folder)
-    temporary = folder.with_name(f".{uuid.uuid4().hex}.tmp")
+def _quiet():
+    """Without what tf2onnx tells of optimisations that it gives up; they change no result."""
+    logger = logging.getLogger("tf2onnx")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
-        yield temporary
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # from Keras's repairs to tf2onnx
+            yield
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        logger.setLevel(before)
+
+
+def _write_litert(net, path):
+    _write_by_keras(net, path, "litert")
+
+
+def _write_onnx(net, path):
+    _write_by_keras(net, path, "onnx")
+
+
+def _run_saved_model(folder, images):
+    module = tf.saved_model.load(str(folder))  # its variables live as long as it does
+    return module.serve(images).numpy()
+
+
+def _run_litert(path, images):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    (image,), (restored,) = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.resize_tensor_input(image["index"], images.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(image["index"], images)
+    interpreter.invoke()
+    return interpreter.get_tensor(restored["index"])
+
+
+def _run_onnx(path, images):
+    import onnxruntime
+
+    (restored,) = onnxruntime.InferenceSession(path).run(["restored"], {"image": images})
+    return restored
+
+
+# How each format is written, and run in the runtime that it is for.
+FORMATS = {
+    "saved_model": (_write_saved_model, _run_saved_model),
+    "litert": (_write_litert, _run_litert),
+    "onnx": (_write_onnx, _run_onnx),
+}
+
+
+def _largest_difference(net, run):
+    # Sizes that are no multiples of any stride.
+    images = np.random.default_rng(0).random((2, 37, 53, 3), "float32")
+    return float(np.abs(run(images) - np.asarray(_restore(net, images))).max())
+
+
+def _define_flags():
+    flags.DEFINE_string(
+        "weights",
+        None,
+        "Weights for the network that MODEL names: a file, or published ones by their name, such "
+        "as gopro (`python -m tfdeblur.weights list`).",
+    )
+    flags.DEFINE_string("format", "saved_model", f"One of {', '.join(SUFFIXES)}.")
+    flags.DEFINE_bool("overwrite", False, "Replace an export that exists already.")
+
+
+def main(argv):
+    if len(argv) != 3:
+        raise InputError("give MODEL and OUT: `python -m tfdeblur.export model.keras served/1`.")
+    _, model, target = argv
+    check(target, FLAGS.format, FLAGS.overwrite)
+    net, description = weights.open_network(model, FLAGS.weights)
+    difference = export(net, target, FLAGS.format, FLAGS.overwrite)
+    print(f"Wrote {target}: {description}, which it equals within {difference:.1g}.")
+
+
+if __name__ == "__main__":
+    # Here, since flags are global, and a program that imports this module may have its own.
+    _define_flags()
+    errors.run(main)

@@ -103,12 +103,22 @@ def asymmetric_feature_fusion(features, filters, name):
     return conv(x, filters, 3, name=f"{name}_conv2")
 
 
-def nearest_double(x):
-    """`[B, H, W, C]` -> `[B, 2H, 2W, C]`: each pixel four times."""
-    batch, height, width, channels = ops.shape(x)
-    x = ops.reshape(x, (batch, height, 1, width, 1, channels))
-    x = ops.broadcast_to(x, (batch, height, 2, width, 2, channels))
-    return ops.reshape(x, (batch, 2 * height, 2 * width, channels))
+@keras.saving.register_keras_serializable("tfdeblur")
+class NearestDouble(keras.layers.Layer):
+    """`[B, H, W, C]` -> `[B, 2H, 2W, C]`: each pixel four times.
+
+    LiteRT cannot run what its converter makes of Keras's own UpSampling2D, and of all that follows
+    it, where sizes are known only at run time.
+    """
+
+    def call(self, x):
+        _, height, width, channels = ops.shape(x)
+        x = ops.reshape(ops.concatenate([x, x], axis=3), (-1, height, 2 * width, channels))
+        return ops.reshape(ops.concatenate([x, x], axis=2), (-1, 2 * height, 2 * width, channels))
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        return (batch, *(size and 2 * size for size in (height, width)), channels)
 
 
 @keras.saving.register_keras_serializable("tfdeblur")

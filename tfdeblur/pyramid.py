@@ -119,7 +119,8 @@ def _pad_symmetric(images, width):
     # By gathering: a library's padding refuses images smaller than the padding.
     for axis in (1, 2):
         size = ops.shape(images)[axis]
-        index = ops.arange(-width, size + width, dtype="int32") % (2 * size)
+        # No negative operand, as ONNX computes remainders with the sign of the dividend.
+        index = (ops.arange(size + 2 * width, dtype="int32") + width * (2 * size - 1)) % (2 * size)
         images = ops.take(images, ops.minimum(index, 2 * size - 1 - index), axis=axis)
     return images
 

@@ -4,7 +4,6 @@ import weakref
 
 import keras
 import numpy as np
-from keras import ops
 
 from tfdeblur import memory, tiles
 from tfdeblur import precision as precisions
@@ -87,21 +86,6 @@ def quantise(image, dtype="uint8"):
     """float [0, 1] -> uint8 or uint16, rounding to nearest."""
     peak = np.iinfo(dtype).max
     return np.clip(np.rint(image * np.float32(peak)), 0, peak).astype(dtype)
-
-
-def pad_to_multiple(images, multiple):
-    """Pads `[B, H, W, C]` at the bottom and right, by reflection, to multiples of `multiple`.
-
-    Unlike a library's reflect padding it takes images smaller than the padding, down to 1x1,
-    and sizes that are only known at run time.
-    """
-    for axis in (1, 2):
-        size = ops.shape(images)[axis]
-        padded = -(-size // multiple) * multiple
-        period = ops.maximum(2 * (size - 1), 1)
-        index = ops.arange(padded, dtype="int32") % period
-        images = ops.take(images, ops.minimum(index, period - index), axis=axis)
-    return images
 
 
 def _checked(image):

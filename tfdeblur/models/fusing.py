@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from tfdeblur.layers import nearest_double
+from tfdeblur.layers import NearestDouble
 
 
 def fused(network):
@@ -52,6 +52,7 @@ class _ConvolutionOfLevels(keras.layers.Layer):
         super().__init__(dtype=convolution.dtype_policy, name=f"{convolution.name}_of_levels")
         self.convolution = convolution
         self.doubled = doubled
+        self.double = NearestDouble(dtype=convolution.dtype_policy)
 
     def call(self, levels):
         kernel = ops.cast(self.convolution.kernel, self.compute_dtype)
@@ -60,7 +61,7 @@ class _ConvolutionOfLevels(keras.layers.Layer):
             first = last - features.shape[-1]
             x = ops.conv(features, kernel[:, :, first:last])
             total = x if total is None else x + total
-            total = nearest_double(total) if doubled else total
+            total = self.double(total) if doubled else total
             last = first
         bias = ops.cast(self.convolution.bias, self.compute_dtype)
         return self.convolution.activation(total + bias)

@@ -3,9 +3,10 @@
 import functools
 
 import keras
-from keras.layers import Add, Concatenate, SpatialDropout2D, UpSampling2D
+from keras.layers import Add, Concatenate, SpatialDropout2D
 
 from tfdeblur.layers import (
+    NearestDouble,
     NearestHalf,
     asymmetric_feature_fusion,
     conv,
@@ -57,12 +58,12 @@ class MIMOUNet(Network):
         encoded3 = res_blocks(feature_attention_module(x, z, "fam3"), "encoder3")
 
         # Every encoder level reaches every decoder level.
-        encoded3_up = UpSampling2D(name="encoded3_up")(encoded3)
+        encoded3_up = NearestDouble(name="encoded3_up")(encoded3)
         fused1 = asymmetric_feature_fusion(
             [
                 encoded1,
-                UpSampling2D(name="encoded2_up")(encoded2),
-                UpSampling2D(name="encoded3_up_up")(encoded3_up),
+                NearestDouble(name="encoded2_up")(encoded2),
+                NearestDouble(name="encoded3_up_up")(encoded3_up),
             ],
             filters,
             "aff1",

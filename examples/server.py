@@ -1,0 +1,136 @@
+"""Restores photographs over HTTP: TensorFlow, the standard library, and an exported SavedModel.
+
+python -m tfdeblur.export runs/quickstart/model.keras served/1
+python examples/server.py served/1 --port=8000
+curl --data-binary @photo.jpg http://localhost:8000/restore > restored.png
+
+POST /restore takes a PNG or JPEG file as the body and answers with a PNG file; GET /health answers
+once the model is loaded. Mistakes are answered with a 4xx status and a line of text. For a trusted
+network: there is no encryption, and nobody is asked who they are.
+"""
+
+import argparse
+import contextlib
+import http.server
+import struct
+import threading
+
+import tensorflow as tf
+
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+CHUNK = 65536  # bytes
+
+
+class Refused(Exception):
+    """A request that is answered with `status` and a message."""
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves an exported network.
+
+    Args:
+        address: (host, port); port 0 takes a free one, see `server_port`.
+        saved_model: the folder that `tfdeblur.export` wrote.
+        max_bytes: of a request's body.
+        max_pixels: of an image: the memory that restoring takes grows with them.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, address, saved_model, max_bytes=20_000_000, max_pixels=4_000_000):
+        self.module = tf.saved_model.load(saved_model)
+        self.max_bytes = max_bytes
+        self.max_pixels = max_pixels
+        self.one_at_a_time = threading.Lock()
+        super().__init__(address, Handler)
+
+    def restore(self, data):
+        """The bytes of a PNG or JPEG file -> those of a PNG file; `Refused` where they are none."""
+        try:
+            height, width = _size(data)
+            if height * width > self.max_pixels:
+                raise Refused(413, f"{width}x{height} is more than {self.max_pixels} pixels")
+            with self.one_at_a_time:
+                return self.module.serve_encoded(tf.constant([data]))["restored_bytes"][0].numpy()
+        except tf.errors.InvalidArgumentError as error:
+            raise Refused(400, "the image is broken") from error
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers one connection."""
+
+    timeout = 60  # seconds without a byte
+
+    def do_GET(self):
+        if self.path == "/health":
+            self._answer(200, "text/plain", b"ok\n")
+        else:
+            self._answer(404, "text/plain", b"GET /health or POST /restore\n")
+
+    def do_POST(self):
+        try:
+            data = self._body()
+            if self.path != "/restore":
+                raise Refused(404, "POST /restore")
+            self._answer(200, "image/png", self.server.restore(data))
+        except Refused as error:
+            self._answer(error.status, "text/plain", f"{error}\n".encode())
+
+    def _body(self):
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal():
+            raise Refused(411, "the header Content-Length is missing")
+        length = int(length)
+        if length > self.server.max_bytes:
+            # Read, not kept: a client that is still sending does not hear the answer.
+            while length > 0 and self.rfile.read(min(length, CHUNK)):
+                length -= CHUNK
+            raise Refused(413, f"the file is larger than {self.server.max_bytes} bytes")
+        data = self.rfile.read(length)
+        if len(data) < length:
+            raise Refused(400, "the body is shorter than Content-Length")
+        return data
+
+    def _answer(self, status, content_type, body):
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def _size(data):
+    """(height, width) by the file's header, so that a small file cannot ask for much memory."""
+    if data.startswith(PNG) and len(data) >= 24:
+        width, height = struct.unpack(">II", data[16:24])
+        return height, width
+    if data.startswith(JPEG):
+        height, width, _ = tf.io.extract_jpeg_shape(data).numpy().tolist()
+        return height, width
+    raise Refused(415, "neither a PNG nor a JPEG file")
+
+
+def main():
+    """Serves until it is interrupted."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("saved_model", help="the folder that tfdeblur.export wrote")
+    parser.add_argument("--host", default="localhost")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--max_bytes", type=int, default=20_000_000, help="of a file")
+    parser.add_argument("--max_pixels", type=int, default=4_000_000, help="of an image")
+    flags = parser.parse_args()
+    address = (flags.host, flags.port)
+    with Server(address, flags.saved_model, flags.max_bytes, flags.max_pixels) as server:
+        print(f"http://{flags.host}:{server.server_port}/restore", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
