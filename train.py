@@ -42,6 +42,9 @@ flags.DEFINE_float(
     0,
     0.9999999,
 )
+flags.DEFINE_bool(
+    "gradient_checkpointing", None, "Train in less memory, but more slowly, to the same end."
+)
 flags.DEFINE_integer("seed", 0, "Seed of initial weights, data order and augmentation.")
 flags.DEFINE_string("precision", "auto", "auto, float32, bfloat16 or float16.")
 flags.DEFINE_string(
@@ -67,6 +70,7 @@ CHANGES = (
     "clip_norm",
     "accumulate",
     "ema_momentum",
+    "gradient_checkpointing",
 )
 
 
@@ -83,6 +87,8 @@ def main(argv):
     changes = {name: FLAGS[name].value for name in CHANGES if FLAGS[name].value is not None}
     recipe = dataclasses.replace(recipe, **changes)
     precision.resolve(FLAGS.precision)
+    if FLAGS.manual_dir and not pathlib.Path(FLAGS.manual_dir).is_dir():
+        raise errors.InputError(f"--manual_dir={FLAGS.manual_dir} is not a folder.")
     if FLAGS.dry_run:
         return show(recipe)
     strategy = strategies.choose(FLAGS.strategy, recipe.batch_size)

@@ -20,13 +20,11 @@ gives; without it, the share is of a convolution measured here.
 """
 
 import itertools
-import json
-import os
 import pathlib
-import subprocess
 import sys
 from statistics import median
 
+import stopwatch
 from absl import flags
 
 from tfdeblur import errors
@@ -69,7 +67,7 @@ def main(argv):
             programs |= {("theirs", p): start_theirs(network, p) for p in FLAGS.precisions}
         if not FLAGS.peak_tflops:
             programs |= {("convolution", p): start_ours("convolution", p) for p in FLAGS.precisions}
-        answers = take_turns(programs)
+        answers = stopwatch.take_turns(programs, FLAGS.rounds)
         print(report(network, answers), "\n", flush=True)  # the next may take long
 
 
@@ -87,37 +85,7 @@ def start_theirs(network, precision):
 
 def start(python, program, *args):
     sizes = [f"--batch_size={FLAGS.batch_size}", f"--crop={FLAGS.crop}"]
-    return subprocess.Popen(
-        [python, HERE / program, *args, *sizes],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
-
-
-def environment():
-    if not FLAGS.threads:
-        return None
-    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-    return {**os.environ, **dict.fromkeys(names, str(FLAGS.threads))}
-
-
-def take_turns(programs):
-    """The answers of each program to all timed rounds, lists of dicts; the programs end."""
-    answers = {name: [] for name in programs}
-    for _ in range(1 + FLAGS.rounds):
-        for name, program in programs.items():
-            program.stdin.write("step\n")
-            program.stdin.flush()
-            line = program.stdout.readline()
-            if not line:
-                raise SystemExit(f"{' '.join(name)} ended; its message stands above.")
-            answers[name].append(json.loads(line))
-    for program in programs.values():
-        program.stdin.close()
-        program.wait()
-    return {name: rounds[1:] for name, rounds in answers.items()}
+    return stopwatch.start(python, HERE / program, *args, *sizes, threads=FLAGS.threads)
 
 
 def report(network, answers):

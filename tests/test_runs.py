@@ -83,6 +83,7 @@ def test_a_run_leaves_everything(whole):
     for name in ("model.keras", "best.keras", "saved_model", "recipe.json", "comparison.png"):
         assert (workdir / name).exists()
     report = (workdir / "report.md").read_text()
+    assert 'src="curves.png"' in (workdir / "report.html").read_text()
     assert "(curves.png)" in report and "| 5 " in report and "self-ensemble: no" in report
     assert PIL.Image.open(workdir / "curves.png").size == (1000, 350)
     assert list((workdir / "tensorboard").glob("events*"))
@@ -183,6 +184,17 @@ def test_a_full_disk_leaves_the_checkpoint_before(signal_at, whole, pairs, tmp_p
     assert left == ["step_000000002.npz", "step_000000003.npz"]
     runs.train(RECIPE, *pairs, workdir, precision_name="float32", resume=True)
     assert_same_run(workdir, whole[0])
+
+
+def test_a_run_with_gradient_checkpointing(whole, pairs, tmp_path):
+    recipe = dataclasses.replace(RECIPE, gradient_checkpointing=True)
+    runs.train(recipe, *pairs, tmp_path / "run", precision_name="float32")
+    for ours, without in zip(final_weights(tmp_path / "run"), final_weights(whole[0]), strict=True):
+        np.testing.assert_allclose(ours, without, atol=1e-4)
+    needed = [
+        runs.memory_of_step(runs.build_trainer(r), r.batch_size, r.crop) for r in (recipe, RECIPE)
+    ]
+    assert needed[0] < needed[1]
 
 
 def test_moving_averages_clipping_and_accumulation(pairs, tmp_path):

@@ -56,8 +56,9 @@ def test_train_evaluate_deblur(folders):
 
 def test_sigterm_saves_and_says_how_to_go_on(folders):
     options = ("--steps=100000", "--batch_size=2", "--crop=16", "--clip_norm=1", "--accumulate=2")
+    options += ("--ema_momentum=0.9", "--gradient_checkpointing")
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *OWN_PAIRS, *options, "--ema_momentum=0.9"],
+        [sys.executable, str(ROOT / "train.py"), *OWN_PAIRS, *options],
         cwd=folders,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -75,6 +76,7 @@ def test_sigterm_saves_and_says_how_to_go_on(folders):
     assert f"--resume will go on from step {step}" in messages and "Traceback" not in messages
     recipe = json.loads((workdir / "recipe.json").read_text())["recipe"]
     changed = {"clip_norm": 1, "accumulate": 2, "ema_momentum": 0.9, "crop": 16, "steps": 100_000}
+    changed["gradient_checkpointing"] = True
     assert {name: recipe[name] for name in changed} == changed
 
 
@@ -94,6 +96,7 @@ def test_a_dry_run_shows_the_recipe_and_writes_nothing(folders):
         (("--dataset=nothing",), "--blurry_dir and --sharp_dir"),
         (("--blurry_dir=blurry",), "--blurry_dir and --sharp_dir go together"),
         (("--blurry_dir=none", "--sharp_dir=sharp"), "--blurry_dir=none is not a folder"),
+        (("--manual_dir=none", "--dry_run"), "--manual_dir=none is not a folder"),
         ((*OWN_PAIRS, "--precision=half"), "--precision=half"),
         ((*OWN_PAIRS, "--strategy=multiworker"), "needs the variable TF_CONFIG"),
         (("surplus",), "'surplus'"),

@@ -20,6 +20,9 @@ def test_a_run_is_refused_resumed_or_overwritten(workdir):
     with pytest.raises(InputError, match="holds a run already: --resume"):
         workdirs.check(workdir)
     (workdir / "checkpoints" / ".incomplete-step_000000002.npz").touch()
+    for folder in (".incomplete-saved_model", ".saved_model.0f3a.tmp"):
+        (workdir / folder / "variables").mkdir(parents=True)
+        (workdir / folder / "variables" / ".incomplete-index").touch()
     workdirs.check(workdir, resume=True)
     workdirs.prepare(workdir, SETTINGS, overwrite=False)
     assert workdirs.holds_run(workdir) and not list(workdir.rglob(".*"))

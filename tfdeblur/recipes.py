@@ -129,6 +129,8 @@ class Recipe:
             `schedule` count batches.
         ema_momentum: of the moving averages of the weights, which are then what is measured and
             saved for use; None for none.
+        gradient_checkpointing: whether feature maps are computed again for the gradients instead
+            of kept, which takes less memory and more time; see `models.checkpointing`.
         augmentations: keys of `augment.AUGMENTATIONS`, in order, after a random crop.
         loss: a key of `losses.LOSSES`.
         label_pyramid: a key of `pyramid.PYRAMIDS`.
@@ -162,6 +164,7 @@ class Recipe:
     clip_norm: float | None = None
     accumulate: int = 1
     ema_momentum: float | None = None
+    gradient_checkpointing: bool = False
     initialization: str = "as_built"
     self_ensemble: bool = False
     train_split: str = "train"
@@ -200,7 +203,7 @@ PHOTOGRAPHS = Recipe(
     dataset="moving_stills/large+dead_leaves/small",
     crop=96,
     batch_size=8,
-    steps=6000,
+    steps=4500,
     schedule=CosineDecay(rate=1e-3, warmup=0.05),
     augmentations=("flip_horizontally", "flip_vertically", "rotate_by_90", "permute_channels"),
     loss="mimo_unet",

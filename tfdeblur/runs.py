@@ -132,7 +132,9 @@ def build_trainer(recipe, initial_weights=None):
         weights.load(network, initial_weights)
     jit = network.jit_compile and tf.distribute.get_strategy().num_replicas_in_sync == 1
     if recipe.adversarial is None:
-        trainer = MultiScaleTrainer(network, recipe.loss, recipe.label_pyramid)
+        trainer = MultiScaleTrainer(
+            network, recipe.loss, recipe.label_pyramid, recipe.gradient_checkpointing
+        )
         trainer.compile(_adam(recipe), jit_compile=jit)
         return trainer
     discriminator = models.build("discriminator", **recipe.adversarial.discriminator)
@@ -149,6 +151,7 @@ def build_trainer(recipe, initial_weights=None):
         recipe.label_pyramid,
         recipe.adversarial.loss,
         recipe.adversarial.weight,
+        recipe.gradient_checkpointing,
     )
     trainer.compile(_adam(recipe), _adam(recipe), jit_compile=jit)
     return trainer
@@ -156,10 +159,10 @@ def build_trainer(recipe, initial_weights=None):
 
 def memory_of_step(trainer, batch_size, crop):
     """Bytes that a training step needs at least: the feature maps that its gradients need."""
-    maps = trainer.network.trained_maps
+    maps = trainer.network.trained_maps / (2 if trainer.gradient_checkpointing else 1)
     if isinstance(trainer, AdversarialTrainer):
         maps += 2 * trainer.discriminator.trained_maps  # of a sharp and a restored image
-    return batch_size * crop**2 * maps * memory.bytes_per_value(trainer.network)
+    return int(batch_size * crop**2 * maps * memory.bytes_per_value(trainer.network))
 
 
 def check_memory(trainer, batch_size, crop):

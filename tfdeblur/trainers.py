@@ -35,6 +35,7 @@ class MultiScaleTrainer(keras.Model):
     def __init__(self, network, loss, label_pyramid, gradient_checkpointing=False):
         super().__init__()
         self.network = network
+        self.gradient_checkpointing = gradient_checkpointing
         self.trained = checkpointed(network) if gradient_checkpointing else network
         self.multi_scale_loss = LOSSES[loss]
         self.label_pyramid = PYRAMIDS[label_pyramid]

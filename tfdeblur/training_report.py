@@ -1,4 +1,6 @@
-"""The part of a run's report.md that shows how the training went."""
+"""The part of a run's report that shows how the training went."""
+
+import markdown
 
 from tfdeblur.evaluation import reports
 
@@ -6,15 +8,18 @@ SHOWN_ROWS = 20
 
 
 def append(path, rows):
-    """Appends a section to a report, and writes its picture, curves.png, beside it.
+    """Appends a section to a report and to the same as HTML, and writes its picture, curves.png.
 
     Args:
-        path: pathlib.Path of the report.
+        path: pathlib.Path of the report in Markdown; see `evaluation.reports.write_report`.
         rows: of a run's metrics.csv, dicts of str; not empty.
     """
     write_curves(path.with_name("curves.png"), rows)
-    with open(path, "a") as report:
-        report.write(f"\n## Training\n\n![loss and PSNR by step](curves.png)\n\n{_table(rows)}\n")
+    section = f"## Training\n\n![loss and PSNR by step](curves.png)\n\n{_table(rows)}\n"
+    path.write_text(f"{path.read_text()}\n{section}")
+    page = path.with_suffix(".html")
+    body, end, _ = page.read_text().rpartition("</html>")
+    page.write_text(f"{body}{markdown.markdown(section, extensions=['tables'])}\n{end}\n")
 
 
 def write_curves(path, rows):

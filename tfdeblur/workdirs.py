@@ -9,6 +9,9 @@ from tfdeblur.errors import InputError
 from tfdeblur.evaluation import reports
 
 RECIPE = "recipe.json"  # marks the folder as a run
+# Hidden files and folders that a kill left half written: `checkpoints.replacing`,
+# `export.replacing_folder`.
+UNFINISHED = (f"{INCOMPLETE}*", ".*.tmp")
 
 
 def check(workdir, resume=False, overwrite=False):
@@ -61,8 +64,9 @@ def prepare(workdir, settings, overwrite):
     else:
         delete(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    for path in workdir.rglob(f"{INCOMPLETE}*"):
-        path.unlink()
+    for pattern in UNFINISHED:
+        for path in list(workdir.rglob(pattern)):
+            _delete(path)
     with replacing(marker) as temporary:
         text = json.dumps({**settings, "versions": reports.versions()}, indent=2)
         temporary.write_text(text + "\n")
@@ -71,11 +75,15 @@ def prepare(workdir, settings, overwrite):
 def delete(workdir):
     """Deletes a run, its recipe last: a folder without one is no run, and is not touched again."""
     for path in sorted(workdir.glob("*"), key=lambda path: path.name == RECIPE):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        _delete(path)
     shutil.rmtree(workdir, ignore_errors=True)
+
+
+def _delete(path):
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _check_same_run(before, now, workdir):
