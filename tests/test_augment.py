@@ -23,7 +23,7 @@ def test_same_seed_same_result(name, image):
     assert first[0].shape == first[1].shape == image.shape
 
 
-@pytest.mark.parametrize("name", set(augment.AUGMENTATIONS) - {"add_noise"})
+@pytest.mark.parametrize("name", sorted(augment.AUGMENTATIONS.keys() - {"add_noise"}))
 def test_both_images_change_alike(name, image):
     for i in range(8):
         blurry, sharp = augment.AUGMENTATIONS[name](image, image, (i, 0))

@@ -8,9 +8,9 @@ import keras
 def checkpointed(network):
     """A view of a network whose ResBlocks keep their input alone until the backward pass.
 
-    What lies inside a ResBlock is computed a second time there, so that a training step holds about
-    half of the feature maps and makes about a third more convolutions. Values and gradients are
-    those of the network itself.
+    The map between a ResBlock's two convolutions is computed a second time there: one convolution
+    more for each block, about a sixth of a training step, which holds about half of the feature
+    maps meanwhile. Values and gradients are those of the network itself.
 
     Args:
         network: of `tfdeblur.models`; the view has its layers, and so its weights.
