@@ -279,7 +279,7 @@ def test_float16_scales_the_loss_of_every_network(adversarial, small, monkeypatc
     full.train_on_batch(*small)
     for half, single in zip(trainer.optimizers, full.optimizers, strict=True):
         for value, expected in zip(gradients(half), gradients(single), strict=True):
-            np.testing.assert_allclose(value, expected, atol=0.02 * np.abs(expected).max())
+            np.testing.assert_allclose(value, expected, atol=0.05 * np.abs(expected).max())
     trainer.train_on_batch(np.full_like(small[0], np.nan), small[1])
     assert scales() == [2.0**14] * networks
     for _ in range(2):

@@ -80,8 +80,8 @@ def test_photographs_in_the_manual_directory_need_no_folder(tmp_path):
     assert [x["blurry"].tobytes() for x in found["train"]] == [
         x["blurry"].tobytes() for x in named["train"]
     ]
-    (default,) = moving_stills.Builder.BUILDER_CONFIGS
-    assert default.photos is None and default.options == Options()
+    for config in moving_stills.Builder.BUILDER_CONFIGS:
+        assert config.photos is None and config.options == Options()
 
 
 def test_beam_with_several_processes_makes_the_same_examples(tmp_path):

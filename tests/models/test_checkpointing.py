@@ -25,8 +25,10 @@ def gradients_of(model, variables, x):
     return tf.function(gradients).get_concrete_function()
 
 
-@pytest.mark.parametrize(("compute", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.03)])
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    ("name", "compute", "tolerance"),
+    [*((name, "float32", 1e-5) for name in SMALL), ("deepdeblur", "bfloat16", 0.03)],
+)
 def test_outputs_and_gradients_are_the_network_s(name, compute, tolerance):
     with precision.policy(compute):
         net = models.build(name, **SMALL[name])
