@@ -43,7 +43,9 @@ flags.DEFINE_float(
     0.9999999,
 )
 flags.DEFINE_bool(
-    "gradient_checkpointing", None, "Train in less memory, but more slowly, to the same end."
+    "gradient_checkpointing",
+    None,
+    "Compute feature maps inside ResBlocks again for the gradients, instead of keeping them.",
 )
 flags.DEFINE_integer("seed", 0, "Seed of initial weights, data order and augmentation.")
 flags.DEFINE_string("precision", "auto", "auto, float32, bfloat16 or float16.")

@@ -129,8 +129,8 @@ class Recipe:
             `schedule` count batches.
         ema_momentum: of the moving averages of the weights, which are then what is measured and
             saved for use; None for none.
-        gradient_checkpointing: whether feature maps are computed again for the gradients instead
-            of kept, which takes less memory and more time; see `models.checkpointing`.
+        gradient_checkpointing: whether feature maps inside ResBlocks are computed again for the
+            gradients instead of kept; see `models.checkpointing`.
         augmentations: keys of `augment.AUGMENTATIONS`, in order, after a random crop.
         loss: a key of `losses.LOSSES`.
         label_pyramid: a key of `pyramid.PYRAMIDS`.
