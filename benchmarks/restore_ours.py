@@ -32,7 +32,7 @@ def main():
     parser.add_argument("--convolutions", action="store_true")
     parser.add_argument("--folder", type=pathlib.Path, required=True)
     args = parser.parse_args()
-    memory = stopwatch.of_process if precision.on_cpu() else peak_of_accelerator
+    memory = stopwatch.of_process if precision.on_cpu() else stopwatch.of_accelerator
     at_start = memory()
     blurry = np.load(args.folder / "blurry.npz")["level1"]
     with precision.policy(args.precision):
@@ -70,16 +70,6 @@ def multiply_accumulates(name, height, width):
         REPEATS * (height // shrink) * (width // shrink) * (size * features) ** 2
         for size, features, shrink in CONVOLUTIONS[name]
     )
-
-
-def peak_of_accelerator():
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.devices()[0].memory_stats()["peak_bytes_in_use"]
-    import tensorflow as tf
-
-    return tf.config.experimental.get_memory_info("GPU:0")["peak"]
 
 
 if __name__ == "__main__":

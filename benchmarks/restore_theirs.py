@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import stopwatch
 import torch
+from train_step_theirs import mimo_unet, mimo_unet_plus
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -75,21 +76,6 @@ def deepdeblur(code):
 def restore_deepdeblur(network, pyramid):
     # Their data loader makes the pyramid, so its time is not counted.
     return network([255 * image for image in pyramid])[0] / 255
-
-
-def mimo_unet(code):
-    return _mimo_unet(code, "MIMO-UNet")
-
-
-def mimo_unet_plus(code):
-    return _mimo_unet(code, "MIMO-UNetPlus")
-
-
-def _mimo_unet(code, name):
-    sys.path.insert(0, code)
-    from models.MIMOUNet import build_net
-
-    return build_net(name)
 
 
 def restore_mimo_unet(network, pyramid):

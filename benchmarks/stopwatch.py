@@ -1,6 +1,6 @@
 """What measured programs have in common with their measurer: times, on request.
 
-Standard library alone, since the measured programs live in environments of their own.
+On import the standard library alone: the measured programs live in environments of their own.
 """
 
 import json
@@ -96,3 +96,16 @@ def of_process():
     lines = pathlib.Path("/proc/self/status").read_text().splitlines()
     (peak,) = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
     return 1024 * int(peak)
+
+
+def of_accelerator():
+    """The most bytes of its memory that Keras's backend has taken, TensorFlow or JAX."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.devices()[0].memory_stats()["peak_bytes_in_use"]
+    import tensorflow as tf
+
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"]

@@ -25,7 +25,7 @@ def main():
     parser.add_argument("--crop", type=int, required=True)
     parser.add_argument("--gradient_checkpointing", action="store_true")
     args = parser.parse_args()
-    memory = stopwatch.of_process if precision.on_cpu() else peak_of_accelerator
+    memory = stopwatch.of_process if precision.on_cpu() else stopwatch.of_accelerator
     at_start = memory()
     shape = (args.batch_size, args.crop, args.crop)
     with precision.policy(args.precision):
@@ -61,16 +61,6 @@ def convolutions(shape):
     chain.compile(jit_compile=not precision.on_cpu())
     features = np.random.default_rng(0).random((*shape, 64), "float32")
     return lambda: chain.predict_on_batch(features)
-
-
-def peak_of_accelerator():
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.devices()[0].memory_stats()["peak_bytes_in_use"]
-    import tensorflow as tf
-
-    return tf.config.experimental.get_memory_info("GPU:0")["peak"]
 
 
 if __name__ == "__main__":
