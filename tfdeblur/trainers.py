@@ -266,16 +266,17 @@ class SkippingAdam(keras.optimizers.Adam):
     def apply(self, grads, trainable_variables=None):
         if not self.built:
             self.build(trainable_variables)
-        grads = [g / self.loss_scale for g in _sum_over_replicas(grads)]
-        norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in grads))
+        grads = _sum_over_replicas(grads)
+        norm = _global_norm(grads) / self.loss_scale
         finite = ops.isfinite(norm)
         # Not `ops.cond`: its branches may not assign variables on JAX, nor wait for other replicas.
-        # Weights and moments, which are large, are multiplied by zero; the rest is put back.
+        # Weights and moments, which are large, change by zero; the rest is put back.
         self._kept = ops.cast(finite, "float32")
         moments = {id(v) for v in (*self._momentums, *self._velocities)}
         changed = [v for v in self.variables if id(v) not in moments]
         before = [ops.copy(v.value) for v in changed]
-        super().apply([ops.where(finite, g, 0) for g in grads], trainable_variables)
+        factor = self._kept / self.loss_scale
+        super().apply([_scaled(g, factor) for g in grads], trainable_variables)
         for variable, value in zip(changed, before, strict=True):
             variable.assign(ops.where(finite, variable.value, value))
         self._count(finite, norm)
@@ -299,13 +300,13 @@ class SkippingAdam(keras.optimizers.Adam):
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         # Keras's own `update_step` computes what is the same for all variables for each of them.
         step = ops.cast(self.iterations + 1, "float32")
-        rate = learning_rate * ops.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+        powers = self.beta_1**step, self.beta_2**step
+        betas = [1 - self._kept * (1 - beta) for beta in (self.beta_1, self.beta_2)]
+        scalars = (*powers, self._kept * learning_rate, *betas, self.epsilon)
+        update = _adam_in_one_pass if keras.backend.backend() == "tensorflow" else _adam
         for gradient, variable in zip(grads, trainable_variables, strict=True):
             index = self._get_variable_index(variable)
-            m, v = self._momentums[index], self._velocities[index]
-            self.assign_add(m, (gradient - m) * (self._kept * (1 - self.beta_1)))
-            self.assign_add(v, (ops.square(gradient) - v) * (self._kept * (1 - self.beta_2)))
-            self.assign_sub(variable, m * (self._kept * rate) / (ops.sqrt(v) + self.epsilon))
+            update(variable, self._momentums[index], self._velocities[index], *scalars, gradient)
 
     def _backend_increment_gradient_accumulators(self, grads, acc_grads):
         for gradient, accumulator in zip(grads, acc_grads, strict=True):
@@ -321,6 +322,42 @@ class SkippingAdam(keras.optimizers.Adam):
             factor = ops.where(finite, ops.where(double, 2.0, 1.0), 0.5)
             self.loss_scale.assign(self.loss_scale * factor)
             self.good_in_row.assign(ops.where(finite & ~double, self.good_in_row + 1, 0))
+
+
+def _global_norm(gradients):
+    if keras.backend.backend() == "tensorflow":
+        return tf.linalg.global_norm(gradients)  # makes no arrays of squares
+    return ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients))
+
+
+def _scaled(gradient, factor):
+    """gradient x factor; zeros where the factor is zero, whatever the gradient."""
+    if keras.backend.backend() == "tensorflow":
+        return tf.math.multiply_no_nan(gradient, factor)  # in the gradient's own memory
+    return ops.where(factor > 0, gradient * factor, 0)
+
+
+def _adam_in_one_pass(variable, m, v, power_1, power_2, rate, beta_1, beta_2, epsilon, gradient):
+    """As `_adam`, without arrays for what is between; TensorFlow's alone."""
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.value.handle,
+        m=m.value.handle,
+        v=v.value.handle,
+        beta1_power=power_1,
+        beta2_power=power_2,
+        lr=rate,
+        beta1=beta_1,
+        beta2=beta_2,
+        epsilon=epsilon,
+        grad=gradient,
+    )
+
+
+def _adam(variable, m, v, power_1, power_2, rate, beta_1, beta_2, epsilon, gradient):
+    m.assign(m + (gradient - m) * (1 - beta_1))
+    v.assign(v + (ops.square(gradient) - v) * (1 - beta_2))
+    rate = rate * ops.sqrt(1 - power_2) / (1 - power_1)
+    variable.assign(variable - m * rate / (ops.sqrt(v) + epsilon))
 
 
 def _prepare(optimizer, network):
