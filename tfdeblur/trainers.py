@@ -36,7 +36,8 @@ class MultiScaleTrainer(keras.Model):
         super().__init__()
         self.network = network
         self.gradient_checkpointing = gradient_checkpointing
-        self.trained = checkpointed(network) if gradient_checkpointing else network
+        computing = network.computing()
+        self.trained = checkpointed(computing) if gradient_checkpointing else computing
         self.multi_scale_loss = LOSSES[loss]
         self.label_pyramid = PYRAMIDS[label_pyramid]
         self.psnr = keras.metrics.Mean("psnr")

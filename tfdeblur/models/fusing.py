@@ -1,4 +1,4 @@
-"""MIMO-UNet's feature fusion without the widest maps: restoring in less memory and time."""
+"""MIMO-UNet's feature fusion without the widest maps: less memory and time."""
 
 import keras
 from keras import ops
@@ -17,7 +17,7 @@ def fused(network):
         network: `tfdeblur.models.MIMOUNet`; the view has its layers, and so its weights.
 
     Returns:
-        keras.Model with the network's inputs and outputs; it is for restoring, not for saving.
+        keras.Model with the network's inputs and outputs; it is for computing, not for saving.
     """
     upsampled = {"encoded2_up", "encoded3_up", "encoded3_up_up"}
     fusions = {

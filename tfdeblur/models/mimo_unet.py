@@ -96,7 +96,7 @@ class MIMOUNet(Network):
             [latent1, latent2, latent3],
             stride=4,
             live_bytes=(64 + 25 * filters, 64 + 20 * filters),  # by `fused`
-            trained_maps=(15 + 4 * resblocks) * filters,
+            trained_maps=(8 + 4 * resblocks) * filters,
             hyperparameters=hyperparameters,
             name=name,
         )
@@ -105,10 +105,9 @@ class MIMOUNet(Network):
     def _fused(self):
         return fused(self)
 
-    def predict_step(self, *args):
-        # JAX's step takes the network's variables in an order that is the view's only by chance.
-        tensorflow = keras.backend.backend() == "tensorflow"
-        return (self._fused if tensorflow else super()).predict_step(*args)
+    def computing(self):
+        # JAX's steps take the network's variables in an order that is the view's only by chance.
+        return self._fused if keras.backend.backend() == "tensorflow" else self
 
 
 def _latent(features, blurry, level):

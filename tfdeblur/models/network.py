@@ -49,6 +49,17 @@ class Network(keras.Model):
         # Keras unpacks a list of one output; a network of one level still returns a list.
         return [outputs] if self._is_list and len(self.outputs) == 1 else outputs
 
+    def computing(self):
+        """The model that restores and trains: this one, or a view that does the same with less.
+
+        Not a property: Keras would follow it when it saves this model.
+        """
+        return self
+
+    def predict_step(self, *args):  # JAX's has one more
+        model = self.computing()
+        return super().predict_step(*args) if model is self else model.predict_step(*args)
+
     def make_predict_function(self, force=False):
         """What `predict_on_batch` runs; under TensorFlow one trace for images of all sizes.
 
