@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfdeblur import demo, images, models, restoration
+from tfdeblur import demo, images, models, photos, restoration
 from tfdeblur.errors import InputError
 
 COMMAND = "import sys; from tfdeblur import demo; demo.main(sys.argv[1:])"
@@ -133,6 +133,24 @@ def test_page(page, net, folder, tmp_path):
     sizes = "pictures => pictures.map(picture => [picture.naturalWidth, picture.naturalHeight])"
     assert page.locator("img").evaluate_all(sizes) == [[70, 101], [70, 101]]
     assert page.hosts == {"127.0.0.1"}
+
+
+def test_a_phone_s_format(page, net, tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra [photos] is not installed")
+    pillow_heif.from_pillow(Image.new("RGB", (96, 64), (90, 140, 30))).save(tmp_path / "phone.heic")
+    restore(page, tmp_path / "phone.heic")
+    with page.expect_download() as download:
+        page.locator("button:enabled", has_text="Download").click()
+    download.value.save_as(tmp_path / "restored.png")
+    blurry = photos.read(tmp_path / "phone.heic").pixels
+    expected = restoration.restore(net, blurry, precision="float32")
+    np.testing.assert_array_equal(images.read(tmp_path / "restored.png"), expected)
+
+
+def test_file_over_the_limit(page, tmp_path):
+    (tmp_path / "film.mov").write_bytes(bytes(200_000))  # 0.02 megapixels are 160,000 bytes at most
+    page.set_input_files("input[type=file]", tmp_path / "film.mov")
+    assert 'exceed the maximum allowed size of 156.3 Kb: "film.mov"' in message(page)
 
 
 def test_file_that_is_no_image(page, folder):
