@@ -1,4 +1,5 @@
 import dataclasses
+import pathlib
 
 import numpy as np
 import pytest
@@ -84,6 +85,11 @@ def test_a_description_says_all_and_marks_what_is_not_stated():
     assert rows["hyperparameters"] == "two_way=True"
     assert rows["published"].startswith("30.56 dB, SSIM 0.933 on gopro")
     assert "not stated" not in rows["loss"]
+
+
+def test_the_document_of_all_recipes_is_up_to_date():
+    document = pathlib.Path(__file__).parents[1] / "docs" / "recipes.md"
+    assert document.read_text() == recipes.markdown() + "\n"
 
 
 def test_schedules_shrink_with_the_run():
