@@ -1,7 +1,7 @@
+import gradients
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tfdeblur import models, precision
 from tfdeblur.models.checkpointing import checkpointed
@@ -12,17 +12,6 @@ SMALL = {
     "mtwnet": {"filters": 4},
     "dmphn": {"filters": 4, "patches": (1, 2), "stacks": 2},
 }
-
-
-def gradients_of(model, variables, x):
-    """A compiled function that computes the gradients of a loss over all outputs."""
-
-    def gradients():
-        with tf.GradientTape() as tape:
-            loss = sum(tf.reduce_mean(tf.square(y)) for y in keras.tree.flatten(model(x)))
-        return tape.gradient(loss, [v.value for v in variables])
-
-    return tf.function(gradients).get_concrete_function()
 
 
 @pytest.mark.parametrize(
@@ -37,7 +26,7 @@ def test_outputs_and_gradients_are_the_network_s(name, compute, tolerance):
     for output, expected in zip(keras.tree.flatten(view(x)), net(x), strict=True):
         np.testing.assert_array_equal(output, expected)
     variables = net.trainable_variables
-    all_ours, all_theirs = (gradients_of(model, variables, x)() for model in (view, net))
+    all_ours, all_theirs = (gradients.function_of(model, variables, x)() for model in (view, net))
     for ours, theirs in zip(all_ours, all_theirs, strict=True):
         # Gradients of weights that are used several times are summed in another order.
         np.testing.assert_allclose(ours, theirs, atol=tolerance * np.abs(theirs).max())
@@ -49,7 +38,7 @@ def test_feature_maps_inside_of_blocks_are_computed_twice(name):
     x = np.zeros((1, 32, 32, 3), "float32")
 
     def convolutions(model):
-        graph = gradients_of(model, net.trainable_variables, x).graph.as_graph_def()
+        graph = gradients.function_of(model, net.trainable_variables, x).graph.as_graph_def()
         nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
         return sum(node.op == "Conv2D" for node in nodes)
 
