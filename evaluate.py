@@ -16,9 +16,18 @@ import sys
 import keras
 from absl import flags
 
-from tfdeblur import costs, errors, evaluation, precision, restoration, weights
+from tfdeblur import errors, evaluation, precision, restoration, weights
 from tfdeblur.errors import InputError
-from tfdeblur.evaluation import data, pictures, protocols, published, records, reports, scoring
+from tfdeblur.evaluation import (
+    complexity,
+    pictures,
+    protocols,
+    published,
+    reports,
+    score_files,
+    scoring,
+    test_sets,
+)
 
 FLAGS = flags.FLAGS
 
@@ -97,7 +106,9 @@ def main(argv):
     identity = {
         **settings,
         "data version": source.version,
-        "weights": {method: records.digest(network) for method, (network, _) in networks.items()},
+        "weights": {
+            method: score_files.digest(network) for method, (network, _) in networks.items()
+        },
     }
     scores = score(source, count, restorers, chosen, identity)
     facts = {method: describe(network) for method, (network, _) in networks.items()}
@@ -113,13 +124,13 @@ def main(argv):
 
 
 def open_data():
-    """The `data.Data` that the flags mean."""
+    """The `test_sets.Data` that the flags mean."""
     folders = (FLAGS.blurry_dir, FLAGS.sharp_dir)
     if bool(FLAGS.dataset) == any(folders) or any(folders) != all(folders):
         raise InputError("give either --dataset, or both --blurry_dir and --sharp_dir.")
     if FLAGS.dataset:
-        return data.from_tfds(FLAGS.dataset, FLAGS.split, FLAGS.data_dir, FLAGS.manual_dir)
-    return data.from_folders(*folders)
+        return test_sets.from_tfds(FLAGS.dataset, FLAGS.split, FLAGS.data_dir, FLAGS.manual_dir)
+    return test_sets.from_folders(*folders)
 
 
 def open_networks():
@@ -152,16 +163,16 @@ def score(source, count, restorers, chosen, identity):
     """Scores of the first images, of which those that the report's folder holds are not repeated.
 
     Args:
-        source: `data.Data`.
+        source: `test_sets.Data`.
         count: how many images.
         restorers: {method: function}, see `scoring.score`.
         chosen: list of Protocol.
-        identity: see `records.Records`.
+        identity: see `score_files.Records`.
     """
     scores, record, on_restored = [], None, None
     scores_per_image = (1 + len(restorers)) * len(chosen)
     if FLAGS.report:
-        record = records.Records(FLAGS.report, identity, scores_per_image)
+        record = score_files.Records(FLAGS.report, identity, scores_per_image)
         scores = record.scores[: count * scores_per_image]
         if source.reference == "nothing":
             on_restored = functools.partial(pictures.write_page, FLAGS.report)
@@ -200,7 +211,7 @@ def describe(network):
     counted = keras.backend.backend() == "tensorflow"
     return reports.Network(
         parameters=network.count_params(),
-        macs=costs.multiply_accumulates(network, 256, 256) if counted else None,
+        macs=complexity.multiply_accumulates(network, 256, 256) if counted else None,
         published=published.of_network(network, FLAGS.self_ensemble),
     )
 

@@ -82,8 +82,10 @@ def main(argv):
             f"unexpected argument {argv[1]!r}: flags are given as --flag=value."
         )
     # After the flags, so that a wrong one is answered at once.
-    from tfdeblur import cache, pipeline, precision, recipes, runs, strategies, workdirs
+    from tfdeblur import precision, recipes
+    from tfdeblur.data import cache, pipeline
     from tfdeblur.evaluation import protocols, reports
+    from tfdeblur.training import runs, strategies, workdirs
 
     recipe = recipes.choose(FLAGS.recipe)
     changes = {name: FLAGS[name].value for name in CHANGES if FLAGS[name].value is not None}
@@ -125,7 +127,7 @@ def main(argv):
 
 
 def show(recipe):
-    from tfdeblur import estimates
+    from tfdeblur.training import estimates
 
     pairs = estimates.count_training_pairs(
         recipe, FLAGS.data_dir, FLAGS.blurry_dir, FLAGS.sharp_dir

@@ -13,7 +13,8 @@ import tqdm
 from absl import flags
 from PIL import Image
 
-from tfdeblur import errors, images, restoration, weights
+from tfdeblur import errors, restoration, weights
+from tfdeblur.io import images
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("weights", "gopro", "The authors' weights, see `weights.load`.")

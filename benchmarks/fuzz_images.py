@@ -25,10 +25,10 @@ import numpy as np
 from absl import app, flags
 from PIL import ExifTags, Image, features
 
-from tfdeblur import images, photos
 from tfdeblur.errors import InputError
-from tfdeblur.metadata import Metadata
-from tfdeblur.photos import Photo
+from tfdeblur.io import images, photos
+from tfdeblur.io.metadata import Metadata
+from tfdeblur.io.photos import Photo
 
 FLAGS = flags.FLAGS
 SIZES = (0, 1, 7, 255, 4000, 13000, 20000, 65535, 2**31 - 1, 2**32 - 1)

@@ -23,9 +23,11 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from tfdeblur import cache, errors, images, pipeline, png, recipes
-from tfdeblur.augment import AUGMENTATIONS
+from tfdeblur import errors, recipes
+from tfdeblur.data import cache, pipeline, png
+from tfdeblur.data.augment import AUGMENTATIONS
 from tfdeblur.evaluation import reports
+from tfdeblur.io import images
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("gopro_dir", None, "A GOPRO_Large folder, or give the next two.")
@@ -239,7 +241,7 @@ def print_costs(files):
             ],
             ["inflating the rows of a crop: isal", cost(lambda x: png.inflate(x, needed), streams)],
             [
-                "a crop of an image: tfdeblur.png",
+                "a crop of an image: tfdeblur.data.png",
                 cost(lambda x: png.crops(x, corners, CROP), contents),
             ],
         ]

@@ -21,8 +21,11 @@ import keras
 import numpy as np
 from absl import flags
 
-from tfdeblur import callbacks, errors, images, pipeline, recipes, runs
-from tfdeblur.checkpoints import INCOMPLETE
+from tfdeblur import errors, recipes
+from tfdeblur.data import pipeline
+from tfdeblur.io import images
+from tfdeblur.training import callbacks, runs
+from tfdeblur.training.checkpoints import INCOMPLETE
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("kills", 20, "How many processes are killed.", 1)

@@ -33,8 +33,9 @@ import restore_ours
 import stopwatch
 from absl import flags
 
-from tfdeblur import costs, errors, images, metrics, models, pyramid
-from tfdeblur.evaluation import reports
+from tfdeblur import errors, metrics, models, pyramid
+from tfdeblur.evaluation import complexity, reports
+from tfdeblur.io import images
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("networks", list(restore_ours.CONVOLUTIONS), "Names, see tfdeblur.models.")
@@ -104,7 +105,7 @@ def checkout(network):
 def table(network, height, width, answers):
     """The two columns of memory: the whole process, and what it took after importing libraries."""
     net = models.build(network, **restore_ours.HYPERPARAMETERS.get(network, {}))
-    operations = 2 * costs.multiply_accumulates(net, height, width)
+    operations = 2 * complexity.multiply_accumulates(net, height, width)
     of_convolutions = 2 * restore_ours.multiply_accumulates(network, height, width)
 
     def tflops(code, precision):

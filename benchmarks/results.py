@@ -11,8 +11,9 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from tfdeblur import errors, images, restoration, weights
-from tfdeblur.evaluation import PROTOCOLS, data, reports, scoring
+from tfdeblur import errors, restoration, weights
+from tfdeblur.evaluation import PROTOCOLS, reports, scoring, test_sets
+from tfdeblur.io import images
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("weights", "gopro", "DMPHN's weights, see `weights.load`.")
@@ -117,7 +118,7 @@ tells, which aligns them first:
 def reds_pairs():
     for part in ("train", "test"):
         folders = [str(pathlib.Path(FLAGS.pairs, f"{part}_{kind}")) for kind in ("blur", "sharp")]
-        for name, blurry, sharp in data.from_folders(*folders).read():
+        for name, blurry, sharp in test_sets.from_folders(*folders).read():
             yield f"{part}/{name}", blurry, sharp
 
 

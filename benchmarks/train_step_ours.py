@@ -11,7 +11,8 @@ import numpy as np
 import stopwatch
 from keras import ops
 
-from tfdeblur import models, precision, trainers
+from tfdeblur import models, precision
+from tfdeblur.training import trainers
 
 LOSSES = {"deepdeblur": ("mse", "gaussian")}
 CONVOLUTIONS = 20

@@ -10,7 +10,8 @@ import numpy as np
 from absl import flags
 from scipy.ndimage import gaussian_filter
 
-from tfdeblur import errors, metrics, pipeline, restoration
+from tfdeblur import errors, metrics, restoration
+from tfdeblur.data import pipeline
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", "dead_leaves/small", "A TFDS dataset of pairs.")

@@ -3,7 +3,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from tfdeblur import augment
+from tfdeblur.data import augment
 
 SEED = (3, 5)
 

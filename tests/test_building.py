@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from tfdeblur import building
 from tfdeblur.errors import InputError
+from tfdeblur.preparation import builders
 
 PATTERN = re.compile(r"(\d+)\.txt")
 
 
-class NumberedTexts(building.ParallelBuilder, skip_registration=True):
+class NumberedTexts(builders.ParallelBuilder, skip_registration=True):
     """A builder with a manual source and with jobs that are expanded."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -26,7 +26,7 @@ class NumberedTexts(building.ParallelBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager):
-        found = building.find_manually(dl_manager, PATTERN, "Texts")
+        found = builders.find_manually(dl_manager, PATTERN, "Texts")
         return {"train": self._generate_examples(found.items())}
 
     def _generate_examples(self, files):
@@ -100,7 +100,7 @@ def test_a_tar_archive_that_names_files_outside_itself_is_refused(tmp_path):
 
 def test_results_come_in_order_and_few_ahead_of_time():
     started = []
-    squares = building.map_on_all_cores(lambda x: started.append(x) or x * x, range(1000))
+    squares = builders.map_on_all_cores(lambda x: started.append(x) or x * x, range(1000))
     assert list(itertools.islice(squares, 3)) == [0, 1, 4]
     assert len(started) < 1000
     assert list(squares) == [x * x for x in range(3, 1000)]
@@ -111,4 +111,4 @@ def test_an_error_in_one_job_reaches_the_caller():
         return 1 / x
 
     with pytest.raises(ZeroDivisionError):
-        list(building.map_on_all_cores(reciprocal, np.arange(5).tolist()))
+        list(builders.map_on_all_cores(reciprocal, np.arange(5).tolist()))

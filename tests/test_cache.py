@@ -4,7 +4,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from tfdeblur import cache, memory, pipeline
+from tfdeblur import memory
+from tfdeblur.data import cache, pipeline
 from tfdeblur.errors import InputError
 
 SIZES = [(40, 70), (32, 32), (20, 90), (50, 33)]  # height, width

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdeblur import callbacks
-from tfdeblur.callbacks import Best, Log, Progress, duration, read_metrics
-from tfdeblur.checkpoints import Checkpoints
 from tfdeblur.errors import InputError
 from tfdeblur.models import build
-from tfdeblur.trainers import MultiScaleTrainer, SkippingAdam
+from tfdeblur.training import callbacks
+from tfdeblur.training.callbacks import Best, Log, Progress, duration, read_metrics
+from tfdeblur.training.checkpoints import Checkpoints
+from tfdeblur.training.trainers import MultiScaleTrainer, SkippingAdam
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from tfdeblur import models, precision, trainers
-from tfdeblur.checkpoints import Checkpoints, replacing, save_network
+from tfdeblur import models, precision
 from tfdeblur.errors import InputError
+from tfdeblur.training import trainers
+from tfdeblur.training.checkpoints import Checkpoints, replacing, save_network
 
 
 def make_trainer(seed=0):

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfdeblur import cli, images, models
+from tfdeblur import cli, models
 from tfdeblur.errors import InputError
-from tfdeblur.photos import Photo
-from tfdeblur.photos import read as read_photo
-from tfdeblur.photos import write as write_photo
+from tfdeblur.io import images
+from tfdeblur.io.photos import Photo
+from tfdeblur.io.photos import read as read_photo
+from tfdeblur.io.photos import write as write_photo
 
 ROOT = pathlib.Path(__file__).parents[1]
 PUBLISHED = ROOT.parent / "shared" / "published" / "dmphn_1_2_4_8"

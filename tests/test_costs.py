@@ -1,8 +1,9 @@
 import keras
 import pytest
 
-from tfdeblur import costs, models
-from tfdeblur.trainers import MultiScaleTrainer, SkippingAdam
+from tfdeblur import models
+from tfdeblur.evaluation import complexity
+from tfdeblur.training.trainers import MultiScaleTrainer, SkippingAdam
 
 
 @pytest.mark.parametrize(
@@ -11,7 +12,7 @@ from tfdeblur.trainers import MultiScaleTrainer, SkippingAdam
 )
 def test_the_published_networks_cost_what_their_authors_counted(name, hyperparameters, giga):
     network = models.build(name, **hyperparameters)
-    assert costs.multiply_accumulates(network, 256, 256) / 1e9 == pytest.approx(giga, abs=0.06)
+    assert complexity.multiply_accumulates(network, 256, 256) / 1e9 == pytest.approx(giga, abs=0.06)
 
 
 def test_a_convolution_and_a_transposed_one_by_hand():
@@ -19,11 +20,11 @@ def test_a_convolution_and_a_transposed_one_by_hand():
     half = keras.layers.Conv2D(5, 3, strides=2, padding="same")(image)
     network = keras.Model(image, keras.layers.Conv2DTranspose(2, 4, 2, padding="same")(half))
     by_hand = 4 * 6 * 5 * (3 * 3 * 3) + 4 * 6 * 5 * (4 * 4 * 2)
-    assert costs.multiply_accumulates(network, 8, 12) == by_hand
+    assert complexity.multiply_accumulates(network, 8, 12) == by_hand
 
 
 def test_steps_are_timed():
     trainer = MultiScaleTrainer(models.build("mimo_unet", filters=4, resblocks=1), "l1", "bilinear")
     trainer.compile(SkippingAdam(1e-4))
-    assert costs.seconds_per_step(trainer, batch_size=1, crop=16) > 0
+    assert complexity.seconds_per_step(trainer, batch_size=1, crop=16) > 0
     assert int(trainer.optimizer.iterations) == 4

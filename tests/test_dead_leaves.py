@@ -2,8 +2,9 @@ import concurrent.futures
 
 import numpy as np
 
-from tfdeblur import blur, dead_leaves, scenes
-from tfdeblur.scenes import PlanarCamera, Scene, Trajectory
+from tfdeblur import blur
+from tfdeblur.preparation import dead_leaves, scenes
+from tfdeblur.preparation.scenes import PlanarCamera, Scene, Trajectory
 
 SIZE = 64
 TIMES = scenes.frame_times(5)

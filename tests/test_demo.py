@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfdeblur import demo, images, models, photos, restoration
+from tfdeblur import models, restoration
+from tfdeblur.cli import demo
 from tfdeblur.errors import InputError
+from tfdeblur.io import images, photos
 
 COMMAND = "import sys; from tfdeblur import demo; demo.main(sys.argv[1:])"
 FLAGS = ("--model=runs/new/model.keras", "--precision=float32", "--max_megapixels=0.02")

@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 
-from tfdeblur import estimates
 from tfdeblur.recipes import RECIPES, Adversarial
+from tfdeblur.training import estimates
 
 SMALL = dataclasses.replace(
     RECIPES["deepdeblur_k1"],

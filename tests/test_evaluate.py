@@ -11,7 +11,8 @@ import time
 import numpy as np
 import pytest
 
-from tfdeblur import images, metrics, models
+from tfdeblur import metrics, models
+from tfdeblur.io import images
 
 ROOT = pathlib.Path(__file__).parents[1]
 FOLDERS = ("--blurry_dir=blurry", "--sharp_dir=sharp")

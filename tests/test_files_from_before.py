@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import tfdeblur
-from tfdeblur import checkpoints, runs
 from tfdeblur.recipes import RECIPES, CosineDecay
+from tfdeblur.training import checkpoints, runs
 
 FOLDER = golden.FOLDER / "before_subpackages"
 

@@ -6,13 +6,14 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from tfdeblur import footage, sources
 from tfdeblur.datasets.high_speed_video.high_speed_video_dataset_builder_test import (
     panned,
     write_frames,
     write_video,
 )
 from tfdeblur.errors import InputError
+from tfdeblur.io import footage
+from tfdeblur.preparation import archives
 
 LOSSLESS = {"codec": "ffv1", "pix_fmt_out": "bgr0"}
 
@@ -122,15 +123,15 @@ def test_without_imageio_ffmpeg_the_extra_is_named(tmp_path, monkeypatch):
 )
 def test_a_share_of_the_clips_is_for_testing(tmp_path, count, share, expected):
     clips = [clip_at(tmp_path / f"{i}.mp4") for i in range(count)]
-    train, test = sources.split(clips, share)
+    train, test = archives.split(clips, share)
     assert len(test) == expected
     assert sorted(train + test, key=clips.index) == clips
-    assert {clip.name for clip in sources.split(clips[::-1], share)[1]} == {c.name for c in test}
+    assert {clip.name for clip in archives.split(clips[::-1], share)[1]} == {c.name for c in test}
 
 
 def test_a_single_clip_is_not_split(tmp_path):
     with pytest.raises(InputError, match=r"a\.mp4 is the only one.* test_share=0"):
-        sources.split([clip_at(tmp_path / "a.mp4")], 0.1)
+        archives.split([clip_at(tmp_path / "a.mp4")], 0.1)
 
 
 # ------------------------------------------------------------------------ reading

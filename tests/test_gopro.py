@@ -23,9 +23,11 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from tfdeblur import blur, evaluation, pipeline, recipes, restoration, runs, weights
+from tfdeblur import blur, evaluation, recipes, restoration, weights
+from tfdeblur.data import pipeline
 from tfdeblur.datasets.gopro import gopro_dataset_builder as gopro
 from tfdeblur.errors import InputError
+from tfdeblur.training import runs
 
 PAIRS = dict(stand_in.pairs(stand_in.FEW))
 RAW = dict(stand_in.raw_frames(stand_in.FEW))

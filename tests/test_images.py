@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfdeblur import images
 from tfdeblur.errors import InputError
+from tfdeblur.io import images
 
 
 @pytest.fixture

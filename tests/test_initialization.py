@@ -1,6 +1,7 @@
 import numpy as np
 
-from tfdeblur import initialization, models
+from tfdeblur import models
+from tfdeblur.models import initialization
 from tfdeblur.pyramid import nearest_pyramid
 
 

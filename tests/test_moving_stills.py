@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfdeblur import images, moving_stills, sources
 from tfdeblur.errors import InputError
-from tfdeblur.moving_stills import Options
-from tfdeblur.scenes import Layer, PinholeCamera, Scene, Trajectory
+from tfdeblur.io import images
+from tfdeblur.preparation import archives, moving_stills
+from tfdeblur.preparation.moving_stills import Options
+from tfdeblur.preparation.scenes import Layer, PinholeCamera, Scene, Trajectory
 
 SIZE = 48
 # The photograph as it is: not reduced, no contrast added, nothing in front of it, no noise.
@@ -181,18 +182,18 @@ def test_photographs_are_found_and_parted_by_name(tmp_path):
     write(tmp_path, "b.png", "a.jpg", "trip/c.png", "trip/d.PNG")
     photos = moving_stills.find_photos(tmp_path, SIZE)
     assert [photo.name for photo in photos] == ["a.jpg", "b.png", "trip/c.png", "trip/d.PNG"]
-    train, test = sources.split(photos, 0.25)
+    train, test = archives.split(photos, 0.25)
     assert len(train) == 3 and len(test) == 1
     assert set(train) | set(test) == set(photos)
-    assert sources.split(photos[::-1], 0.25)[1] == test
-    assert sources.split(photos, 0) == (photos, [])
-    assert [len(part) for part in sources.split(photos[:2], 0.9)] == [1, 1]
+    assert archives.split(photos[::-1], 0.25)[1] == test
+    assert archives.split(photos, 0) == (photos, [])
+    assert [len(part) for part in archives.split(photos[:2], 0.9)] == [1, 1]
 
 
 def test_unfit_folders_are_refused(tmp_path):
     def refused(folder, message):
         with pytest.raises(InputError, match=message):
-            sources.split(moving_stills.find_photos(folder, SIZE), 0.1)
+            archives.split(moving_stills.find_photos(folder, SIZE), 0.1)
 
     refused(tmp_path / "nowhere", "nowhere is not a folder")
     (tmp_path / "empty").mkdir()

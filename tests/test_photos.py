@@ -10,10 +10,10 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
-from tfdeblur import photos
 from tfdeblur.errors import InputError
-from tfdeblur.metadata import Metadata
-from tfdeblur.photos import Photo
+from tfdeblur.io import photos
+from tfdeblur.io.metadata import Metadata
+from tfdeblur.io.photos import Photo
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
 BASE = ExifTags.Base

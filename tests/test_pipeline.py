@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tfdeblur import pipeline, png
+from tfdeblur.data import pipeline, png
 from tfdeblur.datasets.dead_leaves import dead_leaves_dataset_builder
 from tfdeblur.errors import InputError
 

@@ -6,7 +6,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from tfdeblur import png
+from tfdeblur.data import png
 
 pytestmark = pytest.mark.skipif(not png.AVAILABLE, reason="the extra [fast] is not installed")
 

@@ -4,8 +4,10 @@ import pathlib
 import numpy as np
 import pytest
 
-from tfdeblur import augment, initialization, losses, models, pyramid, recipes
+from tfdeblur import losses, models, pyramid, recipes
+from tfdeblur.data import augment
 from tfdeblur.evaluation import protocols
+from tfdeblur.models import initialization
 from tfdeblur.recipes import RECIPES, CosineDecay, StepDecay
 
 

@@ -13,18 +13,12 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from tfdeblur import (
-    callbacks,
-    checkpoints,
-    metrics,
-    models,
-    pipeline,
-    restoration,
-    runs,
-)
+from tfdeblur import metrics, models, restoration
+from tfdeblur.data import pipeline
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import evaluate, protocols, summarise
 from tfdeblur.recipes import RECIPES, Adversarial, CosineDecay
+from tfdeblur.training import callbacks, checkpoints, runs
 
 RECIPE = dataclasses.replace(
     RECIPES["quickstart"],

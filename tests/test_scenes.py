@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tfdeblur import dead_leaves, scenes
-from tfdeblur.scenes import Layer, PinholeCamera, PlanarCamera, Scene, Trajectory
+from tfdeblur.preparation import dead_leaves, scenes
+from tfdeblur.preparation.scenes import Layer, PinholeCamera, PlanarCamera, Scene, Trajectory
 
 SIZE = 64
 TIMES = scenes.frame_times(5)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfdeblur import sources
 from tfdeblur.errors import InputError
-from tfdeblur.images import encode_png
+from tfdeblur.io.images import encode_png
+from tfdeblur.preparation import archives
 
 FRAMES = re.compile(r"(train|test)/(\w+)/(\d+)\.png")
 
@@ -44,7 +44,7 @@ def test_files_are_found_below_any_folders_and_keep_their_bytes(tmp_path, top, w
         f"__MACOSX/{top}train/a/._1.png": b"",
         f"{top}.hidden/train/a/1.png": b"",
     }
-    found = sources.find(sources.open_source(write(tmp_path / "data.zip", files)), FRAMES)
+    found = archives.find(archives.open_source(write(tmp_path / "data.zip", files)), FRAMES)
 
     assert list(found) == [("train", "a", "1"), ("train", "a", "2")]
     file = pickle.loads(pickle.dumps(found["train", "a", "2"]))  # as Beam sends it
@@ -55,34 +55,34 @@ def test_files_are_found_below_any_folders_and_keep_their_bytes(tmp_path, top, w
 @pytest.mark.parametrize("write", [write_files, write_zip])
 def test_the_name_of_the_folder_or_archive_counts_too(tmp_path, write):
     name = "train" if write is write_files else "train.zip"
-    source = sources.open_source(write(tmp_path / name, {"a/1.png": b""}))
-    assert list(sources.find(source, FRAMES)) == [("train", "a", "1")]
+    source = archives.open_source(write(tmp_path / name, {"a/1.png": b""}))
+    assert list(archives.find(source, FRAMES)) == [("train", "a", "1")]
 
 
 def test_two_copies_of_a_file_are_refused(tmp_path):
     files = {"one/train/a/1.png": b"1", "two/train/a/1.png": b"2"}
     with pytest.raises(InputError, match="both the same file"):
-        sources.find(sources.Folder(write_files(tmp_path, files)), FRAMES)
+        archives.find(archives.Folder(write_files(tmp_path, files)), FRAMES)
 
 
 @pytest.mark.parametrize("name", ["../train/a/1.png", "x/../../1.png", "/etc/1.png", "..\\1.png"])
 def test_an_archive_that_names_files_outside_itself_is_refused(tmp_path, name):
     path = write_zip(tmp_path / "hostile.zip", {"train/a/1.png": b"", name: b""})
     with pytest.raises(InputError, match=r"hostile\.zip.*outside"):
-        sources.find(sources.Zip(path), FRAMES)
+        archives.find(archives.Zip(path), FRAMES)
 
 
 def test_an_incomplete_archive_is_refused(tmp_path):
     path = write_zip(tmp_path / "data.zip", {"train/a/1.png": bytes(5000)})
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(InputError, match=r"data\.zip is no complete zip archive"):
-        sources.find(sources.Zip(path), FRAMES)
+        archives.find(archives.Zip(path), FRAMES)
 
 
 def test_an_archive_that_has_been_replaced_is_read_anew(tmp_path):
     path = tmp_path / "data.zip"
     for content in (b"first", b"second one"):
-        found = sources.find(sources.Zip(write_zip(path, {"train/a/1.png": content})), FRAMES)
+        found = archives.find(archives.Zip(write_zip(path, {"train/a/1.png": content})), FRAMES)
         assert found["train", "a", "1"].read() == content
 
 
@@ -92,7 +92,7 @@ def test_damage_inside_an_archive_is_found_when_the_file_is_read(tmp_path):
     damaged = bytearray(path.read_bytes())
     damaged[len(content) // 2] ^= 255
     path.write_bytes(damaged)
-    found = sources.find(sources.Zip(path), FRAMES)
+    found = archives.find(archives.Zip(path), FRAMES)
     with pytest.raises(InputError, match=r"data\.zip/train/a/1\.png cannot be read"):
         found["train", "a", "1"].read()
 
@@ -107,7 +107,7 @@ def jpeg(image):
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b[:-12], lambda b: b""])
 def test_truncated_images_are_refused(tmp_path, encode, damage):
     content = damage(encode(noise(64, 64)))
-    file = sources.File(sources.Folder(write_files(tmp_path, {"a/1.png": content})), "a/1.png")
+    file = archives.File(archives.Folder(write_files(tmp_path, {"a/1.png": content})), "a/1.png")
     with pytest.raises(InputError, match=r"a/1\.png is no whole image"):
         file.read_image()
 
@@ -115,16 +115,16 @@ def test_truncated_images_are_refused(tmp_path, encode, damage):
 def test_sixteen_bits_are_refused(tmp_path):
     Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "1.png")
     with pytest.raises(InputError, match="8 bits per channel"):
-        sources.File(sources.Folder(tmp_path), "1.png").read_image()
+        archives.File(archives.Folder(tmp_path), "1.png").read_image()
 
 
 def test_a_pair_of_different_sizes_is_refused(tmp_path):
     files = {"blurry.png": encode_png(noise(4, 6)), "sharp.png": encode_png(noise(6, 4))}
-    folder = sources.Folder(write_files(tmp_path, files))
-    blurry, sharp = (sources.File(folder, name) for name in files)
-    assert sources.read_pair(blurry, blurry) == {
+    folder = archives.Folder(write_files(tmp_path, files))
+    blurry, sharp = (archives.File(folder, name) for name in files)
+    assert archives.read_pair(blurry, blurry) == {
         "blurry": files["blurry.png"],
         "sharp": files["blurry.png"],
     }
     with pytest.raises(InputError, match=r"6x4.*4x6"):
-        sources.read_pair(blurry, sharp)
+        archives.read_pair(blurry, sharp)

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdeblur import callbacks, checkpoints, errors, images, pipeline, runs, strategies
+from tfdeblur import errors
+from tfdeblur.data import pipeline
 from tfdeblur.errors import InputError
+from tfdeblur.io import images
 from tfdeblur.recipes import QUICKSTART, Adversarial
+from tfdeblur.training import callbacks, checkpoints, runs, strategies
 
 CONTENT = dataclasses.replace(
     QUICKSTART,

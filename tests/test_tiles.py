@@ -3,8 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
-from tfdeblur import tiles
 from tfdeblur.errors import InputError
+from tfdeblur.restoration import tiles
 
 
 @pytest.mark.parametrize("size", [1, 15, 64, 65, 100, 257, 1000])

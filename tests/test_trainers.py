@@ -10,7 +10,9 @@ import pytest
 import tensorflow as tf
 from keras import layers, ops
 
-from tfdeblur import initialization, losses, models, precision, pyramid, trainers
+from tfdeblur import losses, models, precision, pyramid
+from tfdeblur.models import initialization
+from tfdeblur.training import trainers
 
 
 def make_trainer(loss="mimo_unet", rate=3e-3):

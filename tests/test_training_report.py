@@ -1,7 +1,7 @@
 import PIL.Image
 import pytest
 
-from tfdeblur import training_report
+from tfdeblur.training import curves
 
 
 @pytest.mark.parametrize(("count", "shown"), [(1, 1), (20, 20), (21, 11), (100, 21)])
@@ -21,7 +21,7 @@ def test_a_long_run_has_a_short_table_with_its_last_row(count, shown, tmp_path):
     report.write_text("# Evaluation\n")
     page = tmp_path / "report.html"
     page.write_text("<!DOCTYPE html>\n<html>\n<h1>Evaluation</h1>\n</html>\n")
-    training_report.append(report, rows)
+    curves.append(report, rows)
     lines = report.read_text().splitlines()
     table = [line for line in lines if line.startswith("|")][2:]
     assert len(table) == shown and table[-1].startswith(f"| {250 * count} ")

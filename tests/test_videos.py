@@ -6,12 +6,12 @@ import subprocess
 import numpy as np
 import pytest
 
-from tfdeblur import footage, videos
 from tfdeblur.datasets.high_speed_video.high_speed_video_dataset_builder_test import (
     panned,
     write_video,
 )
 from tfdeblur.errors import InputError
+from tfdeblur.io import footage, videos
 
 LOSSLESS = {"codec": "ffv1", "pix_fmt_out": "bgr0"}
 

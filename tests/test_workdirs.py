@@ -1,7 +1,7 @@
 import pytest
 
-from tfdeblur import workdirs
 from tfdeblur.errors import InputError
+from tfdeblur.training import workdirs
 
 SETTINGS = {"recipe": {"name": "quickstart", "batch_size": 8}, "seed": 0}
 

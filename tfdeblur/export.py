@@ -22,8 +22,8 @@ from absl import flags
 from keras import ops
 
 from tfdeblur import errors, precision, weights
-from tfdeblur.checkpoints import INCOMPLETE, replacing
 from tfdeblur.errors import InputError
+from tfdeblur.training.checkpoints import INCOMPLETE, replacing
 
 FLAGS = flags.FLAGS
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfdeblur import dead_leaves
-from tfdeblur.building import ParallelBuilder
+from tfdeblur.preparation import dead_leaves
+from tfdeblur.preparation.builders import ParallelBuilder
 
 # Training scenes have the seeds from 0, test scenes those from here, in every config: what one
 # config tests with, no config trains on.
@@ -23,7 +23,7 @@ class DeadLeavesConfig(tfds.core.BuilderConfig):
     Attributes:
         train_pairs, test_pairs: number of pairs, each of a scene of its own.
         image_size: height and width in pixels.
-        shot_noise, read_noise: of the sensor, see `tfdeblur.scenes.add_sensor_noise`. 0 is none.
+        shot_noise, read_noise: of the sensor, see `scenes.add_sensor_noise`. 0 is none.
     """
 
     train_pairs: int

@@ -2,7 +2,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfdeblur.datasets.dead_leaves import dead_leaves_dataset_builder as dead_leaves
-from tfdeblur.dead_leaves import render_pair
+from tfdeblur.preparation.dead_leaves import render_pair
 
 TINY = dead_leaves.DeadLeavesConfig(
     name="tiny", description="For tests.", train_pairs=5, test_pairs=2, image_size=64

@@ -13,9 +13,10 @@ import tensorflow_datasets as tfds
 from absl import logging
 from PIL import Image
 
-from tfdeblur import building, images, sources
 from tfdeblur.blur import RESPONSES, synthesize
 from tfdeblur.errors import InputError
+from tfdeblur.io import images
+from tfdeblur.preparation import archives, builders
 
 # How many pairs each sequence has. A sequence's name ends in _yy_zz: yy frames make a blurry one.
 SEQUENCES = {
@@ -119,7 +120,7 @@ class GoproConfig(tfds.core.BuilderConfig):
             yield f"m{self.frames_averaged}"
 
 
-class Builder(building.ParallelBuilder):
+class Builder(builders.ParallelBuilder):
     """Reads GOPRO_Large, and for the synthesized configs GOPRO_Large_all too, in their archives."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -152,8 +153,8 @@ class Builder(building.ParallelBuilder):
 
     def _info(self):
         features = {
-            "blurry": building.png(),
-            "sharp": building.png(),
+            "blurry": builders.png(),
+            "sharp": builders.png(),
             "sequence": tfds.features.Text(doc="Its name; the number after it is its own M."),
             "frame": tfds.features.Scalar(np.int64, doc="The number in the sharp file's name."),
         }
@@ -191,8 +192,8 @@ class Builder(building.ParallelBuilder):
 class _Pair:
     sequence: str
     frame: int
-    blurry: sources.File
-    sharp: sources.File
+    blurry: archives.File
+    sharp: archives.File
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,8 +201,8 @@ class _Recording:
     """The raw frames of a sequence, and its sharp frames by their numbers, both in order."""
 
     sequence: str
-    raw: list[sources.File]
-    sharp: dict[int, sources.File]
+    raw: list[archives.File]
+    sharp: dict[int, archives.File]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,13 +211,13 @@ class _Window:
 
     sequence: str
     frame: int
-    raw: list[sources.File]
-    sharp: sources.File
+    raw: list[archives.File]
+    sharp: archives.File
 
 
 def _obtain(dl_manager, pattern, name):
     """The files of the archive or folder of this name: the user's own, else downloaded."""
-    return building.find_manually(dl_manager, pattern, name) or building.download(
+    return builders.find_manually(dl_manager, pattern, name) or builders.download(
         dl_manager, f"{URL}{name}.zip", pattern
     )
 
@@ -334,7 +335,7 @@ def _refuse(found, name, faults):
 
 def _read(pair):
     return f"{pair.sequence}/{pair.frame:06d}", {
-        **sources.read_pair(pair.blurry, pair.sharp),
+        **archives.read_pair(pair.blurry, pair.sharp),
         "sequence": pair.sequence,
         "frame": pair.frame,
     }

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from tfdeblur import building, sources
+from tfdeblur.preparation import archives, builders
 
 PUBLISHED = re.compile(
     r"HIDE(?:_dataset)?/(?:(train|test)(?:/test-close-ups|/test-long-shot)?|GT)/([^/]+)\.png"
@@ -26,7 +26,7 @@ class HideConfig(tfds.core.BuilderConfig):
     pairs: dict[str, int] = dataclasses.field(default_factory=lambda: {"train": 6397, "test": 2025})
 
 
-class Builder(building.ParallelBuilder):
+class Builder(builders.ParallelBuilder):
     """Reads HIDE as its authors published it, or a copy of its test split."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -43,8 +43,8 @@ class Builder(building.ParallelBuilder):
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
-                    "blurry": building.png(),
-                    "sharp": building.png(),
+                    "blurry": builders.png(),
+                    "sharp": builders.png(),
                     "name": tfds.features.Text(doc="The name of the files, without suffix."),
                 }
             ),
@@ -54,12 +54,12 @@ class Builder(building.ParallelBuilder):
 
     def _split_generators(self, dl_manager):
         names = "HIDE_dataset", "HIDE"
-        published = building.find_manually(dl_manager, PUBLISHED, *names)
-        splits = _published_pairs(published) or building.find_pairs(dl_manager, "HIDE", *names)
+        published = builders.find_manually(dl_manager, PUBLISHED, *names)
+        splits = _published_pairs(published) or builders.find_pairs(dl_manager, "HIDE", *names)
         if not splits:
-            raise building.not_found(self, dl_manager)
+            raise builders.not_found(self, dl_manager)
         for split, pairs in splits.items():
-            building.check_count(pairs, self.builder_config.pairs[split], f"HIDE/{split}")
+            builders.check_count(pairs, self.builder_config.pairs[split], f"HIDE/{split}")
         return {split: self._generate_examples(splits[split]) for split in splits}
 
     def _generate_examples(self, pairs):
@@ -75,7 +75,7 @@ def _published_pairs(found):
     return {
         split: {
             name: (blurry[name], file)
-            for name, file in building.select(sharp, blurry, f"HIDE's GT for {split}").items()
+            for name, file in builders.select(sharp, blurry, f"HIDE's GT for {split}").items()
         }
         for split, blurry in splits.items()
     }
@@ -83,4 +83,4 @@ def _published_pairs(found):
 
 def _read(job):
     name, (blurry, sharp) = job
-    return name, {**sources.read_pair(blurry, sharp), "name": name}
+    return name, {**archives.read_pair(blurry, sharp), "name": name}

@@ -8,9 +8,11 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfdeblur import blur, footage, images, sources
-from tfdeblur.building import ParallelBuilder, png
+from tfdeblur import blur
 from tfdeblur.errors import InputError
+from tfdeblur.io import footage, images
+from tfdeblur.preparation import archives
+from tfdeblur.preparation.builders import ParallelBuilder, png
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -29,7 +31,7 @@ class HighSpeedVideoConfig(tfds.core.BuilderConfig):
         stride: frames from the start of an averaged window to the start of the next one. None:
             each starts where the last one ended.
         response: of the camera, "gamma" or "linear"; see `tfdeblur.blur.synthesize`.
-        min_motion: windows in which less moves are dropped, see `tfdeblur.footage.motion`. 0 keeps
+        min_motion: windows in which less moves are dropped, see `footage.motion`. 0 keeps
             them all.
         height: larger frames are reduced to this height, by area averaging. None keeps the size.
         test_share: share of the clips that make the test split; 0 is none.
@@ -114,7 +116,7 @@ class Builder(ParallelBuilder):
         config = self.builder_config
         path = config.footage or dl_manager.manual_dir / "high_speed_video"
         clips = footage.find_clips(path, config.fps, config.min_fps)
-        train, test = sources.split(clips, config.test_share)
+        train, test = archives.split(clips, config.test_share)
         splits = {"train": train, "test": test} if test else {"train": train}
         return {name: self._generate_examples(clips) for name, clips in splits.items()}
 

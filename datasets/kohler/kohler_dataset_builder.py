@@ -12,8 +12,9 @@ import numpy as np
 import scipy.io
 import tensorflow_datasets as tfds
 
-from tfdeblur import building, images
 from tfdeblur.errors import InputError
+from tfdeblur.io import images
+from tfdeblur.preparation import builders
 
 BLURRY = re.compile(r"Blurry(\d+)_(\d+)\.png")
 MAT_FILE = re.compile(r"GroundTruth(\d+)_(\d+)\.mat")
@@ -52,9 +53,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
-                    "blurry": building.png(),
+                    "blurry": builders.png(),
                     "frames": tfds.features.Sequence(
-                        building.png(), doc="The sharp frames, in the order of time."
+                        builders.png(), doc="The sharp frames, in the order of time."
                     ),
                     "image": tfds.features.Scalar(np.int64, doc="Of the photograph, 1 to 4."),
                     "trajectory": tfds.features.Scalar(np.int64, doc="1 to 12."),
@@ -69,14 +70,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         config = self.builder_config
         photographs = [str(i) for i in range(1, config.images + 1)]
         keys = [(i, str(j)) for i in photographs for j in range(1, config.trajectories + 1)]
-        blurry = building.find_manually(dl_manager, BLURRY, "BlurryImages")
+        blurry = builders.find_manually(dl_manager, BLURRY, "BlurryImages")
         if not blurry:
-            raise building.not_found(self, dl_manager)
-        blurry = building.select(blurry, keys, "Köhler's blurry images (image/trajectory)")
-        frames = _find_frames(dl_manager, photographs) or building.find_manually(
+            raise builders.not_found(self, dl_manager)
+        blurry = builders.select(blurry, keys, "Köhler's blurry images (image/trajectory)")
+        frames = _find_frames(dl_manager, photographs) or builders.find_manually(
             dl_manager, MAT_FILE, "groundTruthMatFiles"
         )
-        frames = building.select(frames, keys, "Köhler's ground truth (image/trajectory)")
+        frames = builders.select(frames, keys, "Köhler's ground truth (image/trajectory)")
         return {"test": self._generate_examples(blurry, frames)}
 
     def _generate_examples(self, blurry, frames):
@@ -89,7 +90,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 "_".join(key),
                 {
                     "blurry": content,
-                    "frames": list(building.map_on_all_cores(read, scored)),
+                    "frames": list(builders.map_on_all_cores(read, scored)),
                     "image": int(key[0]),
                     "trajectory": int(key[1]),
                 },
@@ -101,7 +102,7 @@ def _find_frames(dl_manager, photographs):
     frames = collections.defaultdict(dict)
     for i in photographs:
         pattern = re.compile(rf"GroundTruth({i})_(\d+)(?:_|/|/GroundTruth{i}_\d+_)0*(\d+)\.png")
-        found = building.find_manually(dl_manager, pattern, f"GroundTruth_pngs_Image{i}")
+        found = builders.find_manually(dl_manager, pattern, f"GroundTruth_pngs_Image{i}")
         for (image, trajectory, number), file in found.items():
             frames[image, trajectory][number] = file
     return frames
@@ -150,7 +151,7 @@ def _scored(key, numbered, at_least):
     numbers = range(1, last + 1)
     if key == ("1", "3"):  # of which eval_image.m leaves out what follows too
         numbers = [n for n in numbers if n != 30 and n <= 198]
-    return building.select(numbered, map(str, numbers), name).values()
+    return builders.select(numbered, map(str, numbers), name).values()
 
 
 def _read_frame(frame, size, blurry):

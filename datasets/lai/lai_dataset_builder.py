@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfdeblur import building, sources
+from tfdeblur.preparation import archives, builders
 
 REAL = re.compile(r"real_dataset/([^/]+)\.(?:jpg|png)")
 # The folder of the blurry images, and what the files' names call the blur.
@@ -33,7 +33,7 @@ class LaiConfig(tfds.core.BuilderConfig):
     images: int = 100
 
 
-class Builder(building.ParallelBuilder):
+class Builder(builders.ParallelBuilder):
     """Reads the two archives of the study."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -67,8 +67,8 @@ class Builder(building.ParallelBuilder):
             supervised_keys = None
         else:
             features = {
-                "blurry": building.png(),
-                "sharp": building.png(),
+                "blurry": builders.png(),
+                "sharp": builders.png(),
                 "name": tfds.features.Text(doc="Of the sharp image, such as manmade_01."),
                 "kernel": tfds.features.Scalar(np.int64, doc="The number of the blur, 1 to 4."),
             }
@@ -86,21 +86,21 @@ class Builder(building.ParallelBuilder):
         else:
             name, pattern = "synthetic_dataset", BLURRY[config.blur]
         names = name, f"cvpr16_deblur_study_{name}"
-        blurry = building.find_manually(dl_manager, pattern, *names)
+        blurry = builders.find_manually(dl_manager, pattern, *names)
         if not blurry:
-            raise building.not_found(self, dl_manager)
+            raise builders.not_found(self, dl_manager)
         if config.blur == "real":
-            building.check_count(blurry, config.images, "Lai's real photographs")
+            builders.check_count(blurry, config.images, "Lai's real photographs")
             return {"test": self.examples(_read_photograph, blurry.items())}
-        sharp = building.find_manually(dl_manager, SHARP, *names)
+        sharp = builders.find_manually(dl_manager, SHARP, *names)
         return {"test": self._generate_examples(blurry, sharp)}
 
     def _generate_examples(self, blurry, sharp):
         config = self.builder_config
         names, kernels = (sorted(set(part)) for part in zip(*blurry, strict=True))
-        building.select(blurry, itertools.product(names, kernels), f"Lai's {config.blur} images")
-        building.check_count(blurry, config.images, f"Lai's {config.blur} images")
-        sharp = building.select(sharp, [(name,) for name in names], "Lai's ground_truth images")
+        builders.select(blurry, itertools.product(names, kernels), f"Lai's {config.blur} images")
+        builders.check_count(blurry, config.images, f"Lai's {config.blur} images")
+        sharp = builders.select(sharp, [(name,) for name in names], "Lai's ground_truth images")
         return self.examples(
             _read_pair, [(key, file, sharp[key[:1]]) for key, file in blurry.items()]
         )
@@ -115,7 +115,7 @@ def _read_photograph(job):
 def _read_pair(job):
     (name, kernel), blurry, sharp = job
     return f"{name}_{kernel}", {
-        **sources.read_pair(blurry, sharp),
+        **archives.read_pair(blurry, sharp),
         "name": name,
         "kernel": int(kernel),
     }

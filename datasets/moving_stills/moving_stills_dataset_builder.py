@@ -9,9 +9,10 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfdeblur import images, moving_stills, sources
-from tfdeblur.building import ParallelBuilder, png
 from tfdeblur.errors import InputError
+from tfdeblur.io import images
+from tfdeblur.preparation import archives, moving_stills
+from tfdeblur.preparation.builders import ParallelBuilder, png
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -25,7 +26,7 @@ class MovingStillsConfig(tfds.core.BuilderConfig):
             manual directory.
         pairs_per_photo: how many pairs are made of each photograph.
         test_share: share of the photographs that make the test split; 0 is none.
-        options: crop, motion, camera and noise, a `tfdeblur.moving_stills.Options`; or a dict of
+        options: crop, motion, camera and noise, a `moving_stills.Options`; or a dict of
             its attributes, for `tfds build --config`.
 
     Raises:
@@ -88,7 +89,7 @@ class Builder(ParallelBuilder):
         config = self.builder_config
         folder = config.photos or dl_manager.manual_dir / "moving_stills"
         photos = moving_stills.find_photos(folder, config.options.size)
-        train, test = sources.split(photos, config.test_share)
+        train, test = archives.split(photos, config.test_share)
         splits = {"train": train, "test": test} if test else {"train": train}
         return {name: self._generate_examples(photos) for name, photos in splits.items()}
 

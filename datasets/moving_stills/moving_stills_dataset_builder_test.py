@@ -5,10 +5,10 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from tfdeblur import images
 from tfdeblur.datasets.moving_stills import moving_stills_dataset_builder as moving_stills
 from tfdeblur.errors import InputError
-from tfdeblur.moving_stills import Options, render_pair
+from tfdeblur.io import images
+from tfdeblur.preparation.moving_stills import Options, render_pair
 
 TINY = moving_stills.MovingStillsConfig(
     name="tiny", description="For tests.", pairs_per_photo=2, options=Options(size=24)

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from tfdeblur import building, sources
 from tfdeblur.errors import InputError
+from tfdeblur.preparation import archives, builders
 
 FOLDERS = {
     "J": "RealBlur-J_ECC_IMCORR_centroid_itensity_ref",
@@ -29,7 +29,7 @@ class RealBlurConfig(tfds.core.BuilderConfig):
     pairs: dict[str, int] = dataclasses.field(default_factory=lambda: {"train": 3758, "test": 980})
 
 
-class Builder(building.ParallelBuilder):
+class Builder(builders.ParallelBuilder):
     """Reads RealBlur as its authors published it, or a copy of its test split."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -51,8 +51,8 @@ class Builder(building.ParallelBuilder):
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
-                    "blurry": building.png(),
-                    "sharp": building.png(),
+                    "blurry": builders.png(),
+                    "sharp": builders.png(),
                     "name": tfds.features.Text(doc="scene_number, such as scene230_7."),
                 }
             ),
@@ -63,13 +63,13 @@ class Builder(building.ParallelBuilder):
 
     def _split_generators(self, dl_manager):
         config = self.builder_config
-        splits = _published_pairs(dl_manager, config.source) or building.find_pairs(
+        splits = _published_pairs(dl_manager, config.source) or builders.find_pairs(
             dl_manager, f"(?i:RealBlur[_-]?{config.source})", f"RealBlur_{config.source}"
         )
         if not splits:
-            raise building.not_found(self, dl_manager)
+            raise builders.not_found(self, dl_manager)
         for split, pairs in splits.items():
-            building.check_count(pairs, config.pairs[split], f"RealBlur-{config.source}/{split}")
+            builders.check_count(pairs, config.pairs[split], f"RealBlur-{config.source}/{split}")
         return {split: self._generate_examples(splits[split]) for split in splits}
 
     def _generate_examples(self, pairs):
@@ -80,10 +80,10 @@ def _published_pairs(dl_manager, source):
     """The pairs by split, as the lists say; empty where there is no published folder."""
     folder = FOLDERS[source]
     image = re.compile(rf"{folder}/(\w+/(?:gt/gt|blur/blur)_\d+\.png)")
-    images = building.find_manually(dl_manager, image, "RealBlur")
+    images = builders.find_manually(dl_manager, image, "RealBlur")
     if not images:
         return {}
-    lists = building.find_manually(
+    lists = builders.find_manually(
         dl_manager, re.compile(rf"RealBlur_{source}_(train|test)_list\.txt"), "RealBlur"
     )
     if len(lists) < 2:
@@ -101,7 +101,7 @@ def _listed_pairs(images, file, folder):
     names = [[(name.removeprefix(f"{folder}/"),) for name in line] for line in lines]
     if any(len(line) != 2 for line in names):
         raise InputError(f"{file} has lines other than 'gt blur': get it again.")
-    building.select(images, [name for line in names for name in line], f"the images of {file}")
+    builders.select(images, [name for line in names for name in line], f"the images of {file}")
     return {_name(blurry): (images[blurry], images[sharp]) for sharp, blurry in names}
 
 
@@ -113,4 +113,4 @@ def _name(key):
 
 def _read(job):
     name, (blurry, sharp) = job
-    return name, {**sources.read_pair(blurry, sharp), "name": name}
+    return name, {**archives.read_pair(blurry, sharp), "name": name}

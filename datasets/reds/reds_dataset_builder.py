@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfdeblur import building, sources
+from tfdeblur.preparation import archives, builders
 
 URL = "https://huggingface.co/datasets/snah/REDS/resolve/main/"
 FOLDERS = {"train": "train", "validation": "val"}
@@ -31,7 +31,7 @@ class RedsConfig(tfds.core.BuilderConfig):
     frames: int = 100
 
 
-class Builder(building.ParallelBuilder):
+class Builder(builders.ParallelBuilder):
     """Reads the archives of REDS."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -58,14 +58,14 @@ class Builder(building.ParallelBuilder):
     pkg_dir_path = pathlib.Path(__file__).parent  # see dead_leaves
 
     def _info(self):
-        blurry = building.png()
+        blurry = builders.png()
         if self.builder_config.blur == "blur_jpeg":
             blurry = tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg")
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
                     "blurry": blurry,
-                    "sharp": building.png(),
+                    "sharp": builders.png(),
                     "sequence": tfds.features.Text(doc="Its number; each split counts from 000."),
                     "frame": tfds.features.Scalar(np.int64, doc="Its number, from 0."),
                 }
@@ -82,7 +82,7 @@ class Builder(building.ParallelBuilder):
             for split in config.sequences
         }
         files = {
-            part: building.find_manually(dl_manager, _pattern(part), part, f"REDS/{part}")
+            part: builders.find_manually(dl_manager, _pattern(part), part, f"REDS/{part}")
             for split in parts
             for part in parts[split]
         }
@@ -90,7 +90,7 @@ class Builder(building.ParallelBuilder):
         return {
             split: self._generate_examples(
                 [
-                    files[part] or building.download(dl_manager, f"{URL}{part}.zip", _pattern(part))
+                    files[part] or builders.download(dl_manager, f"{URL}{part}.zip", _pattern(part))
                     for part in parts[split]
                 ],
                 parts[split],
@@ -106,7 +106,7 @@ class Builder(building.ParallelBuilder):
             for frame in range(self.builder_config.frames)
         ]
         blurry, sharp = (
-            building.select(found, keys, part) for found, part in zip(files, parts, strict=True)
+            builders.select(found, keys, part) for found, part in zip(files, parts, strict=True)
         )
         return self.examples(_read, [(key, blurry[key], sharp[key]) for key in keys])
 
@@ -119,7 +119,7 @@ def _pattern(part):
 def _read(job):
     (sequence, frame), blurry, sharp = job
     return f"{sequence}/{frame}", {
-        **sources.read_pair(blurry, sharp),
+        **archives.read_pair(blurry, sharp),
         "sequence": sequence,
         "frame": int(frame),
     }

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from tfdeblur import images
 from tfdeblur.datasets.kohler import kohler_dataset_builder as kohler
 from tfdeblur.datasets.lai import lai_dataset_builder as lai
 from tfdeblur.errors import InputError
-from tfdeblur.evaluation import data
+from tfdeblur.evaluation import test_sets
+from tfdeblur.io import images
 
 DATASETS = pathlib.Path(__file__).parents[2] / "datasets"
 
@@ -22,7 +22,7 @@ def build(folder, name, config):
     builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
     )
-    return data.from_builder(builder)
+    return test_sets.from_builder(builder)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def folders(tmp_path):
 
 
 def test_folders(folders):
-    found = data.from_folders(*folders)
+    found = test_sets.from_folders(*folders)
     assert (found.count, found.reference, found.dataset) == (3, "sharp", None)
     assert "blur variant not known" in found.name
     assert [name for name, _, _ in found.read()] == ["s/0", "s/1", "s/2"]
@@ -44,10 +44,10 @@ def test_folders(folders):
 
 
 def test_a_changed_file_changes_the_version(folders):
-    before = data.from_folders(*folders).version
-    assert data.from_folders(*folders).version == before
+    before = test_sets.from_folders(*folders).version
+    assert test_sets.from_folders(*folders).version == before
     images.write(folders[0] / "s/0.png", np.zeros((6, 8, 3), np.uint8))
-    assert data.from_folders(*folders).version != before
+    assert test_sets.from_folders(*folders).version != before
 
 
 def test_kohler_has_the_frames_of_each_movement(tmp_path):
@@ -84,6 +84,6 @@ def test_an_unknown_split(tmp_path):
     build(tmp_path, "lai", config)
     builder = tfds.builder("lai", config=config, data_dir=tmp_path)
     with pytest.raises(InputError, match="--dataset=lai has no split 'val'"):
-        data.from_builder(builder, "val")
-    assert data.from_builder(builder, "test[:2]").count == 2
-    assert data.from_builder(builder, "test[:2]").dataset is None
+        test_sets.from_builder(builder, "val")
+    assert test_sets.from_builder(builder, "test[:2]").count == 2
+    assert test_sets.from_builder(builder, "test[:2]").dataset is None

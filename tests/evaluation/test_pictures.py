@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tfdeblur import images
 from tfdeblur.evaluation import pictures
+from tfdeblur.io import images
 
 
 @pytest.mark.parametrize("size", [(1, 1), (12, 16), (400, 20), (720, 1280)])

@@ -7,7 +7,7 @@ import pytest
 
 from tfdeblur import models
 from tfdeblur.errors import InputError
-from tfdeblur.evaluation import records
+from tfdeblur.evaluation import score_files
 from tfdeblur.evaluation.scoring import Score
 
 IDENTITY = {"network": "a", "protocol": "srn"}
@@ -24,7 +24,7 @@ SCORES = [
 @pytest.fixture
 def folder(tmp_path):
     """Records of three images, two scores each."""
-    record = records.Records(tmp_path / "new/report", IDENTITY, 2)
+    record = score_files.Records(tmp_path / "new/report", IDENTITY, 2)
     assert record.scores == []
     for i in (0, 2, 4):
         record.add(SCORES[i : i + 2])
@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 
 def kept(folder, identity=IDENTITY):
-    return records.Records(folder, identity, 2).scores
+    return score_files.Records(folder, identity, 2).scores
 
 
 def test_all_is_kept_exactly(folder):
@@ -50,7 +50,7 @@ def test_an_image_that_was_cut_off_is_dropped(folder, lost):
     path = folder / "scores.csv"
     path.write_bytes(path.read_bytes()[:-lost])
     assert kept(folder) == SCORES[:4]
-    record = records.Records(folder, IDENTITY, 2)
+    record = score_files.Records(folder, IDENTITY, 2)
     record.add(SCORES[4:])
     assert kept(folder) == SCORES
 
@@ -69,19 +69,19 @@ def test_a_damaged_file_is_named(folder):
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"--report=.*cannot be written"):
-        records.Records(tmp_path / "file" / "report", IDENTITY, 2)
+        score_files.Records(tmp_path / "file" / "report", IDENTITY, 2)
 
 
 def test_the_folder_of_a_training_is_refused(tmp_path):
-    records.write(tmp_path / "scores.csv", SCORES)
+    score_files.write(tmp_path / "scores.csv", SCORES)
     with pytest.raises(InputError, match="holds scores of a training: name another folder"):
-        records.Records(tmp_path, IDENTITY, 2)
-    assert records.read(tmp_path / "scores.csv") == SCORES
+        score_files.Records(tmp_path, IDENTITY, 2)
+    assert score_files.read(tmp_path / "scores.csv") == SCORES
 
 
 def test_digest_tells_weights_apart():
     net = models.build("mimo_unet", filters=4, resblocks=1)
-    before = records.digest(net)
-    assert records.digest(net) == before
+    before = score_files.digest(net)
+    assert score_files.digest(net) == before
     net.set_weights([np.zeros_like(w) for w in net.get_weights()])
-    assert records.digest(net) != before
+    assert score_files.digest(net) != before

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from tfdeblur import evaluation, images
+from tfdeblur import evaluation
 from tfdeblur.evaluation import PROTOCOLS, pictures, published, reports, scoring
+from tfdeblur.io import images
 
 PROTOCOL = PROTOCOLS["deepdeblur_pytorch"]
 

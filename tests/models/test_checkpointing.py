@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfdeblur import models, precision
-from tfdeblur.models.checkpointing import checkpointed
+from tfdeblur.models.gradient_checkpointing import checkpointed
 
 SMALL = {
     "deepdeblur": {"filters": 4, "resblocks": 2},

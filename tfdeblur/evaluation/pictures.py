@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tfdeblur import images
+from tfdeblur.io import images
 from tfdeblur.restoration import quantise
 
 _SIDE = 256  # of an enlarged crop, in pixels of the picture
@@ -32,7 +32,7 @@ def comparison(path, rows):
     and is enlarged by pixel repetition. The error is `ERROR_GAIN` times |restored - sharp|.
 
     Args:
-        path: an image file, see `tfdeblur.images.write`.
+        path: an image file, see `tfdeblur.io.images.write`.
         rows: a list of Row, not empty.
     """
     labels = ("blurry", "blurry", "restored", "sharp", f"error x{ERROR_GAIN}")

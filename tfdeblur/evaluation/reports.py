@@ -12,7 +12,7 @@ import keras
 import markdown
 import numpy as np
 
-from tfdeblur.evaluation import footprint, pictures, protocols, published, records
+from tfdeblur.evaluation import footprint, pictures, protocols, published, score_files
 from tfdeblur.evaluation.pictures import Row, comparison
 from tfdeblur.evaluation.scoring import BLURRY, RESTORED, mean, median, summarise
 from tfdeblur.restoration import quantise
@@ -221,7 +221,7 @@ def write_report(path, scores, protocol, settings, rows, networks=None, dataset=
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    records.write(path.with_name(records.SCORES), scores)
+    score_files.write(path.with_name(score_files.SCORES), scores)
     followed = [one for one in scores if one.protocol == protocol.name]
     summary = summarise(followed)
     means = results(scores, networks or {}, dataset)

@@ -12,9 +12,9 @@ import struct
 import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from tfdeblur import images, metadata
 from tfdeblur.errors import InputError
-from tfdeblur.metadata import Metadata
+from tfdeblur.io import images, metadata
+from tfdeblur.io.metadata import Metadata
 
 # What a folder is searched for, and what `write` can write.
 SUFFIXES = (*images.SUFFIXES, ".avif", *images.HEIF_SUFFIXES)

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfdeblur import precision, strategies
+from tfdeblur import precision
 from tfdeblur.errors import InputError
+from tfdeblur.training import strategies
 
 INCOMPLETE = ".incomplete-"  # begins the names of files that are being written
 
@@ -24,7 +25,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     Args:
         folder: pathlib.Path.
-        trainer: of `tfdeblur.trainers`, compiled.
+        trainer: of `tfdeblur.training.trainers`, compiled.
         keep: how many of the newest checkpoints.
         write: False for a worker that leaves saving to the chief.
 

@@ -8,7 +8,7 @@ from keras import ops
 
 from tfdeblur.errors import InputError
 from tfdeblur.losses import ADVERSARIAL_LOSSES, LOSSES, discriminator_loss
-from tfdeblur.models.checkpointing import checkpointed
+from tfdeblur.models.gradient_checkpointing import checkpointed
 from tfdeblur.pyramid import PYRAMIDS
 
 FIRST_LOSS_SCALE = 2.0**15

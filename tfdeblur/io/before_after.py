@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tfdeblur import images
+from tfdeblur.io import images
 
 _SIDE = 960  # of each of the four pictures at most, in pixels
 _CROP = 320  # of what is shown enlarged, in pixels of the image, where there are as many

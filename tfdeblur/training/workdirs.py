@@ -4,9 +4,9 @@ import json
 import pathlib
 import shutil
 
-from tfdeblur.checkpoints import INCOMPLETE, replacing
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import reports
+from tfdeblur.training.checkpoints import INCOMPLETE, replacing
 
 RECIPE = "recipe.json"  # marks the folder as a run
 # Hidden files and folders that a kill left half written: `checkpoints.replacing`,

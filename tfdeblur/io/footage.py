@@ -16,8 +16,8 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from tfdeblur import images
 from tfdeblur.errors import InputError
+from tfdeblur.io import images
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 

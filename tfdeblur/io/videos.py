@@ -8,8 +8,8 @@ import tempfile
 
 import numpy as np
 
-from tfdeblur import footage, images
 from tfdeblur.errors import InputError
+from tfdeblur.io import footage, images
 
 # How each kind of file is written: FFmpeg's name of the format, and its options.
 _H264 = ("-c:v", "libx264", "-crf", "17", "-preset", "medium")

@@ -5,9 +5,10 @@ import weakref
 import keras
 import numpy as np
 
-from tfdeblur import memory, tiles
+from tfdeblur import memory
 from tfdeblur import precision as precisions
 from tfdeblur.errors import InputError
+from tfdeblur.restoration import tiles
 
 AUTO = "auto"
 # The tiles that "auto" chooses from when the whole image does not fit, in pixels.

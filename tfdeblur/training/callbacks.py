@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfdeblur.checkpoints import replacing, save_network
 from tfdeblur.errors import InputError
+from tfdeblur.training.checkpoints import replacing, save_network
 
 MOST_SKIPPED_IN_ROW = 20
 SHOWN = 4  # pictures in TensorBoard

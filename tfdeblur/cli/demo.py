@@ -18,9 +18,10 @@ import threading
 
 from absl import flags
 
-from tfdeblur import errors, images, photos, restoration, weights
+from tfdeblur import errors, restoration, weights
 from tfdeblur import precision as precisions
 from tfdeblur.errors import InputError
+from tfdeblur.io import images, photos
 
 FLAGS = flags.FLAGS
 

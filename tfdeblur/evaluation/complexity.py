@@ -37,7 +37,7 @@ def seconds_per_step(trainer, batch_size, crop, timed=3):
     """Times training steps on random images; their first, which compiles, is not counted.
 
     Args:
-        trainer: of `tfdeblur.trainers`, compiled; its weights change.
+        trainer: of `tfdeblur.training.trainers`, compiled; its weights change.
         batch_size, crop: of the steps.
         timed: how many steps; the median is taken.
     """

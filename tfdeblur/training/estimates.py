@@ -5,9 +5,12 @@ import math
 import tensorflow_datasets as tfds
 
 import tfdeblur.datasets  # noqa: F401 (registers our builders)
-from tfdeblur import costs, errors, pipeline, precision, recipes, runs
-from tfdeblur.callbacks import duration
-from tfdeblur.trainers import AdversarialTrainer
+from tfdeblur import errors, precision, recipes
+from tfdeblur.data import pipeline
+from tfdeblur.evaluation import complexity
+from tfdeblur.training import runs
+from tfdeblur.training.callbacks import duration
+from tfdeblur.training.trainers import AdversarialTrainer
 
 FORWARD_PASSES = 3  # in a training step: forward, backward to the features and to the weights
 TIMED_MACS = 1e12  # at most, in a timed step on a CPU, where larger batches gain nothing then
@@ -33,10 +36,10 @@ def print_recipe(recipe, precision_name="auto", training_pairs=None):
     print()
     _print("steps per epoch", _steps_per_epoch(recipe, training_pairs))
     _print("parameters", f"{trainer.network.count_params():,}")
-    macs = costs.multiply_accumulates(trainer.network, recipe.crop, recipe.crop)
+    macs = complexity.multiply_accumulates(trainer.network, recipe.crop, recipe.crop)
     _print(f"MACs of a {recipe.crop}x{recipe.crop} crop", f"{macs / 1e9:,.1f} G")
     if isinstance(trainer, AdversarialTrainer):
-        judging = costs.multiply_accumulates(trainer.discriminator, recipe.crop, recipe.crop)
+        judging = complexity.multiply_accumulates(trainer.discriminator, recipe.crop, recipe.crop)
         _print("discriminator", f"{judging / 1e9:,.1f} G MACs, of a sharp and of a restored crop")
         macs += 2 * judging
     flops = 2 * FORWARD_PASSES * macs * recipe.batch_size * recipe.steps
@@ -83,7 +86,7 @@ def _time(trainer, recipe, precision_name, timed):
     """In words, from a few steps of `timed` crops."""
     try:
         runs.check_memory(trainer, timed, recipe.crop)
-        seconds = costs.seconds_per_step(trainer, timed, recipe.crop, timed=2) / timed
+        seconds = complexity.seconds_per_step(trainer, timed, recipe.crop, timed=2) / timed
     except Exception as error:
         if isinstance(error, errors.InputError) or errors.is_out_of_memory(error):
             return "unknown: a step does not fit into memory"

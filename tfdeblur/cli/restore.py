@@ -23,8 +23,9 @@ import sys
 import tqdm
 from absl import flags
 
-from tfdeblur import errors, footage, images, photos
+from tfdeblur import errors
 from tfdeblur.errors import InputError
+from tfdeblur.io import footage, images, photos
 
 FLAGS = flags.FLAGS
 
@@ -52,7 +53,7 @@ class Job:
 def main():
     """Runs the command line in sys.argv, and exits."""
     if sys.argv[1:2] == ["demo"]:
-        from tfdeblur import demo
+        from tfdeblur.cli import demo
 
         demo.main(sys.argv[2:])
         return
@@ -135,7 +136,7 @@ def check(job, overwrite=False):
     if _is_video(job.source):
         if not _is_video(job.target):
             raise InputError(f"{job.source} is a video: name one, not {job.target}.")
-        from tfdeblur import videos
+        from tfdeblur.io import videos
 
         count, (width, height) = videos.frame_count(job.source)
         return f"{count} frames of {width}x{height} pixels"
@@ -375,13 +376,13 @@ def _advance(bar, position):
 
 def _restore_file(job, restore, quality, progress):
     def show(before, after):
-        from tfdeblur import before_after
+        from tfdeblur.io import before_after
 
         if job.compared:
             before_after.write(job.compared, before, after)
 
     if _is_video(job.source):
-        from tfdeblur import videos
+        from tfdeblur.io import videos
 
         videos.restore(job.source, job.target, lambda x: restore(x, None), progress, show)
         return

@@ -13,8 +13,8 @@ from os import cpu_count
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfdeblur import sources
 from tfdeblur.errors import InputError
+from tfdeblur.preparation import archives
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
@@ -90,14 +90,14 @@ def find_manually(dl_manager, pattern, *names):
 
     Args:
         dl_manager: of `_split_generators`; the builder has to set `MANUAL_DOWNLOAD_INSTRUCTIONS`.
-        pattern: see `sources.find`.
+        pattern: see `archives.find`.
         *names: of archives, without suffix, and of extracted folders.
 
     Returns:
-        What `sources.find` returns; empty where nothing matches.
+        What `archives.find` returns; empty where nothing matches.
 
     Raises:
-        InputError: as `sources.find`.
+        InputError: as `archives.find`.
     """
     try:
         manual_dir = pathlib.Path(dl_manager.manual_dir)
@@ -105,7 +105,7 @@ def find_manually(dl_manager, pattern, *names):
         return {}
     paths = [manual_dir / (name + suffix) for name in names for suffix in ("", *_ARCHIVES)]
     for path in filter(lambda path: path.exists(), [*paths, manual_dir]):
-        found = sources.find(_open(path), pattern)
+        found = archives.find(_open(path), pattern)
         if found:
             return found
     return {}
@@ -127,7 +127,7 @@ def find_pairs(dl_manager, folder, *names):
         dict from split, "train" or "test", to dict from name, "x", to (blurry, sharp) `File`s.
 
     Raises:
-        InputError: an image has no partner; or as `sources.find`.
+        InputError: an image has no partner; or as `archives.find`.
     """
     pattern = re.compile(
         rf"(?:(train|test)/)?{folder}/(?:(train|test)/)?(input|blur|target|sharp|gt)/(.+)\.png"
@@ -197,10 +197,10 @@ def download(dl_manager, url, pattern):
     Args:
         dl_manager: of `_split_generators`.
         url: of the archive.
-        pattern: see `sources.find`.
+        pattern: see `archives.find`.
 
     Returns:
-        What `sources.find` returns.
+        What `archives.find` returns.
 
     Raises:
         InputError: the archive cannot be had, is broken, or holds none of the files.
@@ -212,7 +212,7 @@ def download(dl_manager, url, pattern):
             f"{url} could not be downloaded ({error}): run it again, or put "
             f"{url.rpartition('/')[2]} into the manual directory (--manual_dir)."
         ) from error
-    found = sources.find(sources.Zip(path), pattern)
+    found = archives.find(archives.Zip(path), pattern)
     if not found:
         raise InputError(f"{path}, downloaded from {url}, holds none of its files: delete it.")
     return found
@@ -222,7 +222,7 @@ def _open(path):
     """A source; a tar archive, which cannot be read out of order, is extracted beside itself."""
     stem = path.name.removesuffix(".tgz").removesuffix(".gz").removesuffix(".tar")
     if stem == path.name or path.is_dir():
-        return sources.open_source(path)
+        return archives.open_source(path)
     folder, incomplete = path.with_name(stem), path.with_name(f"{stem}.incomplete")
     try:
         shutil.rmtree(incomplete, ignore_errors=True)  # of an extraction that was interrupted
@@ -234,4 +234,4 @@ def _open(path):
         raise InputError(
             f"{path} cannot be extracted ({error}): get it again, or extract it there yourself."
         ) from error
-    return sources.open_source(folder)
+    return archives.open_source(folder)

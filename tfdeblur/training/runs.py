@@ -12,25 +12,14 @@ import time
 import keras
 import tensorflow as tf
 
-from tfdeblur import (
-    callbacks,
-    checkpoints,
-    evaluation,
-    memory,
-    models,
-    pipeline,
-    precision,
-    restoration,
-    strategies,
-    training_report,
-    weights,
-    workdirs,
-)
+from tfdeblur import evaluation, memory, models, precision, restoration, weights
+from tfdeblur.data import pipeline
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import protocols, reports
 from tfdeblur.export import save_saved_model
-from tfdeblur.initialization import INITIALIZATIONS
-from tfdeblur.trainers import AdversarialTrainer, MultiScaleTrainer, SkippingAdam
+from tfdeblur.models.initialization import INITIALIZATIONS
+from tfdeblur.training import callbacks, checkpoints, curves, strategies, workdirs
+from tfdeblur.training.trainers import AdversarialTrainer, MultiScaleTrainer, SkippingAdam
 
 VALIDATED = 32  # crops after each epoch
 
@@ -117,7 +106,7 @@ def train(
 
 
 def build_trainer(recipe, initial_weights=None):
-    """A compiled trainer of `tfdeblur.trainers` with the network of a recipe.
+    """A compiled trainer of `tfdeblur.training.trainers` with the network of a recipe.
 
     It computes in the present `precision.policy`, under the present `tf.distribute` strategy.
 
@@ -328,5 +317,5 @@ def _finish(trainer, recipe, test_pairs, workdir, settings):
     )
     rows = callbacks.read_metrics(workdir / "metrics.csv")
     if rows:
-        training_report.append(workdir / "report.md", rows)
+        curves.append(workdir / "report.md", rows)
     return evaluation.summarise(scores)

@@ -13,9 +13,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfdeblur import images, png
-from tfdeblur.augment import AUGMENTATIONS
+from tfdeblur.data import png
+from tfdeblur.data.augment import AUGMENTATIONS
 from tfdeblur.errors import InputError
+from tfdeblur.io import images
 
 # Encoded pairs are shuffled in blocks of this size. Two blocks are in memory, one being read while
 # the other is used: 1 GiB, whatever the images' size. (GOPRO, of 2.4 MB a pair, has ten blocks.)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfdeblur import images, pipeline
+from tfdeblur.data import pipeline
 from tfdeblur.errors import InputError
+from tfdeblur.io import images
 
 # What of an example makes its name: "sequence/frame". The first group of which it has any counts.
 _SEQUENCES = ("sequence", "clip", "photo", "image", "scene", "name")

@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfdeblur import memory, pipeline
+from tfdeblur import memory
+from tfdeblur.data import pipeline
 from tfdeblur.errors import InputError
 
 IN_MEMORY = "ram"

@@ -1,0 +1,1 @@
+"""The commands: `restore` (tfdeblur PHOTO...) and `demo` (tfdeblur demo)."""

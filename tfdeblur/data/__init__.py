@@ -1,0 +1,1 @@
+"""The input pipeline of training: from pairs of images to batches of augmented crops."""

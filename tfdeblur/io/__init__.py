@@ -1,0 +1,1 @@
+"""Files of people: images, photographs with their metadata, videos; and pictures for reports."""

@@ -1,0 +1,1 @@
+"""What makes blurry/sharp pairs: archives, footage, rendered scenes, the builders' shared work."""

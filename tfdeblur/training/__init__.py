@@ -1,0 +1,1 @@
+"""Training a recipe: the run in its folder, trainers, checkpoints, callbacks, strategies."""
