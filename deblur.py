@@ -3,7 +3,7 @@
 The same as the command `tfdeblur`, which `pip install` provides; see tfdeblur/cli/restore.py.
 """
 
-from tfdeblur.cli import restore as cli
+from tfdeblur import cli
 
 if __name__ == "__main__":
     cli.main()

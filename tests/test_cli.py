@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfdeblur import cli, models
+from tfdeblur import models
+from tfdeblur.cli import restore as cli
 from tfdeblur.errors import InputError
 from tfdeblur.io import images
 from tfdeblur.io.photos import Photo

@@ -17,7 +17,7 @@ from tfdeblur.cli import demo
 from tfdeblur.errors import InputError
 from tfdeblur.io import images, photos
 
-COMMAND = "import sys; from tfdeblur import demo; demo.main(sys.argv[1:])"
+COMMAND = "import sys; from tfdeblur import cli; sys.argv.insert(1, 'demo'); cli.main()"
 FLAGS = ("--model=runs/new/model.keras", "--precision=float32", "--max_megapixels=0.02")
 SECONDS = 300  # how long a busy machine may take; nothing here waits in vain
 

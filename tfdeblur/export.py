@@ -13,6 +13,7 @@ import logging
 import os
 import pathlib
 import shutil
+import sys
 import warnings
 
 import keras
@@ -21,7 +22,8 @@ import tensorflow as tf
 from absl import flags
 from keras import ops
 
-from tfdeblur import errors, precision, weights
+from tfdeblur import precision, weights
+from tfdeblur.cli.flags import start as start_command
 from tfdeblur.errors import InputError
 from tfdeblur.training.checkpoints import INCOMPLETE, replacing
 
@@ -291,7 +293,12 @@ def _define_flags():
     flags.DEFINE_bool("overwrite", False, "Replace an export that exists already.")
 
 
-def main(argv):
+def start():
+    """Runs the command line in `sys.argv`, and exits."""
+    start_command(sys.modules[__name__], _define_flags, _run)
+
+
+def _run(argv):
     if len(argv) != 3:
         raise InputError("give MODEL and OUT: `python -m tfdeblur.export model.keras served/1`.")
     _, model, target = argv
@@ -302,6 +309,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    # Here, since flags are global, and a program that imports this module may have its own.
-    _define_flags()
-    errors.run(main)
+    start()

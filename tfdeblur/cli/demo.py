@@ -20,6 +20,7 @@ from absl import flags
 
 from tfdeblur import errors, restoration, weights
 from tfdeblur import precision as precisions
+from tfdeblur.cli.flags import start as start_command
 from tfdeblur.errors import InputError
 from tfdeblur.io import images, photos
 
@@ -37,16 +38,9 @@ photos go nowhere else, and are deleted from it within a day."""
 CSS = ".gradio-container {max-width: 60rem !important; margin: auto}"
 
 
-def main(argv):
-    """Runs `tfdeblur demo`, and exits.
-
-    Args:
-        argv: the command line's words after `demo`.
-    """
-    # Defined here, not on import: flags are global, and those of `tfdeblur` have the same names.
-    _define_flags()
-    sys.argv[1:] = argv
-    errors.run(_run)
+def start():
+    """Runs the command line in `sys.argv`, and exits."""
+    start_command(sys.modules[__name__], _define_flags, _run)
 
 
 def restore_photo(net, path, folder, max_megapixels, precision, progress=None):
@@ -180,10 +174,6 @@ def _define_flags():
     flags.DEFINE_integer("port", 7860, "The page's port.", lower_bound=1, upper_bound=65535)
     flags.DEFINE_float("max_megapixels", 50, "Refuse larger photos.", lower_bound=0)
     flags.DEFINE_string("precision", "auto", "float32, bfloat16, float16, or auto.")
-    # absl's --help tells about the script that was started; that is not this module.
-    for flag in FLAGS.get_flags_for_module(__name__):
-        FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    sys.modules["__main__"].__doc__ = __doc__
 
 
 def _run(argv):

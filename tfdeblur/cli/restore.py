@@ -7,6 +7,7 @@ INPUT is an image or video file, a folder, which is searched recursively, or a p
 all else that the file holds: date, place, colour profile, transparency, 16 bits, sound. Inputs are
 not overwritten, unless --overwrite is given and --output is their own folder.
 
+Other commands: tfdeblur train, evaluate, export, weights, demo; each explains itself with --help.
 `tfdeblur demo` serves a web page that does the same.
 """
 
@@ -24,13 +25,14 @@ import tqdm
 from absl import flags
 
 from tfdeblur import errors
+from tfdeblur.cli import COMMANDS
+from tfdeblur.cli.flags import quiet_imports
+from tfdeblur.cli.flags import start as start_command
 from tfdeblur.errors import InputError
 from tfdeblur.io import footage, images, photos
 
 FLAGS = flags.FLAGS
 
-# Subcommands. A file or folder of such a name is given as ./demo.
-RESERVED = ("demo",)
 SUFFIXES = photos.SUFFIXES + footage.VIDEO_SUFFIXES
 # Below the output folder, where --compare puts its pictures.
 COMPARE = "compare"
@@ -50,17 +52,9 @@ class Job:
     compared: pathlib.Path | None = None
 
 
-def main():
-    """Runs the command line in sys.argv, and exits."""
-    if sys.argv[1:2] == ["demo"]:
-        from tfdeblur.cli import demo
-
-        demo.main(sys.argv[2:])
-        return
-    # Defined here, not on import: flags are global, and a program that imports this module may
-    # have its own --model.
-    _define_flags()
-    errors.run(_run)
+def start():
+    """Runs the command line in `sys.argv`, and exits."""
+    start_command(sys.modules[__name__], _define_flags, _run)
 
 
 def plan(inputs, output, suffix="", kind="", overwrite=False, compare=False):
@@ -86,7 +80,7 @@ def plan(inputs, output, suffix="", kind="", overwrite=False, compare=False):
             not fit the inputs.
     """
     output = pathlib.Path(output)
-    for word in RESERVED:
+    for word in COMMANDS:
         if word in inputs:
             raise InputError(
                 f"`{word}` is a command of its own, `tfdeblur {word}`: a file or folder of this "
@@ -249,17 +243,14 @@ def _define_flags():
         lambda tile: tile == "auto" or (tile.isdecimal() and int(tile) >= 64),
         "give a number of pixels, 64 or more, or auto.",
     )
-    # absl's --help tells about the script that was started; that is not this module.
-    for flag in FLAGS.get_flags_for_module(__name__):
-        FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    sys.modules["__main__"].__doc__ = __doc__
 
 
 def _run(argv):
     jobs = plan(argv[1:], FLAGS.output, FLAGS.suffix, FLAGS.format, FLAGS.overwrite, FLAGS.compare)
     if FLAGS.dry_run:
         return _show(jobs)
-    from tfdeblur import precision, restoration, weights
+    with quiet_imports():
+        from tfdeblur import precision, restoration, weights
 
     with _device(FLAGS.device):
         with precision.policy(FLAGS.precision):

@@ -5,13 +5,20 @@ python -m tfdeblur.weights convert MIMO-UNet.pkl mimo_unet.keras     # a file, o
 """
 
 import pathlib
+import sys
 
-from tfdeblur import errors, weights
+from tfdeblur import weights
+from tfdeblur.cli.flags import start as start_command
 from tfdeblur.errors import InputError
 from tfdeblur.weights import catalogue
 
 
-def main(argv):
+def start():
+    """Runs the command line in `sys.argv`, and exits."""
+    start_command(sys.modules[__name__], lambda: None, _run)
+
+
+def _run(argv):
     match argv[1:]:
         case ["list"]:
             print("\n\n".join(map(str, catalogue.CATALOGUE)))
@@ -30,4 +37,4 @@ def _convert(source, target):
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    start()

@@ -1,0 +1,82 @@
+"""How commands and the package start: at once where nothing is computed, and without a word."""
+
+import subprocess
+import sys
+
+import golden
+import pytest
+
+MODEL = golden.FOLDER / "before_subpackages" / "model.keras"
+HEAVY = ("keras", "tensorflow", "jax", "scipy", "skimage")
+STARTED = """
+import sys
+from tfdeblur import cli
+try:
+    cli.main()
+finally:
+    print("heavy:", *({} & set(sys.modules)))
+"""
+
+
+def started(*words, cwd):
+    script = STARTED.format(set(HEAVY))
+    return subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, cwd=cwd
+    )
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("--no_such_flag",), ("no_such_photo.jpg",)])
+def test_answers_without_importing_what_computes(words, tmp_path):
+    done = started(*words, cwd=tmp_path)
+    assert done.returncode != 0
+    assert done.stdout.splitlines()[-1] == "heavy:"
+    assert len(done.stderr.splitlines()) <= (words != ("--help",)) * 2
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    {
+        "train": "Trains a recipe",
+        "evaluate": "Measures networks",
+        "export": "--format",
+        "weights": "Published weights",
+        "demo": "Serves a web page",
+    }.items(),
+)
+def test_every_command_explains_itself(command, said, tmp_path):
+    done = started(command, "--help", cwd=tmp_path)
+    assert said in done.stdout
+    assert not done.stderr
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import tfdeblur, keras",
+        "import keras, tfdeblur",
+        "import tfdeblur.layers, keras",
+        "from tfdeblur.pyramid import gaussian_pyramid; import keras",
+        "from tfdeblur import precision; import keras",
+        "from tfdeblur import restore; import keras",
+    ],
+)
+def test_keras_knows_our_networks_in_either_order(imports, tmp_path):
+    script = f"{imports}; print(keras.saving.load_model({str(MODEL)!r}).name)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "deepdeblur\n", done.stderr
+
+
+def test_importing_the_package_alone_imports_no_keras():
+    script = f"import sys, tfdeblur; print(*(set({HEAVY}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "\n"
+
+
+def test_the_package_shows_its_public_names_alone():
+    import tfdeblur
+
+    assert {name for name in dir(tfdeblur) if not name.startswith("_")} == set(tfdeblur.__all__)
+    for name in tfdeblur.__all__:
+        assert getattr(tfdeblur, name) is not None
+    with pytest.raises(AttributeError, match="no_such"):
+        tfdeblur.no_such  # noqa: B018

@@ -1,0 +1,226 @@
+"""Measures networks on blurry/sharp pairs, by the papers' own protocols.
+
+python evaluate.py --dataset=gopro/blur_gamma --protocol=nah2017 --report=report/
+python evaluate.py --blurry_dir=blurry/ --sharp_dir=sharp/ --model=runs/quickstart/model.keras
+python evaluate.py --dataset=gopro/blur --model=a.keras,b.keras --protocol=all --report=report/
+python evaluate.py --dataset=kohler --blurry_baseline
+
+With --report, an evaluation that was stopped goes on where it was when it is started again.
+"""
+
+import functools
+import itertools
+import pathlib
+import sys
+
+import keras
+from absl import flags
+
+from tfdeblur import evaluation, precision, restoration, weights
+from tfdeblur.cli.flags import start as start_command
+from tfdeblur.errors import InputError
+from tfdeblur.evaluation import (
+    complexity,
+    pictures,
+    protocols,
+    published,
+    reports,
+    score_files,
+    scoring,
+    test_sets,
+)
+
+FLAGS = flags.FLAGS
+
+
+def start():
+    """Runs the command line in `sys.argv`, and exits."""
+    start_command(sys.modules[__name__], _define_flags, _run)
+
+
+def _run(argv):
+    """Evaluates, prints the means and writes the report."""
+    if argv[1:]:
+        raise InputError(f"unexpected argument {argv[1]!r}: flags are given as --flag=value.")
+    if FLAGS.report and pathlib.Path(FLAGS.report).is_file():
+        raise InputError(f"--report={FLAGS.report} is a file: name a folder.")
+    chosen_precision = precision.resolve(FLAGS.precision)
+    source = open_data()
+    chosen = protocols.choose_for(source.reference, FLAGS.protocol)
+    networks = open_networks()
+    restorers = {
+        method: functools.partial(
+            restoration.restore_float,
+            network,
+            tile=FLAGS.tile,
+            self_ensemble=FLAGS.self_ensemble,
+            precision=chosen_precision,
+        )
+        for method, (network, _) in networks.items()
+    }
+    names = ", ".join(name for _, name in networks.values()) or "the blurry images alone"
+    settings = {
+        "data": source.name,
+        "network": names,
+        "protocol": ", ".join(protocol.name for protocol in chosen),
+        "rounding": " / ".join(dict.fromkeys(protocol.rounding for protocol in chosen)),
+        "SSIM": " / ".join(dict.fromkeys(protocol.ssim for protocol in chosen)),
+        "precision": chosen_precision,
+        "tile": FLAGS.tile or "none",
+        "self-ensemble": "yes" if FLAGS.self_ensemble else "no",
+        "versions": reports.versions(),
+    }
+    count = min(source.count, FLAGS.limit or source.count)
+    print(f"Evaluating {names} on {count} images of {source.name}.")
+    identity = {
+        **settings,
+        "data version": source.version,
+        "weights": {
+            method: score_files.digest(network) for method, (network, _) in networks.items()
+        },
+    }
+    scores = score(source, count, restorers, chosen, identity)
+    facts = {method: describe(network) for method, (network, _) in networks.items()}
+    dataset = source.dataset if count == source.count else None
+    print(reports.results_table(reports.results(scores, facts, dataset)))
+    if len(networks) == len(chosen) == 1 and chosen[0].measure:
+        print(f"\n{reports.summary_table(evaluation.summarise(scores), chosen[0].ssim)}")
+    print(reports.settings_line(settings))
+    if FLAGS.report:
+        path = pathlib.Path(FLAGS.report, "report.md")
+        write_report(path, scores, chosen[0], settings, source, restorers, facts, dataset)
+        print(f"Wrote {path} and {path.with_suffix('.html')}.")
+
+
+def open_data():
+    """The `test_sets.Data` that the flags mean."""
+    folders = (FLAGS.blurry_dir, FLAGS.sharp_dir)
+    if bool(FLAGS.dataset) == any(folders) or any(folders) != all(folders):
+        raise InputError("give either --dataset, or both --blurry_dir and --sharp_dir.")
+    if FLAGS.dataset:
+        return test_sets.from_tfds(FLAGS.dataset, FLAGS.split, FLAGS.data_dir, FLAGS.manual_dir)
+    return test_sets.from_folders(*folders)
+
+
+def open_networks():
+    """{method: (network, where it came from)} of what the flags mean."""
+    if FLAGS.blurry_baseline:
+        if FLAGS.model or FLAGS.weights:
+            raise InputError(
+                "--blurry_baseline is for the blurry images alone: leave out --model and "
+                "--weights, whose report has a row of the blurry images anyway."
+            )
+        return {}
+    if FLAGS.weights and len(FLAGS.weights) != max(1, len(FLAGS.model)):
+        raise InputError(
+            f"--weights={','.join(FLAGS.weights)} names {len(FLAGS.weights)}, --model "
+            f"{len(FLAGS.model)}: give as many of each, in the same order."
+        )
+    opened = [
+        weights.open_network(model, given)
+        for model, given in itertools.zip_longest(FLAGS.model or [None], FLAGS.weights)
+    ]
+    if len(opened) == 1:
+        return {scoring.RESTORED: opened[0]}
+    networks = {name: (network, name) for network, name in opened}
+    if len(networks) < len(opened):
+        raise InputError(f"--model={','.join(FLAGS.model)} names one network twice.")
+    return networks
+
+
+def score(source, count, restorers, chosen, identity):
+    """Scores of the first images, of which those that the report's folder holds are not repeated.
+
+    Args:
+        source: `test_sets.Data`.
+        count: how many images.
+        restorers: {method: function}, see `scoring.score`.
+        chosen: list of Protocol.
+        identity: see `score_files.Records`.
+    """
+    scores, record, on_restored = [], None, None
+    scores_per_image = (1 + len(restorers)) * len(chosen)
+    if FLAGS.report:
+        record = score_files.Records(FLAGS.report, identity, scores_per_image)
+        scores = record.scores[: count * scores_per_image]
+        if source.reference == "nothing":
+            on_restored = functools.partial(pictures.write_page, FLAGS.report)
+    elif source.reference == "nothing":
+        raise InputError(f"{source.name} has no sharp images: give --report=FOLDER for pictures.")
+    done = len(scores) // scores_per_image
+    if done:
+        print(f"{done} of them are in {record.path} already.")
+    rest = itertools.islice(source.read(done), count - done)
+    scored = scoring.score(rest, restorers, chosen, on_restored)
+    try:
+        for group in scoring.progress(scored, count, done):
+            scores += group
+            if record:
+                record.add(group)
+    except KeyboardInterrupt:
+        if record:
+            print(f"\nThe same command goes on after what {record.path} holds.", file=sys.stderr)
+        raise
+    return scores
+
+
+def write_report(path, scores, protocol, settings, source, restorers, facts, dataset):
+    if not protocol.measure:
+        reports.write_comparisons(path, scores, settings, facts)
+        return
+    followed = [one for one in scores if one.protocol == protocol.name]
+    rows = []
+    for method, restore in restorers.items():
+        rows += reports.examples(followed, source.read(), restore, method)
+    reports.write_report(path, scores, protocol, settings, rows, facts, dataset)
+
+
+def describe(network):
+    """What a report tells of a network."""
+    counted = keras.backend.backend() == "tensorflow"
+    return reports.Network(
+        parameters=network.count_params(),
+        macs=complexity.multiply_accumulates(network, 256, 256) if counted else None,
+        published=published.of_network(network, FLAGS.self_ensemble),
+    )
+
+
+def _define_flags():
+    flags.DEFINE_list(
+        "model",
+        [],
+        "A .keras file, or a network's name (then with --weights); several separated by commas. "
+        "Default: the newest model.keras under runs/.",
+    )
+    flags.DEFINE_list(
+        "weights",
+        [],
+        "Weights for the networks that --model names, one for each: files, or published ones by "
+        "their names, such as gopro (`python -m tfdeblur.weights list`).",
+    )
+    flags.DEFINE_bool("blurry_baseline", False, "Score the blurry images alone, without a network.")
+    flags.DEFINE_string("dataset", None, "A dataset, such as gopro/blur_gamma, kohler or lai/real.")
+    flags.DEFINE_string("split", "test", "The split of --dataset.")
+    flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps its files.")
+    flags.DEFINE_string(
+        "manual_dir", None, "Where archives are that you have already. None: TFDS's default."
+    )
+    flags.DEFINE_string("blurry_dir", None, "Instead of --dataset: a folder with blurry images.")
+    flags.DEFINE_string(
+        "sharp_dir", None, "The sharp images of --blurry_dir, under the same names."
+    )
+    flags.DEFINE_string(
+        "protocol",
+        None,
+        f"{', '.join(protocols.PROTOCOLS)}, or all that apply. Default: {protocols.DEFAULT}, or "
+        "the one for data without pairs.",
+    )
+    flags.DEFINE_string("report", None, "A folder for report.html, report.md, scores.csv and more.")
+    flags.DEFINE_string("precision", "float32", "float32, bfloat16, float16, or auto.")
+    flags.DEFINE_integer(
+        "tile", None, "Restore in square tiles of so many pixels, to save memory.", lower_bound=64
+    )
+    flags.DEFINE_bool(
+        "self_ensemble", False, "Mean over four rotations: slightly better, four times slower."
+    )
+    flags.DEFINE_integer("limit", None, "Only the first so many images.", lower_bound=1)

@@ -1,0 +1,151 @@
+"""Trains a recipe: `python train.py` alone trains the small quickstart network on made-up scenes.
+
+Ends with PSNR and SSIM on held-out images, and leaves model.keras, saved_model/ and report.md in
+the --workdir.
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+from absl import flags
+
+from tfdeblur import errors
+from tfdeblur.cli.flags import quiet_imports
+from tfdeblur.cli.flags import start as start_command
+
+FLAGS = flags.FLAGS
+
+# Flags that change the recipe, in the attribute of the same name.
+CHANGES = (
+    "dataset",
+    "steps",
+    "batch_size",
+    "crop",
+    "crops_per_image",
+    "clip_norm",
+    "accumulate",
+    "ema_momentum",
+    "gradient_checkpointing",
+)
+
+
+def start():
+    """Runs the command line in `sys.argv`, and exits."""
+    start_command(sys.modules[__name__], _define_flags, _run)
+
+
+def _run(argv):
+    if len(argv) > 1:
+        raise errors.InputError(
+            f"unexpected argument {argv[1]!r}: flags are given as --flag=value."
+        )
+    # After the flags, so that a wrong one is answered at once.
+    with quiet_imports():
+        import tensorflow  # noqa: F401
+    from tfdeblur import precision, recipes
+    from tfdeblur.data import cache, pipeline
+    from tfdeblur.evaluation import protocols, reports
+    from tfdeblur.training import runs, strategies, workdirs
+
+    recipe = recipes.choose(FLAGS.recipe)
+    changes = {name: FLAGS[name].value for name in CHANGES if FLAGS[name].value is not None}
+    recipe = dataclasses.replace(recipe, **changes)
+    precision.resolve(FLAGS.precision)
+    if FLAGS.manual_dir and not pathlib.Path(FLAGS.manual_dir).is_dir():
+        raise errors.InputError(f"--manual_dir={FLAGS.manual_dir} is not a folder.")
+    if FLAGS.dry_run:
+        return show(recipe)
+    strategy = strategies.choose(FLAGS.strategy, recipe.batch_size)
+    workdir = FLAGS.workdir or f"runs/{recipe.name}"
+    if strategies.is_chief(strategy):
+        workdirs.check(workdir, FLAGS.resume, FLAGS.overwrite)
+    train_pairs, test_pairs = pipeline.open_pairs(
+        recipe, FLAGS.data_dir, FLAGS.blurry_dir, FLAGS.sharp_dir, FLAGS.manual_dir
+    )
+    if FLAGS.cache:
+        train_pairs = cache.open_cache(train_pairs, FLAGS.cache, recipe.crop)
+    summary = runs.train(
+        recipe,
+        train_pairs,
+        test_pairs,
+        workdir,
+        seed=FLAGS.seed,
+        precision_name=FLAGS.precision,
+        strategy=strategy,
+        resume=FLAGS.resume,
+        overwrite=FLAGS.overwrite,
+        initial_weights=FLAGS.weights,
+        keep_checkpoints=FLAGS.keep_checkpoints,
+    )
+    if summary is None:
+        return  # of several workers, the chief alone measures
+    print(f"\nheld-out: {test_pairs.name}, {summary['images']} images, blurry input and restored\n")
+    print(reports.summary_table(summary, protocols.PROTOCOLS[protocols.DEFAULT].ssim))
+    for name in ("model.keras", "best.keras", "saved_model/", "report.md"):
+        if pathlib.Path(workdir, name).exists():
+            print(f"{workdir}/{name}")
+
+
+def show(recipe):
+    from tfdeblur.training import estimates
+
+    pairs = estimates.count_training_pairs(
+        recipe, FLAGS.data_dir, FLAGS.blurry_dir, FLAGS.sharp_dir
+    )
+    estimates.print_recipe(recipe, FLAGS.precision, pairs)
+
+
+def _define_flags():
+    flags.DEFINE_string("recipe", "quickstart", "What to train: a key of tfdeblur.recipes.RECIPES.")
+    flags.DEFINE_string("dataset", None, "TFDS dataset instead of the recipe's.")
+    flags.DEFINE_string("data_dir", None, "Where TFDS keeps its datasets. None: its default.")
+    flags.DEFINE_string(
+        "manual_dir", None, "Where archives are that you have already. None: TFDS's default."
+    )
+    flags.DEFINE_string("blurry_dir", None, "Your own pairs instead of a dataset: blurry images.")
+    flags.DEFINE_string("sharp_dir", None, "Your own pairs: sharp images of the same names.")
+    flags.DEFINE_string("workdir", None, "Folder for all results. None: runs/<recipe>.")
+    flags.DEFINE_integer(
+        "steps", None, "Steps instead of the recipe's; its schedule shrinks along.", 1
+    )
+    flags.DEFINE_integer("batch_size", None, "Crops per step instead of the recipe's.", 1)
+    flags.DEFINE_integer("crop", None, "Height and width of crops instead of the recipe's.", 16)
+    flags.DEFINE_integer(
+        "crops_per_image", None, "Crops per decoded image and epoch instead of the recipe's.", 1
+    )
+    flags.DEFINE_string(
+        "cache",
+        None,
+        "Decode training images once: ram keeps them in memory; a folder gets patches of twice the "
+        "crop's size, which later runs use again.",
+    )
+    flags.DEFINE_float("clip_norm", None, "Global norm that gradients are clipped to.", 1e-12)
+    flags.DEFINE_integer("accumulate", None, "Batches whose mean gradient makes one update.", 1)
+    flags.DEFINE_float(
+        "ema_momentum",
+        None,
+        "Of moving averages of the weights, such as 0.999, which are then measured and saved.",
+        0,
+        0.9999999,
+    )
+    flags.DEFINE_bool(
+        "gradient_checkpointing",
+        None,
+        "Compute feature maps inside ResBlocks again for the gradients, instead of keeping them.",
+    )
+    flags.DEFINE_integer("seed", 0, "Seed of initial weights, data order and augmentation.")
+    flags.DEFINE_string("precision", "auto", "auto, float32, bfloat16 or float16.")
+    flags.DEFINE_string(
+        "strategy",
+        "auto",
+        "auto, mirrored (several GPUs) or multiworker (several machines): see "
+        "docs/distributed_training.md.",
+    )
+    flags.DEFINE_string("weights", None, "File of weights to start from: fine-tuning.")
+    flags.DEFINE_bool("resume", False, "Go on with the run in --workdir, if there is one.")
+    flags.DEFINE_bool("overwrite", False, "Delete the run in --workdir first.")
+    flags.DEFINE_integer("keep_checkpoints", 2, "How many of the newest checkpoints are kept.", 1)
+    flags.DEFINE_bool(
+        "dry_run", False, "Show the recipe and what it costs on this machine; writes nothing."
+    )
