@@ -3,18 +3,17 @@
 import collections
 import dataclasses
 import functools
-import io
 import pathlib
 import re
+import zlib
 from typing import ClassVar
 
 import numpy as np
-import scipy.io
 import tensorflow_datasets as tfds
 
 from tfdeblur.errors import InputError
 from tfdeblur.io import images
-from tfdeblur.preparation import builders
+from tfdeblur.preparation import builders, mat_files
 
 BLURRY = re.compile(r"Blurry(\d+)_(\d+)\.png")
 MAT_FILE = re.compile(r"GroundTruth(\d+)_(\d+)\.mat")
@@ -122,17 +121,15 @@ def _read_mat_file(file):
     """uint8 [H, W, 3, frames]; raises InputError."""
     content = file.read()
     try:
-        array = scipy.io.loadmat(io.BytesIO(content), variable_names="GroundTruth")["GroundTruth"]
-    except MemoryError:
-        raise
-    except NotImplementedError as error:  # SciPy's answer to version 7.3, which is HDF5
+        array = mat_files.read_bytes(content, "GroundTruth")
+    except NotImplementedError as error:  # version 7.3, which is HDF5
         raise InputError(
             f"{file} has MATLAB's format 7.3, which is not read here: save it with -v7, or get "
             "the PNG files."
         ) from error
-    except Exception as error:  # SciPy meets broken files with many kinds
+    except (ValueError, zlib.error) as error:
         raise InputError(f"{file} holds no array GroundTruth ({error}): get it again.") from error
-    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[2] != 3:
+    if array.ndim != 4 or array.shape[2] != 3:
         raise InputError(
             f"{file} holds {array.dtype} {list(array.shape)}: uint8 [height, width, 3, frames] is "
             "expected."

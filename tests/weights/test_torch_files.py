@@ -277,3 +277,24 @@ def test_files_without_weights_are_refused(tree, tmp_path):
     torch_writer.write_pickle(tmp_path / "net.pt", torch_writer.dumps(tree), [storage])
     with pytest.raises(InputError, match=r"net\.pt holds no weights.*state_dict\(\)"):
         torch_files.read_state_dict(tmp_path / "net.pt")
+
+
+def nested_key(path):
+    content = b"\x80\x02}" + b")" + b"\x85" * 200_000 + b"K\x01s."
+    path.write_bytes(content)
+
+
+def laughing_key(path):
+    content = b"\x80\x02}" + b")" + b"".join(b"2\x86" for _ in range(200)) + b"K\x01s."
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("write", [nested_key, laughing_key])
+def test_keys_that_cannot_be_hashed_are_refused(tmp_path, write):
+    write(tmp_path / "made.pth")
+    magic = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
+    machine = b"\x80\x02}X\r\x00\x00\x00little_endian\x88s."
+    path = tmp_path / "whole.pth"
+    path.write_bytes(magic + machine + (tmp_path / "made.pth").read_bytes())
+    with pytest.raises(InputError, match="tuple as a key"):
+        torch_files.read_state_dict(path)

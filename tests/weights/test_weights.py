@@ -8,7 +8,7 @@ import torch_writer
 
 from tfdeblur import models, weights
 from tfdeblur.errors import InputError
-from tfdeblur.weights.__main__ import main as weights_command
+from tfdeblur.weights.__main__ import _run as weights_command
 
 
 @pytest.fixture

@@ -5,14 +5,10 @@ knows what the authors call our layers.
 """
 
 import pathlib
-import zipfile
-
-import h5py
-import keras
 
 from tfdeblur import models
 from tfdeblur.errors import InputError
-from tfdeblur.weights import catalogue, torch_files
+from tfdeblur.weights import catalogue, keras_files, torch_files
 from tfdeblur.weights.torch_networks import from_torch, recognise
 
 RUNS = "runs"  # where train.py puts its workdirs
@@ -41,7 +37,7 @@ def load(net, weights):
     elif path.suffix == ".keras":
         _copy_weights(load_network(path), net, path)
     elif path.name.endswith(".weights.h5"):
-        _load_h5(net, path)
+        keras_files.load_h5(net, path)
     else:
         raise InputError(
             f"--weights={path}: weights are .keras, .weights.h5, .pt, .pth or .pkl files."
@@ -54,17 +50,7 @@ def load_network(path):
     Raises:
         InputError: the file is missing, broken, or holds no network of tfdeblur.
     """
-    path = _existing(path)
-    try:
-        net = keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path} is broken, or no .keras file of this version of tfdeblur: train or fetch it "
-            f"again ({type(error).__name__})."
-        ) from error
-    if not isinstance(net, models.Network):
-        raise InputError(f"{path} holds a {type(net).__name__}, not a network of tfdeblur.")
-    return net
+    return keras_files.read_network(_existing(path))
 
 
 def import_network(path):
@@ -180,23 +166,3 @@ def _copy_weights(source, target, path):
             f"not {target.name!r} {target.hyperparameters}: name weights of the same architecture."
         )
     target.set_weights(source.get_weights())
-
-
-def _load_h5(net, path):
-    try:
-        # Keras matches layers by their order and passes over what a smaller file lacks.
-        stored = _count_arrays(path)
-        if stored != len(net.weights):
-            raise ValueError(f"it holds {stored} arrays, the network {len(net.weights)}")
-        net.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        raise InputError(
-            f"--weights={path} does not fit {net.name!r} {net.hyperparameters}: {error}"
-        ) from error
-
-
-def _count_arrays(path):
-    arrays = []
-    with h5py.File(path) as file:
-        file.visititems(lambda _, item: arrays.append(item) if hasattr(item, "shape") else None)
-        return len(arrays)

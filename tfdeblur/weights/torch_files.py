@@ -12,6 +12,7 @@ import math
 import pathlib
 import pickle
 import pickletools
+import stat
 import typing
 import zipfile
 
@@ -26,6 +27,9 @@ WEIGHT_KEYS = ("model", "G")  # under which MIMO-UNet's and DeepDeblur's program
 # The first three pickles of the older format.
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _VERSION = 1001
+
+MAX_OPERATIONS = 3_000_000  # of a pickle; a tensor takes some thirty
+MAX_BYTES = 2**32
 
 _DTYPES = {
     "DoubleStorage": np.float64,
@@ -67,6 +71,9 @@ def read_state_dict(path):
             raise InputError(f"{path} holds no checkpoints ({', '.join(SUFFIXES)}).")
         return read_modules(files)
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+            raise InputError(f"{path} is no regular file, or far too large for weights.")
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
@@ -120,11 +127,53 @@ class _Dict(dict):
 
     __slots__ = ()
 
+    def __init__(self, pairs=()):
+        pairs = list(pairs.items() if isinstance(pairs, dict) else pairs)
+        for key, _ in pairs:
+            _check_key(key)
+        super().__init__(pairs)
+
     def __setstate__(self, state):
         pass
 
 
-class _Unpickler(pickle.Unpickler):
+def _check_key(key):
+    """Only words and numbers: hashing nested tuples can overflow the stack, or never end."""
+    if not isinstance(key, (str, bytes, int, float, type(None))):
+        raise _Refusal(f"has a {type(key).__name__} as a key, which weights do not need.")
+
+
+# Python's own implementation, since the other one cannot be asked for keys before it hashes them.
+class _Unpickler(pickle._Unpickler):
+    dispatch: typing.ClassVar = dict(pickle._Unpickler.dispatch)
+
+    def load_setitem(self):
+        _check_key(self.stack[-2])
+        super().load_setitem()
+
+    def load_setitems(self):
+        for key in self.stack[::2]:
+            _check_key(key)
+        super().load_setitems()
+
+    def load_dict(self):
+        for key in self.stack[::2]:
+            _check_key(key)
+        super().load_dict()
+
+    def load_set(self):
+        raise _Refusal("holds a set, which weights do not need.")
+
+    dispatch.update(
+        {
+            pickle.SETITEM[0]: load_setitem,
+            pickle.SETITEMS[0]: load_setitems,
+            pickle.DICT[0]: load_dict,
+            pickle.EMPTY_SET[0]: load_set,
+            pickle.FROZENSET[0]: load_set,
+        }
+    )
+
     def __init__(self, file):
         super().__init__(file, encoding="latin-1")  # Python 2 wrote bytes
         self.storages = {}
@@ -150,6 +199,8 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid):
         tag, kind, key, _, count, *view = pid
+        if not all(isinstance(word, str) for word in (tag, kind, key)) or type(count) is not int:
+            raise _Refusal("is damaged: it describes its tensors by other things than words.")
         storage = _Storage(key, kind, count)
         if tag != "storage" or kind not in _DTYPES or view not in ([], [None]):
             raise _Refusal(f"holds a {tag} of a kind that is not supported ({kind}).")
@@ -220,7 +271,12 @@ def _read_stream(content):
 def _unpickle(file):
     """The next object in a file, and the storages that it mentions by their keys."""
     start = file.tell()
-    memo = [value for opcode, value, _ in pickletools.genops(file) if "PUT" in opcode.name]
+    memo = []
+    for operations, (opcode, value, _) in enumerate(pickletools.genops(file)):
+        if operations > MAX_OPERATIONS:
+            raise _Refusal("holds far more than the weights of a network.")
+        if "PUT" in opcode.name:
+            memo.append(value)
     length = file.tell() - start
     if max(memo, default=0) > length:  # Python would reserve memory for as many objects
         raise _Refusal("is damaged: it numbers more objects than it holds.")
