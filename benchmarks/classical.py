@@ -171,9 +171,7 @@ def speed():
 
 def _numbers(row):
     blurry, restored, best, ratio, alike, seconds = row
-    return (
-        f"{blurry:7.2f} {restored:9.2f} {best:12.2f} {ratio:12.2f} {alike:11.3f} {seconds:8.1f}"
-    )
+    return f"{blurry:7.2f} {restored:9.2f} {best:12.2f} {ratio:12.2f} {alike:11.3f} {seconds:8.1f}"
 
 
 if __name__ == "__main__":
