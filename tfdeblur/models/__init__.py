@@ -9,6 +9,7 @@ from tfdeblur.models.dmphn import DMPHN
 from tfdeblur.models.mimo_unet import MIMOUNet
 from tfdeblur.models.mtwnet import MTWNet
 from tfdeblur.models.network import Network
+from tfdeblur.models.srn import SRN
 
 NETWORKS = {
     "deepdeblur": DeepDeblur,
@@ -17,6 +18,7 @@ NETWORKS = {
     "mtwnet": MTWNet,
     "dmphn": DMPHN,
     "discriminator": Discriminator,
+    "srn": SRN,
 }
 
 
@@ -45,6 +47,7 @@ def build(name, **hyperparameters):
 __all__ = [
     "DMPHN",
     "NETWORKS",
+    "SRN",
     "DeepDeblur",
     "Discriminator",
     "MIMOUNet",

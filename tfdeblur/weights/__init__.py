@@ -13,6 +13,7 @@ import keras
 from tfdeblur import models
 from tfdeblur.errors import InputError
 from tfdeblur.weights import catalogue, torch_files
+from tfdeblur.weights.tf1_networks import from_tf1
 from tfdeblur.weights.torch_networks import from_torch, recognise
 
 RUNS = "runs"  # where train.py puts its workdirs
