@@ -9,6 +9,7 @@ from tfdeblur.models.dmphn import DMPHN
 from tfdeblur.models.mimo_unet import MIMOUNet
 from tfdeblur.models.mtwnet import MTWNet
 from tfdeblur.models.network import Network
+from tfdeblur.models.pss_nsc import PSSNSC
 from tfdeblur.models.srn import SRN
 
 NETWORKS = {
@@ -19,6 +20,7 @@ NETWORKS = {
     "dmphn": DMPHN,
     "discriminator": Discriminator,
     "srn": SRN,
+    "pss_nsc": PSSNSC,
 }
 
 
@@ -47,6 +49,7 @@ def build(name, **hyperparameters):
 __all__ = [
     "DMPHN",
     "NETWORKS",
+    "PSSNSC",
     "SRN",
     "DeepDeblur",
     "Discriminator",

@@ -48,8 +48,9 @@ class SRN(Network):
             raise InputError(f"filters={filters!r}: give a whole number from 1.")
         channels = 3 if variant == "color" else 1
         image = keras.Input((None, None, 3), name="blurry")
-        planes = PlanesToBatch(dtype="float32", name="planes")(image) if channels == 1 else image
-        blurry = Pyramid("nearest", SCALES, name="pyramid")(planes)
+        planes = 3 // channels  # that are images of their own
+        x = PlanesToBatch(dtype="float32", name="planes")(image) if planes > 1 else image
+        blurry = Pyramid("nearest", SCALES, name="pyramid")(x)
         encoder = _encoder(2 * channels, filters)
         decoder = _decoder(channels, filters)
         lstm = _lstm(4 * filters) if variant == "lstm" else None
@@ -70,22 +71,18 @@ class SRN(Network):
             if k > 1:
                 up = LegacyBilinearDouble(dtype="float32", name=f"up{k}")
                 link = up(ops.stop_gradient(restored))
-            if channels == 1:
+            if planes > 1:
                 restored = BatchToPlanes(dtype="float32", name=f"latent{k}")(restored)
             latent.append(restored)
         super().__init__(
             image,
             latent[::-1],
             stride=16,
-            live_bytes=_LIVE_BYTES(filters, 3 // channels),
-            trained_maps=24 * filters * 3 // channels,  # of the finest scale
+            live_bytes=(64 + 30 * filters * planes, 64 + 20 * filters * planes),
+            trained_maps=24 * filters * planes,  # of the finest scale
             hyperparameters={"variant": variant, "filters": filters},
             name=name,
         )
-
-
-def _LIVE_BYTES(filters, planes):
-    return 64 + 30 * filters * planes, 64 + 20 * filters * planes
 
 
 # Keras's default initialisation is Xavier's (Glorot's) uniform distribution, with zero biases. Its
@@ -133,7 +130,7 @@ def _res_blocks(x, name):
 def _lstm(filters):
     """A model of one step: input, hidden and cell `[B, H, W, filters]` -> new hidden and cell.
 
-    Source: Tao et al. 2018, equation 4; the forget gate's bias of 1 is the code's.
+    The forget gate's bias of 1 and the order of the gates are the released code's.
     """
     x, hidden, cell = (keras.Input((None, None, filters)) for _ in range(3))
     gates = Conv2D(

@@ -4,15 +4,14 @@ Nothing is ever left at its initial value in silence: a missing, unexpected or m
 is an error that names it. Only what training leaves beside the weights is passed over.
 """
 
-import math
-
 import numpy as np
 
 from tfdeblur import models
 from tfdeblur.errors import InputError
 from tfdeblur.weights.torch_networks import check_keys
 
-_COUNTERS = ("beta1_power", "beta2_power", "global_step")  # scalars of a training
+# Scalars of a training; the authors' step counter has TensorFlow's name for what has none.
+_COUNTERS = ("beta1_power", "beta2_power", "global_step", "Variable")
 _SLOTS = ("/Adam", "/Adam_1")  # the two moments that Adam keeps of each weight
 
 
@@ -24,7 +23,7 @@ def is_training_state(name, shapes):
         shapes: `{name: shape}` of all variables.
     """
     if name in _COUNTERS:
-        return math.prod(shapes[name]) == 1
+        return shapes[name] == ()
     return any(
         name.endswith(slot) and shapes.get(name.removesuffix(slot)) == shapes[name]
         for slot in _SLOTS
@@ -43,7 +42,7 @@ def recognise(variables):
     Raises:
         InputError: they are of no network whose authors' names are known.
     """
-    for describe in (_describe_srn,):
+    for describe in (_describe_srn, _describe_pss_nsc):
         if described := describe(variables):
             return described
     raise InputError(
@@ -88,6 +87,11 @@ def _describe_srn(variables):
     return "srn", {"variant": variant, "filters": shape[3]}
 
 
+def _describe_pss_nsc(variables):
+    shape = np.shape(variables.get("g_net/enc1_1_0/weights"))
+    return ("pss_nsc", {"filters": shape[3]}) if len(shape) == 4 else None
+
+
 def _srn_layers(net):
     """The authors' name of each convolution -> our layer."""
     encoder, decoder, layers = net.get_layer("encoder"), net.get_layer("decoder"), {}
@@ -97,16 +101,39 @@ def _srn_layers(net):
             layers[f"dec{level - 1}_4"] = decoder.get_layer(f"up{level}")
         for i in (1, 2, 3):
             for j in (1, 2):
-                layers[f"enc{level}_{i + 1}/conv{j}"] = encoder.get_layer(
-                    f"res{level}_{i}_conv{j}"
-                )
-                layers[f"dec{level}_{4 - i}/conv{j}"] = decoder.get_layer(
-                    f"res{level}_{i}_conv{j}"
-                )
+                layers[f"enc{level}_{i + 1}/conv{j}"] = encoder.get_layer(f"res{level}_{i}_conv{j}")
+                layers[f"dec{level}_{4 - i}/conv{j}"] = decoder.get_layer(f"res{level}_{i}_conv{j}")
     layers["dec1_0"] = decoder.get_layer("image")
     if net.hyperparameters["variant"] == "lstm":
         layers["convLSTM/LSTM_conv"] = net.get_layer("lstm").get_layer("gates")
     return layers
 
 
-_TF1_LAYERS = {models.SRN: _srn_layers}
+def _pss_nsc_layers(net):
+    layers = {}
+    for ours, theirs in (
+        ("encoder1", "enc1_2"),
+        ("encoder2", "enc2_2"),
+        ("encoder3", "enc3_2"),
+        ("decoder3", "dec3_2"),
+        ("decoder2", "dec2_2"),
+        ("decoder1", "dec1_2"),
+    ):
+        block = net.get_layer(f"{ours}_block")
+        for i in (1, 2, 3, 4):
+            layers[f"{theirs}/d{i}/conv1"] = block.get_layer(f"unit{i}_in")
+            layers[f"{theirs}/d{i}/conv2"] = block.get_layer(f"unit{i}_out")
+    for ours, theirs in (
+        ("encoder1", "enc1_1"),
+        ("encoder2", "enc2_1"),
+        ("encoder3", "enc3_1"),
+        ("decoder2", "dec2_3"),
+        ("decoder1", "dec1_3"),
+        ("image", "dec1_0"),
+    ):
+        for k in (1, 2, 3):  # the authors count scales from the coarsest, from 0
+            layers[f"{theirs}_{3 - k}"] = net.get_layer(f"{ours}_scale{k}")
+    return layers
+
+
+_TF1_LAYERS = {models.SRN: _srn_layers, models.PSSNSC: _pss_nsc_layers}
