@@ -140,7 +140,7 @@ def test_jax_gives_the_same_pixels(tmp_path):
     assert done.returncode == 0, done.stderr
     outputs = np.load(tmp_path / "y.npz")
     for key, array in expected.items():
-        np.testing.assert_allclose(outputs[key], array, atol=1e-5)
+        np.testing.assert_allclose(outputs[key], array, atol=1e-5 * np.abs(array).max())
 
 
 @pytest.mark.parametrize("size", [(4, 6), (1, 1), (3, 5)])
@@ -160,7 +160,6 @@ def test_planes_become_images_and_back():
 @pytest.mark.parametrize(("name", "hyperparameters"), SMALL)
 def test_images_carry_no_gradient_to_coarser_scales_but_the_lstm_does(name, hyperparameters):
     net = models.build(name, **hyperparameters)
-    # What reaches the coarsest scale's own layers from the finest output.
     x = np.random.default_rng(0).random((1, 16, 16, 3), "float32")
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(tf.square(net(x)[0] - 0.5))

@@ -137,27 +137,28 @@ def test_wrong_variables_are_refused_and_change_nothing(damage, message):
 
 
 def test_networks_without_tensorflow_1_weights_are_refused():
-    with pytest.raises(InputError, match="no TensorFlow 1 weights are known .*'mimo_unet'"):
+    with pytest.raises(InputError, match=r"no TensorFlow 1 weights are known .*'mimo_unet'"):
         weights.from_tf1(models.build("mimo_unet", filters=8, resblocks=1), {})
     with pytest.raises(InputError, match="neither SRN nor PSS-NSC"):
         tf1_networks.recognise({"conv/weights": np.zeros(3)})
 
 
 def test_damaged_and_missing_files_are_refused(checkpoint, tmp_path):
-    index, data = (f"{checkpoint}{ending}" for ending in (".index", ".data-00000-of-00001"))
-    content = {".index": open(index, "rb").read(), ".data-00000-of-00001": open(data, "rb").read()}
+    endings = (".index", ".data-00000-of-00001")
+    whole_index, whole_data = (
+        checkpoint.with_name(checkpoint.name + ending).read_bytes() for ending in endings
+    )
     net = models.build("srn", filters=2)
 
-    def refused(prefix, message, **files):
-        for ending, file in zip((".index", ".data-00000-of-00001"), files.values(), strict=False):
+    def refused(prefix, message, index=None, data=None):
+        for ending, file in zip(endings, (index, data), strict=True):
             if file is not None:
                 prefix.with_name(prefix.name + ending).write_bytes(file)
         with pytest.raises(InputError, match=message):
             weights.load(net, prefix)
 
-    whole_index, whole_data = content.values()
     refused(tmp_path / "a", r"there is no \.data file", index=whole_index)
-    refused(tmp_path / "b", "no such file", index=None, data=whole_data)
+    refused(tmp_path / "b", "no such file", data=whole_data)
     refused(tmp_path / "c", "its .data files hold 100:", index=whole_index, data=whole_data[:100])
     refused(tmp_path / "d", "is damaged, or no TensorFlow", index=b"x" * 200, data=whole_data)
     changed = bytearray(whole_data)
