@@ -1,6 +1,7 @@
 """Arrays computed by the authors' reference implementations on random weights and images."""
 
 import pathlib
+import zlib
 
 import numpy as np
 
@@ -15,3 +16,13 @@ def state_dict(arrays):
     """The authors' weights among golden arrays, by their PyTorch names."""
     prefix = "param/"
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def seeded_variables(arrays):
+    """TensorFlow 1 variables too large to keep, drawn anew: `step/NAME` is [*shape, step]."""
+    prefix, variables = "step/", {}
+    for key in [key for key in arrays if key.startswith(prefix)]:
+        name, (*shape, step) = key.removeprefix(prefix), arrays[key]
+        random = np.random.RandomState(zlib.crc32(name.encode()))
+        variables[name] = step * random.randint(-7, 8, [int(n) for n in shape])
+    return variables

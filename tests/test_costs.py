@@ -8,11 +8,18 @@ from tfdeblur.training.trainers import MultiScaleTrainer, SkippingAdam
 
 @pytest.mark.parametrize(
     ("name", "hyperparameters", "giga"),
-    [("mimo_unet", {}, 63.7), ("mimo_unet_plus", {}, 150.7), ("deepdeblur", {"scales": 3}, 335.9)],
+    [
+        ("mimo_unet", {}, 63.7),
+        ("mimo_unet_plus", {}, 150.7),
+        ("deepdeblur", {"scales": 3}, 335.9),
+        ("srn", {"variant": "color"}, 83.5),
+        ("srn", {"variant": "lstm"}, 3 * 89.4),
+        ("pss_nsc", {}, 3 * 78.4),
+    ],
 )
 def test_the_published_networks_cost_what_their_authors_counted(name, hyperparameters, giga):
     network = models.build(name, **hyperparameters)
-    assert complexity.multiply_accumulates(network, 256, 256) / 1e9 == pytest.approx(giga, abs=0.06)
+    assert complexity.multiply_accumulates(network, 256, 256) / 1e9 == pytest.approx(giga, abs=0.16)
 
 
 def test_a_convolution_and_a_transposed_one_by_hand():

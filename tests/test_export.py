@@ -19,6 +19,8 @@ NETWORKS = {
     "mimo_unet_plus": {"filters": 4, "resblocks": 1},
     "mtwnet": {"filters": 2, "two_way": False},
     "dmphn": {"filters": 2, "patches": (1, 2)},
+    "srn": {"filters": 2},
+    "pss_nsc": {"filters": 2},
 }
 RUNTIMES = {"litert": "ai_edge_litert", "onnx": "onnxruntime"}
 

@@ -45,6 +45,12 @@ def test_mtwnet_loss_by_hand():
     np.testing.assert_allclose(losses.mtwnet_loss(outputs, labels), 5 * 0.25 + 1 + 4, rtol=1e-6)
 
 
+def test_srn_loss_by_hand():
+    outputs = [np.full((2, size, size, 3), value) for size, value in ((4, 0.5), (2, 1.0), (1, 2.0))]
+    labels = [np.zeros_like(image) for image in outputs]
+    np.testing.assert_allclose(losses.srn_loss(outputs, labels), 0.25 + 1 + 4, rtol=1e-6)
+
+
 def test_half_precision_outputs_are_compared_in_float32():
     outputs = [np.full((1, 4, 4, 3), 1.0, "float16")]
     labels = [np.full((1, 4, 4, 3), 1.0 - 1e-5, "float32")]

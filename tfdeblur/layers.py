@@ -177,6 +177,54 @@ class BilinearDouble(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("tfdeblur")
+class LegacyBilinearDouble(keras.layers.Layer):
+    """`[B, H, W, C]` -> `[B, 2H, 2W, C]`, bilinearly as TensorFlow 1 did by default.
+
+    Neither corners nor pixels' centres are aligned: even samples are the input's, odd ones the mean
+    of their two neighbours, and the last one repeats the border. (The same resizing makes an image
+    smaller by taking every second or fourth sample, as `pyramid.nearest_pyramid` does.)
+    """
+
+    def call(self, x):
+        _, height, width, channels = ops.shape(x)
+        between = 0.5 * (x + ops.concatenate([x[:, :, 1:], x[:, :, -1:]], axis=2))
+        x = ops.concatenate([x, between], axis=3)
+        x = ops.reshape(x, (-1, height, 2 * width, channels))
+        between = 0.5 * (x + ops.concatenate([x[:, 1:], x[:, -1:]], axis=1))
+        x = ops.concatenate([x, between], axis=2)
+        return ops.reshape(x, (-1, 2 * height, 2 * width, channels))
+
+    def compute_output_shape(self, shape):
+        batch, height, width, channels = shape
+        double = [None if size is None else 2 * size for size in (height, width)]
+        return (batch, *double, channels)
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class PlanesToBatch(keras.layers.Layer):
+    """`[B, H, W, 3]` -> `[3B, H, W, 1]`: R, G and B of each image as images of their own."""
+
+    def call(self, x):
+        _, height, width, _ = ops.shape(x)
+        return ops.reshape(ops.transpose(x, (0, 3, 1, 2)), (-1, height, width, 1))
+
+    def compute_output_shape(self, shape):
+        return (None if shape[0] is None else 3 * shape[0], *shape[1:3], 1)
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class BatchToPlanes(keras.layers.Layer):
+    """The inverse of `PlanesToBatch`: `[3B, H, W, 1]` -> `[B, H, W, 3]`."""
+
+    def call(self, x):
+        _, height, width, _ = ops.shape(x)
+        return ops.transpose(ops.reshape(x, (-1, 3, height, width)), (0, 2, 3, 1))
+
+    def compute_output_shape(self, shape):
+        return (None if shape[0] is None else shape[0] // 3, *shape[1:3], 3)
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
 class SplitInHalf(keras.layers.Layer):
     """Images in two: `[B, H, W, C]` -> `[2B, H/2, W, C]` (axis 1) or `[2B, H, W/2, C]` (axis 2).
 

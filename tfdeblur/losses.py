@@ -42,11 +42,17 @@ def mtwnet_loss(outputs, labels):
     return 5 * finest + sum(others)
 
 
+def srn_loss(outputs, labels):
+    """The loss of SRN (Tao et al. 2018) and of PSS-NSC: sum_k mean((L_k - S_k)^2)."""
+    return sum(ops.mean(ops.square(d)) for d in _differences(outputs, labels))
+
+
 LOSSES = {
     "mse": multi_scale_mse,
     "l1": multi_scale_l1,
     "mimo_unet": mimo_unet_loss,
     "mtwnet": mtwnet_loss,
+    "srn": srn_loss,
 }
 
 

@@ -365,6 +365,61 @@ def _dmphn(name, hyperparameters, epochs, psnr, ssim):
     )
 
 
+_PLANES = (
+    "The network restores R, G and B by themselves. The authors train it on grey crops; here these "
+    "have three equal channels, so that a step's gradient is theirs, for three times the work."
+)
+
+
+def _srn(variant, published, augmentations=(), remarks=""):
+    return Recipe(
+        name=f"srn_{variant}",
+        paper="Tao et al., CVPR 2018, as trained by the authors' code",
+        network="srn",
+        hyperparameters={"variant": variant},
+        dataset="gopro/blur",
+        crop=256,
+        batch_size=16,
+        steps=_gopro_steps(4000, 16, keep_remainder=False),
+        schedule=PolynomialDecay(rate=1e-4, power=0.3),
+        augmentations=augmentations,
+        loss="srn",
+        label_pyramid="nearest",
+        validate_every=5240,
+        published=published,
+        remarks=" ".join(
+            [
+                remarks,
+                "The paper's rate falls to 1e-6 in 2000 epochs, and it clips gradients of the LSTM "
+                "at norm 3, which the released code does not.",
+            ]
+        ).strip(),
+    )
+
+
+PSS_NSC = Recipe(
+    name="pss_nsc",
+    paper="Gao et al., CVPR 2019, as trained by the authors' code",
+    network="pss_nsc",
+    hyperparameters={},
+    dataset="gopro/blur",
+    crop=256,
+    batch_size=16,
+    steps=1_048_000,
+    schedule=PolynomialDecay(rate=1e-4, power=0.3),
+    augmentations=("to_luminance",),
+    loss="srn",
+    label_pyramid="nearest",
+    validate_every=5240,
+    published=(Published("gopro", 30.92, 0.942, "srn", "Gao et al. 2019"),),
+    remarks=(
+        f"{_PLANES} Weights begin from truncated normal distributions; the initialization in the "
+        "released code gives values that are not finite. The protocol is taken to be that of "
+        "SRN-Deblur, on which the code builds."
+    ),
+)
+
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -386,6 +441,14 @@ RECIPES = {
         _mtwnet("mtwnet_one_way", False, 30.18, 0.926),
         _dmphn("dmphn_1_2_4_8", {"patches": (1, 2, 4, 8)}, 4000, 30.25, None),
         _dmphn("dmphn_stack4", {"patches": (1, 2, 4), "stacks": 4}, 3000, 31.20, 0.945),
+        _srn(
+            "lstm",
+            (Published("gopro", 30.26, 0.9342, "srn", "Tao et al. 2018"),),
+            augmentations=("to_luminance",),
+            remarks=_PLANES,
+        ),
+        _srn("color", (Published("gopro", 30.25, None, "srn", "about; measured by a user"),)),
+        PSS_NSC,
     )
 }
 

@@ -11,6 +11,7 @@ SMALL = {
     "mimo_unet": {"filters": 8, "resblocks": 2},
     "mtwnet": {"filters": 4},
     "dmphn": {"filters": 4, "patches": (1, 2), "stacks": 2},
+    "srn": {"filters": 4},
 }
 
 

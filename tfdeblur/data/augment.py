@@ -64,6 +64,13 @@ def scale_saturation(blurry, sharp, seed):
     return tf.image.adjust_saturation(blurry, factor), tf.image.adjust_saturation(sharp, factor)
 
 
+def to_luminance(blurry, sharp, seed):
+    """Grey images of three equal channels, as SRN-Deblur's networks for one channel train on."""
+    del seed
+    weights = tf.constant([0.2989, 0.5870, 0.1140])[:, None] * tf.ones([1, 3])
+    return tf.matmul(blurry, weights), tf.matmul(sharp, weights)
+
+
 def add_noise(blurry, sharp, seed):
     """Gaussian noise on the blurry image, of sigma ~ N(0, (2/255)^2), then clipped to [0, 1]."""
     seeds = tf.random.split(seed)
@@ -79,6 +86,7 @@ AUGMENTATIONS = {
     "permute_channels": permute_channels,
     "scale_saturation": scale_saturation,
     "add_noise": add_noise,
+    "to_luminance": to_luminance,
 }
 
 

@@ -9,6 +9,8 @@ from tfdeblur.models.dmphn import DMPHN
 from tfdeblur.models.mimo_unet import MIMOUNet
 from tfdeblur.models.mtwnet import MTWNet
 from tfdeblur.models.network import Network
+from tfdeblur.models.pss_nsc import PSSNSC
+from tfdeblur.models.srn import SRN
 
 NETWORKS = {
     "deepdeblur": DeepDeblur,
@@ -17,6 +19,8 @@ NETWORKS = {
     "mtwnet": MTWNet,
     "dmphn": DMPHN,
     "discriminator": Discriminator,
+    "srn": SRN,
+    "pss_nsc": PSSNSC,
 }
 
 
@@ -45,6 +49,8 @@ def build(name, **hyperparameters):
 __all__ = [
     "DMPHN",
     "NETWORKS",
+    "PSSNSC",
+    "SRN",
     "DeepDeblur",
     "Discriminator",
     "MIMOUNet",

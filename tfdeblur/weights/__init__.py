@@ -1,15 +1,23 @@
-"""Weights: loading them, those that papers publish, and the authors' PyTorch checkpoints.
+"""Weights: loading them, those that papers publish, and the authors' own checkpoints.
 
-`catalogue.py` lists published weights, `torch_files.py` reads PyTorch's files, `torch_networks.py`
-knows what the authors call our layers.
+`catalogue.py` lists published weights, `torch_files.py` reads PyTorch's files and `tf1_files.py`
+TensorFlow 1's, `torch_networks.py` and `tf1_networks.py` know what the authors call our layers.
 """
 
 import pathlib
 
 from tfdeblur import models
 from tfdeblur.errors import InputError
-from tfdeblur.weights import catalogue, keras_files, torch_files
-from tfdeblur.weights.torch_networks import from_torch, recognise
+from tfdeblur.weights import (
+    catalogue,
+    keras_files,
+    tf1_files,
+    tf1_networks,
+    torch_files,
+    torch_networks,
+)
+from tfdeblur.weights.tf1_networks import from_tf1
+from tfdeblur.weights.torch_networks import from_torch
 
 RUNS = "runs"  # where train.py puts its workdirs
 
@@ -20,9 +28,10 @@ def load(net, weights):
     Args:
         net: a network of `tfdeblur.models`.
         weights: a `.keras` or `.weights.h5` file; the authors' `.pt`, `.pth` or `.pkl` file, or
-            a folder of them with a module in each; the http(s) address of such a file; or the
-            name of published weights, see `catalogue.CATALOGUE`. A file or folder of such a name
-            is given as ./gopro.
+            a folder of them with a module in each; the http(s) address of such a file; the prefix
+            of a TensorFlow 1 checkpoint's files, as checkpoints/deblur.model-523000; or the name
+            of published weights, see `catalogue.CATALOGUE`. A file or folder of such a name is
+            given as ./gopro.
 
     Raises:
         InputError: the file is missing, unreadable or holds another architecture's weights.
@@ -32,15 +41,16 @@ def load(net, weights):
         from_torch(net, torch_files.read_modules(catalogue.fetch(published)))
         return
     path = _local(weights)
-    if torch_files.is_checkpoint(path):
-        _load_torch(net, path)
+    if _of_authors(path):
+        _load_authors(net, path)
     elif path.suffix == ".keras":
         _copy_weights(load_network(path), net, path)
     elif path.name.endswith(".weights.h5"):
         keras_files.load_h5(net, path)
     else:
         raise InputError(
-            f"--weights={path}: weights are .keras, .weights.h5, .pt, .pth or .pkl files."
+            f"--weights={path}: weights are .keras, .weights.h5, .pt, .pth or .pkl files, or the "
+            "prefix of a TensorFlow 1 checkpoint's."
         )
 
 
@@ -54,20 +64,20 @@ def load_network(path):
 
 
 def import_network(path):
-    """The network in the authors' PyTorch files, with the hyperparameters that their shapes tell.
+    """The network in its authors' files, with the hyperparameters that their shapes tell.
 
     Args:
-        path: a file or a folder, see `torch_files.read_state_dict`.
+        path: see `torch_files.read_state_dict` and `tf1_files.read_variables`.
 
     Raises:
         InputError: the file is missing, unreadable, or of no architecture of tfdeblur.
     """
     path = _existing(path)
-    state_dict = torch_files.read_state_dict(path)
+    arrays, recognise, assign = _read_authors(path)
     try:
-        name, hyperparameters = recognise(state_dict)
+        name, hyperparameters = recognise(arrays)
         net = models.build(name, **hyperparameters)
-        from_torch(net, state_dict)
+        assign(net, arrays)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
     return net
@@ -123,7 +133,7 @@ def _open_named(name, weights):
         load(net, weights)
         return net
     path = _local(weights)
-    if torch_files.is_checkpoint(path):
+    if _of_authors(path):
         net = import_network(path)
         if net.name != name:
             raise InputError(f"--weights={weights} are of {net.name}: give --model={net.name}.")
@@ -142,7 +152,7 @@ def _local(weights):
 
 def _existing(path):
     path = pathlib.Path(path)
-    if not path.exists():
+    if not path.exists() and not tf1_files.is_checkpoint(path):
         raise InputError(
             f"{path}: no such file; give --weights or --model the path of one, or --weights a name "
             "that `python -m tfdeblur.weights list` shows."
@@ -150,10 +160,21 @@ def _existing(path):
     return path
 
 
-def _load_torch(net, path):
-    state_dict = torch_files.read_state_dict(path)
+def _of_authors(path):
+    return tf1_files.is_checkpoint(path) or torch_files.is_checkpoint(path)
+
+
+def _read_authors(path):
+    """The arrays in the authors' files, and the functions that recognise and assign them."""
+    if tf1_files.is_checkpoint(path):
+        return tf1_files.read_variables(path), tf1_networks.recognise, from_tf1
+    return torch_files.read_state_dict(path), torch_networks.recognise, from_torch
+
+
+def _load_authors(net, path):
+    arrays, _, assign = _read_authors(path)
     try:
-        from_torch(net, state_dict)
+        assign(net, arrays)
     except InputError as error:
         raise InputError(f"--weights={path}: {error}") from error
 

@@ -30,7 +30,7 @@ class PublishedWeights:
         licence: of the repository that offers them.
         address: of the folder in which `files` lie; without those, of a page for a browser.
         layout: what lies there.
-        files: `{file name: sha256}`; empty where only a browser can download them.
+        files: `{file name: sha256}`; empty where tfdeblur does not fetch them.
     """
 
     network: str
@@ -85,9 +85,8 @@ def fetch(entry):
     """
     if not entry.files:
         raise InputError(
-            f"--weights={entry.name}: the authors publish these weights of {entry.network} where "
-            f"only a browser can download them: {entry.address} ({entry.layout}); download them, "
-            "and give --weights the file."
+            f"--weights={entry.name}: tfdeblur does not fetch these weights of {entry.network}: "
+            f"download them from {entry.address} ({entry.layout}), and give --weights the file."
         )
     folder = cache_folder() / entry.network / entry.name
     return [
@@ -169,6 +168,46 @@ def _mimo_unet(network, name, drive_id, recipe):
     )
 
 
+def _tf1(network, name, hyperparameters, trained_on, published, licence, address, layout):
+    return PublishedWeights(
+        network=network,
+        name=name,
+        hyperparameters=hyperparameters,
+        trained_on=trained_on,
+        published=published,
+        licence=licence,
+        address=address,
+        layout=f"{layout}; --weights takes the path without .index",
+    )
+
+
+def _srn(name, variant, published):
+    return _tf1(
+        "srn",
+        name,
+        {"variant": variant},
+        "gopro/blur",
+        published,
+        "MIT",
+        "https://github.com/jiangsutx/SRN-Deblur/tree/master/checkpoints",
+        "download_model.sh names an archive, srndeblur_models.zip, that was gone in 2025; in it a "
+        "TensorFlow 1 checkpoint for each variant, deblur.model-*.index and its .data file",
+    )
+
+
+def _pss_nsc(name, folder, trained_on, published=()):
+    return _tf1(
+        "pss_nsc",
+        name,
+        {},
+        trained_on,
+        published,
+        NOT_STATED,
+        f"https://github.com/firenxygao/deblur/tree/master/checkpoints/{folder}",
+        "a TensorFlow 1 checkpoint, deblur_model.index and deblur_model.data-00000-of-00001",
+    )
+
+
 _DMPHN_CHECKPOINTS = (
     "https://raw.githubusercontent.com/HongguangZhang/DMPHN-cvpr19-master/"
     "9fff261daca8beb0cbaaa0b64df4239b5a05dd17/checkpoints"
@@ -220,4 +259,13 @@ CATALOGUE = (
     _mimo_unet(
         "mimo_unet_plus", "realblur", "1N3n-ozw1twt96ohX4tjsSAIcHrlNwHZ7", "mimo_unet_plus_realblur"
     ),
+    _srn("gopro", "lstm", (Published("gopro", 30.19, 0.9334, "srn", "README of SRN-Deblur"),)),
+    _srn("gopro_gray", "gray", ()),
+    _srn(
+        "gopro_color",
+        "color",
+        RECIPES["srn_color"].published,
+    ),
+    _pss_nsc("gopro", "default", "gopro/blur", RECIPES["pss_nsc"].published),
+    _pss_nsc("alldata", "alldata", "gopro/blur and pairs that the authors made"),
 )

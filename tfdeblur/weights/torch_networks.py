@@ -58,7 +58,7 @@ def from_torch(net, state_dict):
         if layer.use_bias:
             expected[f"{name}.bias"] = layer.bias
     values = {key: _keras_layout(np.asarray(value)) for key, value in state_dict.items()}
-    _check_keys(net, expected, values)
+    check_keys(net, expected, values)
     values = {key: value.astype("float32") for key, value in values.items()}
     scaled = _SCALE_TO_UNIT_RANGE.get(type(net), lambda net, values: values)(net, values)
     for key, variable in expected.items():
@@ -112,7 +112,7 @@ def _keras_layout(value):
     return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
 
 
-def _check_keys(net, expected, values):
+def check_keys(net, expected, values):
     missing = sorted(expected.keys() - values.keys())
     unexpected = sorted(values.keys() - expected.keys())
     misshaped = [
