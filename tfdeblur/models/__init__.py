@@ -3,6 +3,7 @@
 import functools
 
 from tfdeblur.errors import InputError
+from tfdeblur.models.deblurgan import DeblurGAN
 from tfdeblur.models.deepdeblur import DeepDeblur
 from tfdeblur.models.discriminator import Discriminator
 from tfdeblur.models.dmphn import DMPHN
@@ -16,6 +17,7 @@ NETWORKS = {
     "mimo_unet_plus": functools.partial(MIMOUNet, resblocks=20, dropout=0.1, name="mimo_unet_plus"),
     "mtwnet": MTWNet,
     "dmphn": DMPHN,
+    "deblurgan": DeblurGAN,
     "discriminator": Discriminator,
 }
 
@@ -45,6 +47,7 @@ def build(name, **hyperparameters):
 __all__ = [
     "DMPHN",
     "NETWORKS",
+    "DeblurGAN",
     "DeepDeblur",
     "Discriminator",
     "MIMOUNet",
