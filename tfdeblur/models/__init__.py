@@ -4,6 +4,7 @@ import functools
 
 from tfdeblur.errors import InputError
 from tfdeblur.models.deblurgan import DeblurGAN
+from tfdeblur.models.deblurgan_v2 import DeblurGANv2
 from tfdeblur.models.deepdeblur import DeepDeblur
 from tfdeblur.models.discriminator import Discriminator
 from tfdeblur.models.dmphn import DMPHN
@@ -18,6 +19,7 @@ NETWORKS = {
     "mtwnet": MTWNet,
     "dmphn": DMPHN,
     "deblurgan": DeblurGAN,
+    "deblurgan_v2": DeblurGANv2,
     "discriminator": Discriminator,
 }
 
@@ -48,6 +50,7 @@ __all__ = [
     "DMPHN",
     "NETWORKS",
     "DeblurGAN",
+    "DeblurGANv2",
     "DeepDeblur",
     "Discriminator",
     "MIMOUNet",

@@ -23,7 +23,7 @@ def load(net, weights):
 
     Args:
         net: a network of `tfdeblur.models`.
-        weights: a `.keras` or `.weights.h5` file; the authors' `.pt`, `.pth` or `.pkl` file, or
+        weights: a `.keras` or `.weights.h5` file; the authors' `.pt`, `.pth`, `.pkl` or `.h5` file, or
             a folder of them with a module in each; the http(s) address of such a file; or the
             name of published weights, see `catalogue.CATALOGUE`. A file or folder of such a name
             is given as ./gopro.
@@ -44,7 +44,7 @@ def load(net, weights):
         _load_h5(net, path)
     else:
         raise InputError(
-            f"--weights={path}: weights are .keras, .weights.h5, .pt, .pth or .pkl files."
+            f"--weights={path}: weights are .keras, .weights.h5, .pt, .pth, .pkl or .h5 files."
         )
 
 

@@ -169,6 +169,20 @@ def _mimo_unet(network, name, drive_id, recipe):
     )
 
 
+def _deblurgan_v2(name, backbone, file, drive_id, psnr, ssim):
+    return PublishedWeights(
+        network="deblurgan_v2",
+        name=name,
+        hyperparameters={"backbone": backbone},
+        # The paper's mixture; which blur variant of GOPRO is not stated.
+        trained_on="gopro, DVD and NFS",
+        published=(Published("gopro", psnr, ssim, None, "Kupyn et al. 2019, table 1"),),
+        licence="BSD",
+        address=f"https://drive.google.com/file/d/{drive_id}/view",
+        layout=f"{file}, a PyTorch file in spite of its suffix",
+    )
+
+
 _DMPHN_CHECKPOINTS = (
     "https://raw.githubusercontent.com/HongguangZhang/DMPHN-cvpr19-master/"
     "9fff261daca8beb0cbaaa0b64df4239b5a05dd17/checkpoints"

@@ -32,11 +32,12 @@ def recognise(state_dict):
         _describe_mimo_unet,
         _describe_dmphn,
         _describe_deblurgan,
+        _describe_deblurgan_v2,
     ):
         if described := describe(state_dict):
             return described
     raise InputError(
-        "these weights are of none of DeepDeblur, MIMO-UNet, DMPHN and DeblurGAN, in their "
+        "these weights are of none of DeepDeblur, MIMO-UNet, DMPHN, DeblurGAN and DeblurGAN-v2, in their "
         f"authors' PyTorch code: they begin with {', '.join(list(state_dict)[:3])}."
     )
 
@@ -116,6 +117,18 @@ def _describe_deblurgan(state_dict):
         return "deblurgan", {"filters": filters, "blocks": blocks}
 
 
+def _describe_deblurgan_v2(state_dict):
+    shape = np.shape(state_dict.get("head1.block0.weight"))
+    for backbone, stem in (("mobilenet", "features.0.0"), ("inception", "inception.conv2d_1a")):
+        if len(shape) == 4 and any(name.startswith(f"fpn.{stem}.") for name in state_dict):
+            filters, fpn_filters = shape[:2]
+            return "deblurgan_v2", {
+                "backbone": backbone,
+                "filters": filters,
+                "fpn_filters": fpn_filters,
+            }
+
+
 def _channels(state_dict, kernel):
     """The output channels of a convolution, None where it is missing."""
     shape = np.shape(state_dict.get(kernel))
@@ -160,7 +173,8 @@ def _used(net, expected, state_dict):
 
 def _original(net, name):
     """The name that another name of the same tensor repeats; most repeat none."""
-    for repeated, original in _REPEATED.get(type(net), {}).items():
+    repetitions = _REPEATED.get(type(net), {}).get(net.hyperparameters.get("backbone"), {})
+    for repeated, original in repetitions.items():
         if name.startswith(repeated):
             return original + name.removeprefix(repeated)
     return name
@@ -266,6 +280,17 @@ def _deblurgan_layers(net):
     return {f"model.{theirs}": net.get_layer(ours) for theirs, ours in names.items()}
 
 
+def _deblurgan_v2_layers(net):
+    backbone = {"mobilenet": "fpn", "inception": "fpn.inception"}[net.hyperparameters["backbone"]]
+    layers = {}
+    for layer in net.layers:
+        if layer.weights:
+            pyramid = layer.name.startswith(("lateral", "td"))
+            own = layer.name.startswith(("head", "smooth", "final"))
+            layers[f"{'fpn.' if pyramid else '' if own else backbone + '.'}{layer.name}"] = layer
+    return layers
+
+
 def _dmphn_res_blocks(first_layers):
     """Two consecutive ResBlocks at each of three sizes, by the number of the first one's layer."""
     return {
@@ -308,15 +333,43 @@ _TORCH_LAYERS = {
     models.MIMOUNet: _mimo_unet_layers,
     models.DMPHN: _dmphn_layers,
     models.DeblurGAN: _deblurgan_layers,
+    models.DeblurGANv2: _deblurgan_v2_layers,
 }
 _STATISTICS = r"(running_mean|running_var|num_batches_tracked)"
 # Names in the authors' files that their networks never use.
 _UNUSED = {
     # Always normalized by the picture's own statistics.
     models.DeblurGAN: rf"model\.(\d+|\d+\.conv_block\.[27])\.{_STATISTICS}",
+    # How many batches were seen, and the ends of the backbones, up to their classifiers.
+    models.DeblurGANv2: r".+\.num_batches_tracked"
+    rf"|fpn\.features\.1[678]\.(conv\.)?\d\.(weight|bias|{_STATISTICS})"
+    r"|fpn\.inception\.(repeat_2\.\d|block8|conv2d_7b|last_linear)\..+",
 }
-# Beginnings of names in the authors' files under which tensors are repeated -> the original's.
-_REPEATED = {}
+# By backbone: beginnings of names in the authors' files that repeat tensors -> the original's.
+_REPEATED = {
+    models.DeblurGANv2: {
+        "mobilenet": {
+            f"fpn.enc{size}.{i}.": f"fpn.features.{first + i}."
+            for size, (first, end) in enumerate(((0, 2), (2, 4), (4, 7), (7, 11), (11, 16)))
+            for i in range(end - first)
+        },
+        "inception": {
+            f"fpn.enc{part}.": f"fpn.inception.{stage}."
+            for part, stage in (
+                ("0", "conv2d_1a"),
+                ("1.0", "conv2d_2a"),
+                ("1.1", "conv2d_2b"),
+                ("2.0", "conv2d_3b"),
+                ("2.1", "conv2d_4a"),
+                ("3.0", "mixed_5b"),
+                ("3.1", "repeat"),
+                ("3.2", "mixed_6a"),
+                ("4.0", "repeat_1"),
+                ("4.1", "mixed_7a"),
+            )
+        },
+    },
+}
 _SCALE_TO_UNIT_RANGE = {
     models.DeepDeblur: _deepdeblur_to_unit_range,
     models.Discriminator: _discriminator_to_unit_range,
