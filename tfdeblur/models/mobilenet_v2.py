@@ -39,9 +39,9 @@ def mobilenet_v2(x, normalization):
 
     def depthwise(x, strides, name):
         x = ZeroPadding2D(1, name=f"{name}.pad")(x)
-        return DepthwiseConv2D(
-            3, strides, use_bias=False, depthwise_initializer=_start, name=name
-        )(x)
+        return DepthwiseConv2D(3, strides, use_bias=False, depthwise_initializer=_start, name=name)(
+            x
+        )
 
     def block(x, expansion, channels, strides, name):
         y, layer = x, 0

@@ -174,9 +174,8 @@ def _deblurgan_v2(name, backbone, file, drive_id, psnr, ssim):
         network="deblurgan_v2",
         name=name,
         hyperparameters={"backbone": backbone},
-        # The paper's mixture; which blur variant of GOPRO is not stated.
-        trained_on="gopro, DVD and NFS",
-        published=(Published("gopro", psnr, ssim, None, "Kupyn et al. 2019, table 1"),),
+        trained_on=f"gopro among others (the blur variant is {NOT_STATED})",
+        published=(Published("gopro", psnr, ssim, NOT_STATED, "Kupyn et al. 2019"),),
         licence="BSD",
         address=f"https://drive.google.com/file/d/{drive_id}/view",
         layout=f"{file}, a PyTorch file in spite of its suffix",
@@ -233,5 +232,27 @@ CATALOGUE = (
     _mimo_unet("mimo_unet_plus", "gopro", "166sufeHcdDTgXHNbCRzTC4T6DzuflB5m", "mimo_unet_plus"),
     _mimo_unet(
         "mimo_unet_plus", "realblur", "1N3n-ozw1twt96ohX4tjsSAIcHrlNwHZ7", "mimo_unet_plus_realblur"
+    ),
+    PublishedWeights(
+        network="deblurgan",
+        name="gopro",
+        hyperparameters={},
+        trained_on="gopro/blur and synthetic blur (the paper's Comb)",
+        # The authors restore with dropout on: their outputs are random.
+        published=(Published("gopro", 28.70, 0.958, NOT_STATED, "Kupyn et al. 2018"),),
+        licence="BSD",
+        address="https://github.com/KupynOrest/DeblurGAN",
+        layout="latest_net_G.pth; the link to it has been dead since 2021",
+    ),
+    _deblurgan_v2(
+        "gopro", "mobilenet", "fpn_mobilenet.h5", "1JhnT4BBeKBBSLqTo6UsJ13HeBXevarrU", 28.17, 0.925
+    ),
+    _deblurgan_v2(
+        "gopro_inception",
+        "inception",
+        "fpn_inception.h5",
+        "1UXcsRVW-6KF23_TNzxw-xC0SzaMfXOaR",
+        29.55,
+        0.934,
     ),
 )
