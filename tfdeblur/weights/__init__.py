@@ -23,8 +23,8 @@ def load(net, weights):
 
     Args:
         net: a network of `tfdeblur.models`.
-        weights: a `.keras` or `.weights.h5` file; the authors' `.pt`, `.pth`, `.pkl` or `.h5` file, or
-            a folder of them with a module in each; the http(s) address of such a file; or the
+        weights: a `.keras` or `.weights.h5` file; the authors' `.pt`, `.pth`, `.pkl` or `.h5` file,
+            or a folder of them with a module in each; the http(s) address of such a file; or the
             name of published weights, see `catalogue.CATALOGUE`. A file or folder of such a name
             is given as ./gopro.
 

@@ -37,8 +37,8 @@ def recognise(state_dict):
         if described := describe(state_dict):
             return described
     raise InputError(
-        "these weights are of none of DeepDeblur, MIMO-UNet, DMPHN, DeblurGAN and DeblurGAN-v2, in their "
-        f"authors' PyTorch code: they begin with {', '.join(list(state_dict)[:3])}."
+        "these weights are of none of DeepDeblur, MIMO-UNet, DMPHN, DeblurGAN and DeblurGAN-v2, "
+        f"in their authors' PyTorch code: they begin with {', '.join(list(state_dict)[:3])}."
     )
 
 
