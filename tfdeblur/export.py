@@ -135,8 +135,10 @@ def replacing_folder(folder):
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def pad_to_multiple(images, multiple):
+def pad_to_multiple(images, multiple, smallest=1, least=0, padding="reflect"):
     """Pads `[B, H, W, C]` at the bottom and right, by reflection, to multiples of `multiple`.
+
+    To `smallest` pixels, and by `least` pixels, at least; with mid-grey if `padding` is "grey".
 
     Unlike a library's reflect padding it takes images smaller than the padding, down to 1x1,
     and sizes that are only known at run time.
@@ -144,17 +146,22 @@ def pad_to_multiple(images, multiple):
     for axis in (1, 2):
         size = ops.shape(images)[axis]
         # No negative operand: ONNX rounds a quotient towards zero, Python downwards.
-        padded = (size + multiple - 1) // multiple * multiple
+        padded = (size + least + multiple - 1) // multiple * multiple
+        padded = ops.maximum(padded, smallest) if smallest > multiple else padded
         period = ops.maximum(2 * (size - 1), 1)
-        index = ops.arange(padded, dtype="int32") % period
+        index = ops.arange(padded, dtype="int32")
+        inside = ops.reshape(index < size, (-1, 1, 1) if axis == 1 else (-1, 1))
+        index = index % period
         images = ops.take(images, ops.minimum(index, period - index), axis=axis)
+        images = ops.where(inside, images, 0.5) if padding == "grey" else images
     return images
 
 
 def _restore(net, images):
     """float32 `[B, H, W, 3]` in [0, 1] of any size -> the same, level 1, clipped."""
     size = ops.shape(images)
-    restored = net(pad_to_multiple(images, net.stride), training=False)[0]
+    padded = pad_to_multiple(images, net.stride, net.smallest, net.least_padding, net.padding)
+    restored = net(padded, training=False)[0]
     return ops.clip(restored[:, : size[1], : size[2]], 0, 1)
 
 

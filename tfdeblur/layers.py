@@ -9,6 +9,8 @@ Where a network began otherwise, `kernel_initializer` says how, and biases begin
 name or a function: a Keras initializer object would give all kernels of one shape the same values.
 """
 
+import math
+
 import keras
 from keras import ops
 
@@ -265,6 +267,142 @@ class JoinHalves(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "axis": self.axis}
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class ReflectionPadding(keras.layers.Layer):
+    """Pads height and width by reflection, the border pixel not repeated.
+
+    Args:
+        before, after: pixels at the top and left, and at the bottom and right; fewer than there
+            are.
+    """
+
+    def __init__(self, before, after=None, **kwargs):
+        super().__init__(**kwargs)
+        self.before = before
+        self.after = before if after is None else after
+
+    def call(self, x):
+        sides = (self.before, self.after)
+        return ops.pad(x, ((0, 0), sides, sides, (0, 0)), mode="reflect")
+
+    def compute_output_shape(self, shape):
+        batch, *sizes, channels = shape
+        more = self.before + self.after
+        return (batch, *(size and size + more for size in sizes), channels)
+
+    def get_config(self):
+        return {**super().get_config(), "before": self.before, "after": self.after}
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class InstanceNormalization(keras.layers.Layer):
+    """Each channel of each picture to mean 0 and variance 1; nothing to learn. In float32.
+
+    Source: Ulyanov et al. 2016, https://arxiv.org/abs/1607.08022.
+    """
+
+    def __init__(self, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def call(self, x):
+        full = ops.cast(x, "float32")
+        mean, variance = _moments(full, (1, 2))
+        return ops.cast((full - mean) * ops.rsqrt(variance + self.epsilon), self.compute_dtype)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self):
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class TrackedNormalization(InstanceNormalization):
+    """Batch or instance normalization with moving statistics, as PyTorch keeps them. In float32.
+
+    In training the statistics are those of the batch, or of each picture of it, and the moving ones
+    follow by a tenth of the difference.
+
+    Args:
+        over: "batch" or "picture", what shares a mean and a variance in training.
+        affine: whether each channel has a trained scale and offset.
+        picture_statistics: whether, when not training, each picture is normalized by its own
+            statistics instead of the moving ones.
+    """
+
+    def __init__(self, over, affine, picture_statistics, epsilon=1e-5, **kwargs):
+        super().__init__(epsilon, **kwargs)
+        self.over = over
+        self.affine = affine
+        self.picture_statistics = picture_statistics
+
+    def build(self, shape):
+        def add(name, initializer, trainable):
+            return self.add_weight(
+                name=name,
+                shape=shape[-1:],
+                initializer=initializer,
+                trainable=trainable,
+                autocast=False,
+                aggregation=None if trainable else "mean",
+            )
+
+        if self.affine:
+            self.gamma = add("gamma", "ones", True)
+            self.beta = add("beta", "zeros", True)
+        self.moving_mean = add("moving_mean", "zeros", False)
+        self.moving_variance = add("moving_variance", "ones", False)
+
+    def call(self, x, training=None):
+        full = ops.cast(x, "float32")
+        if training:
+            axes = (0, 1, 2) if self.over == "batch" else (1, 2)
+            mean, variance = _moments(full, axes)
+            self._track(mean, variance, ops.cast(_count(ops.shape(full), axes), "float32"))
+        elif self.picture_statistics:
+            mean, variance = _moments(full, (1, 2))
+        else:
+            mean, variance = self.moving_mean, self.moving_variance
+        scale = ops.rsqrt(variance + self.epsilon)
+        if self.affine:
+            normalized = (full - mean) * (scale * self.gamma) + self.beta
+        else:
+            normalized = (full - mean) * scale
+        return ops.cast(normalized, self.compute_dtype)
+
+    def _track(self, mean, variance, count):
+        variance = variance * (count / ops.maximum(count - 1, 1))  # PyTorch's is unbiased
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            value = ops.stop_gradient(ops.mean(value, axis=(0, 1, 2)))
+            moving.assign(0.9 * moving + 0.1 * value)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "over": self.over,
+            "affine": self.affine,
+            "picture_statistics": self.picture_statistics,
+        }
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class RestlessDropout(keras.layers.Dropout):
+    """Dropout that goes on when not training."""
+
+    def call(self, inputs, training=None):
+        return super().call(inputs, training=True)
+
+
+def _moments(x, axes):
+    mean = ops.mean(x, axis=axes, keepdims=True)
+    return mean, ops.mean(ops.square(x - mean), axis=axes, keepdims=True)
+
+
+def _count(shape, axes):
+    return math.prod(shape[axis] for axis in axes)
 
 
 def _initializers(kernel_initializer, fan_in):

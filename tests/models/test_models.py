@@ -16,6 +16,7 @@ SMALL = {
     "dmphn": {"filters": 4, "patches": (1, 2), "stacks": 2},
     "srn": {"filters": 2},
     "pss_nsc": {"filters": 2},
+    "deblurgan": {"filters": 4, "blocks": 2},
 }
 
 

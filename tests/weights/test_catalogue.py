@@ -164,7 +164,8 @@ def test_entries_are_complete():
     assert len(names) == len(catalogue.CATALOGUE)
     for entry in catalogue.CATALOGUE:
         assert entry.network in models.NETWORKS
-        assert {published.protocol for published in entry.published} <= PROTOCOLS.keys()
+        protocols = {published.protocol for published in entry.published}
+        assert protocols <= {*PROTOCOLS, catalogue.NOT_STATED}
         assert entry.address.startswith("https://")
         assert all(len(bytes.fromhex(sha256)) == 32 for sha256 in entry.files.values())
 

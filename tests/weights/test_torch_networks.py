@@ -62,6 +62,7 @@ def test_weights_of_another_network_are_refused(net):
             for scales in (1, 2, 3)
         ),
         ("mimo_unet", "mimo_unet", {"filters": 32, "resblocks": 1}),
+        ("deblurgan", "deblurgan", {"filters": 8, "blocks": 2}),
     ],
 )
 def test_architectures_are_recognised(reference, name, hyperparameters):
@@ -119,5 +120,5 @@ def test_hyperparameters_are_told_by_names_and_shapes(state, name, hyperparamete
     "state", [{}, {"features.0.weight": np.ones(3)}, shaped(DMPHN[0].format(1), shape=3)]
 )
 def test_other_weights_are_not_recognised(state):
-    with pytest.raises(InputError, match="none of DeepDeblur, MIMO-UNet and DMPHN"):
+    with pytest.raises(InputError, match="none of DeepDeblur"):
         torch_networks.recognise(state)

@@ -3,6 +3,8 @@
 import functools
 
 from tfdeblur.errors import InputError
+from tfdeblur.models.deblurgan import DeblurGAN
+from tfdeblur.models.deblurgan_v2 import DeblurGANv2
 from tfdeblur.models.deepdeblur import DeepDeblur
 from tfdeblur.models.discriminator import Discriminator
 from tfdeblur.models.dmphn import DMPHN
@@ -18,6 +20,8 @@ NETWORKS = {
     "mimo_unet_plus": functools.partial(MIMOUNet, resblocks=20, dropout=0.1, name="mimo_unet_plus"),
     "mtwnet": MTWNet,
     "dmphn": DMPHN,
+    "deblurgan": DeblurGAN,
+    "deblurgan_v2": DeblurGANv2,
     "discriminator": Discriminator,
     "srn": SRN,
     "pss_nsc": PSSNSC,
@@ -51,6 +55,8 @@ __all__ = [
     "NETWORKS",
     "PSSNSC",
     "SRN",
+    "DeblurGAN",
+    "DeblurGANv2",
     "DeepDeblur",
     "Discriminator",
     "MIMOUNet",

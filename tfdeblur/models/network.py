@@ -20,6 +20,12 @@ class Network(keras.Model):
         hyperparameters: the arguments of the subclass's constructor, without its name.
         overlap: pixels that neighbouring tiles of an image must share, for their middle half to be
             restored as in the whole image.
+        padding: with what images of other sizes are continued at the bottom and right: "reflect",
+            or "grey", the middle of the range.
+        least_padding: how many pixels of that there always are.
+        statistics_of_picture: whether it normalizes by statistics of the whole picture, which
+            padding and tiles change.
+        smallest: height and width that it takes at least; None: the stride.
     """
 
     def __init__(
@@ -33,10 +39,18 @@ class Network(keras.Model):
         hyperparameters,
         name,
         overlap=128,
+        padding="reflect",
+        least_padding=0,
+        smallest=None,
+        statistics_of_picture=False,
     ):
         super().__init__(image, outputs, name=name)
         self.stride = stride
         self.overlap = overlap
+        self.padding = padding
+        self.least_padding = least_padding
+        self.smallest = smallest or stride
+        self.statistics_of_picture = statistics_of_picture
         self.bytes_per_pixel = live_bytes[0 if self.compute_dtype == "float32" else 1]
         self.trained_maps = trained_maps
         # "auto" may choose XLA, which makes these networks several times slower on a CPU.

@@ -16,6 +16,12 @@ LARGEST, SMALLEST, STEP = 2048, 256, 64
 # Of the memory that is free, what "auto" takes: other programs need some meanwhile.
 SHARE = 0.8
 
+# What `Network.padding` means.
+_PADDING = {
+    "reflect": {"mode": "reflect"},
+    "grey": {"mode": "constant", "constant_values": 0.5},
+}
+
 
 def restore(
     net,
@@ -44,7 +50,7 @@ def restore(
 
     Returns:
         `[H, W, 3]` of the image's type. Where XLA compiles the network for each size, images and
-        tiles are padded to one of a few sizes.
+        tiles are padded to one of a few sizes, unless it normalizes by statistics of the picture.
 
     Raises:
         InputError: the image is of another type or shape, tile and overlap do not fit, memory does
@@ -54,7 +60,8 @@ def restore(
     if precision is not None:
         net = _in_precision(net, precisions.resolve(precision))
     restored = np.empty_like(image)
-    grid = _plan(net, image, tile, overlap, bucketed=net.jit_compile)
+    bucketed = net.jit_compile and not net.statistics_of_picture  # which padding would change
+    grid = _plan(net, image, tile, overlap, bucketed)
     for rows, band in _bands(net, image, grid, self_ensemble, progress):
         restored[rows] = quantise(band, image.dtype)
     return restored
@@ -128,7 +135,8 @@ def _grid(net, image, tile, overlap, bucketed):
     if overlap is None:
         overlap = net.overlap if tile is None else min(net.overlap, tile // 2)
         overlap = overlap // net.stride * net.stride
-    return [tiles.spans(n, tile, overlap, net.stride, bucketed) for n in image.shape[:2]]
+    sizes = {"stride": net.stride, "least": net.smallest, "padding": net.least_padding}
+    return [tiles.spans(n, tile, overlap, bucketed=bucketed, **sizes) for n in image.shape[:2]]
 
 
 def _size(grid):
@@ -180,7 +188,7 @@ def _restore_tile(net, tile, height, width, self_ensemble):
         size = (height, width) if k % 2 == 0 else (width, height)
         turned = np.rot90(unit, k)
         padding = [(0, size[axis] - turned.shape[axis]) for axis in (0, 1)]
-        padded = np.pad(turned, [*padding, (0, 0)], mode="reflect")
+        padded = np.pad(turned, [*padding, (0, 0)], **_PADDING[net.padding])
         restored = _run(net, padded[None])[0, : turned.shape[0], : turned.shape[1]]
         total += np.rot90(restored, -k)
     if not np.isfinite(total).all():
@@ -195,7 +203,8 @@ def _run(net, images):
     """float32 `[B, H, W, 3]`, of sizes that fit the stride -> the finest level, as a NumPy array.
 
     The one place where a network restores. What stands in for a network has its `stride`,
-    `overlap`, `bytes_per_pixel`, `compute_dtype`, `jit_compile`, `name` and `predict_on_batch`.
+    `smallest`, `padding`, `least_padding`, `overlap`, `statistics_of_picture`, `bytes_per_pixel`,
+    `compute_dtype`, `jit_compile`, `name` and `predict_on_batch`.
     """
     return net.predict_on_batch(images)[0]
 

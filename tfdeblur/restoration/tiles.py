@@ -21,7 +21,7 @@ class Span:
     weights: np.ndarray  # float32 [stop - start]; those of all spans over a pixel sum to 1
 
 
-def spans(size, longest, overlap, stride, bucketed=False):
+def spans(size, longest, overlap, stride, bucketed=False, least=1, padding=0):
     """Lays spans over the rows, or the columns, of an image: as few as fit, of one length, evenly.
 
     They start at multiples of the stride, so that a network halves a tile between the same pixels
@@ -34,26 +34,31 @@ def spans(size, longest, overlap, stride, bucketed=False):
         stride: of the network, which lengths are multiples of.
         bucketed: lengths are rounded up to one of eight per octave, but not above `longest`, so
             that images of many sizes have few lengths.
+        least: that a span may be, in pixels; shorter images are padded.
+        padding: pixels beyond the image that its only span has at least, if `longest` leaves room.
 
     Returns:
         list of Span, in order.
 
     Raises:
-        InputError: `longest` is less than two overlaps.
+        InputError: `longest` is less than two overlaps, or than `least`.
     """
     # Here and below, all but the weights is in units of the stride.
     whole, shared = -(-size // stride), -(-overlap // stride)
-    most = None if longest is None else longest // stride
-    if most is not None and most < max(2 * shared, 1):
-        least = max(2 * shared, 1) * stride
+    most, least = None if longest is None else longest // stride, -(-least // stride)
+    if most is not None and most < max(2 * shared, least):
         raise InputError(
-            f"--tile={longest} is too small for tiles that overlap by {overlap} pixels: give at "
-            f"least {least}."
+            f"--tile={longest} is too small for tiles that overlap by {overlap} pixels, or for "
+            f"this network: give at least {max(2 * shared, least) * stride}."
         )
+    padded = -(-(size + padding) // stride)
+    if most is None or most >= padded:
+        whole = max(padded, least)
     count = 1 if most is None or most >= whole else -(-(whole - shared) // (most - shared))
     length = -(-(whole + (count - 1) * shared) // count)
     if bucketed:
         length = min(bucket(length), most or bucket(length))
+    length = max(length, least)
     starts = [i * (whole - length) // max(count - 1, 1) * stride for i in range(count)]
     length *= stride
     stops = [min(start + length, size) for start in starts]

@@ -27,11 +27,11 @@ def load(net, weights):
 
     Args:
         net: a network of `tfdeblur.models`.
-        weights: a `.keras` or `.weights.h5` file; the authors' `.pt`, `.pth` or `.pkl` file, or
-            a folder of them with a module in each; the http(s) address of such a file; the prefix
-            of a TensorFlow 1 checkpoint's files, as checkpoints/deblur.model-523000; or the name
-            of published weights, see `catalogue.CATALOGUE`. A file or folder of such a name is
-            given as ./gopro.
+        weights: a `.keras` or `.weights.h5` file; the authors' `.pt`, `.pth`, `.pkl` or `.h5`
+            file, or a folder of them with a module in each; the http(s) address of such a file;
+            the prefix of a TensorFlow 1 checkpoint's files, as checkpoints/deblur.model-523000; or
+            the name of published weights, see `catalogue.CATALOGUE`. A file or folder of such a
+            name is given as ./gopro.
 
     Raises:
         InputError: the file is missing, unreadable or holds another architecture's weights.

@@ -208,6 +208,19 @@ def _pss_nsc(name, folder, trained_on, published=()):
     )
 
 
+def _deblurgan_v2(name, backbone, file, drive_id, psnr, ssim):
+    return PublishedWeights(
+        network="deblurgan_v2",
+        name=name,
+        hyperparameters={"backbone": backbone},
+        trained_on=f"gopro among others (the blur variant is {NOT_STATED})",
+        published=(Published("gopro", psnr, ssim, NOT_STATED, "Kupyn et al. 2019"),),
+        licence="BSD",
+        address=f"https://drive.google.com/file/d/{drive_id}/view",
+        layout=f"{file}, a PyTorch file in spite of its suffix",
+    )
+
+
 _DMPHN_CHECKPOINTS = (
     "https://raw.githubusercontent.com/HongguangZhang/DMPHN-cvpr19-master/"
     "9fff261daca8beb0cbaaa0b64df4239b5a05dd17/checkpoints"
@@ -268,4 +281,26 @@ CATALOGUE = (
     ),
     _pss_nsc("gopro", "default", "gopro/blur", RECIPES["pss_nsc"].published),
     _pss_nsc("alldata", "alldata", "gopro/blur and pairs that the authors made"),
+    PublishedWeights(
+        network="deblurgan",
+        name="gopro",
+        hyperparameters={},
+        trained_on="gopro/blur and synthetic blur (the paper's Comb)",
+        # The authors restore with dropout on: their outputs are random.
+        published=(Published("gopro", 28.70, 0.958, NOT_STATED, "Kupyn et al. 2018"),),
+        licence="BSD",
+        address="https://github.com/KupynOrest/DeblurGAN",
+        layout="latest_net_G.pth; the link to it has been dead since 2021",
+    ),
+    _deblurgan_v2(
+        "gopro", "mobilenet", "fpn_mobilenet.h5", "1JhnT4BBeKBBSLqTo6UsJ13HeBXevarrU", 28.17, 0.925
+    ),
+    _deblurgan_v2(
+        "gopro_inception",
+        "inception",
+        "fpn_inception.h5",
+        "1UXcsRVW-6KF23_TNzxw-xC0SzaMfXOaR",
+        29.55,
+        0.934,
+    ),
 )

@@ -21,7 +21,7 @@ import numpy as np
 
 from tfdeblur.errors import InputError
 
-SUFFIXES = (".pt", ".pth", ".pkl")
+SUFFIXES = (".pt", ".pth", ".pkl", ".h5")  # .h5: DeblurGAN-v2's, which are no HDF5
 WEIGHT_KEYS = ("model", "G")  # under which MIMO-UNet's and DeepDeblur's programs keep weights
 
 # The first three pickles of the older format.
@@ -47,7 +47,8 @@ _DTYPES = {
 
 def is_checkpoint(path):
     """Whether a path is, by its suffix, a file that `read_state_dict` reads, or a folder."""
-    return path.is_dir() or path.suffix in SUFFIXES
+    is_keras = path.name.endswith(".weights.h5")
+    return path.is_dir() or (path.suffix in SUFFIXES and not is_keras)
 
 
 def read_state_dict(path):

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfdeblur import models
 from tfdeblur.errors import InputError
+from tfdeblur.layers import TrackedNormalization
 
 
 def recognise(state_dict):
@@ -25,12 +26,19 @@ def recognise(state_dict):
     Raises:
         InputError: they are of no network whose authors' names are known.
     """
-    for describe in (_describe_deepdeblur, _describe_mimo_unet, _describe_dmphn):
+    state_dict = _without_prefix(state_dict)
+    for describe in (
+        _describe_deepdeblur,
+        _describe_mimo_unet,
+        _describe_dmphn,
+        _describe_deblurgan,
+        _describe_deblurgan_v2,
+    ):
         if described := describe(state_dict):
             return described
     raise InputError(
-        "these weights are of none of DeepDeblur, MIMO-UNet and DMPHN, in their authors' PyTorch "
-        f"code: they begin with {', '.join(list(state_dict)[:3])}."
+        "these weights are of none of DeepDeblur, MIMO-UNet, DMPHN, DeblurGAN and DeblurGAN-v2, "
+        f"in their authors' PyTorch code: they begin with {', '.join(list(state_dict)[:3])}."
     )
 
 
@@ -41,23 +49,29 @@ def from_torch(net, state_dict):
     to our [0, 1]: the networks are positively homogeneous in (input, biases), so biases are
     divided by 255; the discriminator has no biases, so its first kernel is multiplied by 255.
 
+    What the authors' files hold besides, and their networks never use, may be there or not: see
+    `_UNUSED`. A tensor that they hold under two names must be the same under both.
+
     Args:
         net: a network of `tfdeblur.models`.
-        state_dict: `{name: ndarray}`, the authors' names; DMPHN's, which lie in a file for each
-            module, are joined under the stems of the files: `encoder_lv1.layer1.weight`.
+        state_dict: `{name: ndarray}`, the authors' names, with or without "module." before all of
+            them; DMPHN's, which lie in a file for each module, are joined under the stems of the
+            files: `encoder_lv1.layer1.weight`.
 
     Raises:
         InputError: a key is missing, unexpected or of another shape; nothing is assigned then.
     """
     if type(net) not in _TORCH_LAYERS:
         raise InputError(f"no PyTorch weights are known for the network {net.name!r}.")
-    convolutions = _TORCH_LAYERS[type(net)](net)
-    expected = {}
-    for name, layer in convolutions.items():
-        expected[f"{name}.weight"] = layer.kernel
-        if layer.use_bias:
-            expected[f"{name}.bias"] = layer.bias
+    expected, depthwise = {}, set()
+    for name, layer in _TORCH_LAYERS[type(net)](net).items():
+        expected |= {f"{name}.{key}": variable for key, variable in _variables(layer).items()}
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            depthwise.add(f"{name}.weight")
+    state_dict = _used(net, expected, _without_prefix(state_dict))
     values = {key: _keras_layout(np.asarray(value)) for key, value in state_dict.items()}
+    for key in depthwise & values.keys():
+        values[key] = np.swapaxes(values[key], -1, -2)
     check_keys(net, expected, values)
     values = {key: value.astype("float32") for key, value in values.items()}
     scaled = _SCALE_TO_UNIT_RANGE.get(type(net), lambda net, values: values)(net, values)
@@ -96,6 +110,25 @@ def _describe_dmphn(state_dict):
         return "dmphn", {"patches": patches, "stacks": stacks or 1, "filters": filters}
 
 
+def _describe_deblurgan(state_dict):
+    filters = _channels(state_dict, "model.1.weight")
+    blocks = _count(state_dict, r"model\.(\d+)\.conv_block\.")
+    if filters and blocks:
+        return "deblurgan", {"filters": filters, "blocks": blocks}
+
+
+def _describe_deblurgan_v2(state_dict):
+    shape = np.shape(state_dict.get("head1.block0.weight"))
+    for backbone, stem in (("mobilenet", "features.0.0"), ("inception", "inception.conv2d_1a")):
+        if len(shape) == 4 and any(name.startswith(f"fpn.{stem}.") for name in state_dict):
+            filters, fpn_filters = shape[:2]
+            return "deblurgan_v2", {
+                "backbone": backbone,
+                "filters": filters,
+                "fpn_filters": fpn_filters,
+            }
+
+
 def _channels(state_dict, kernel):
     """The output channels of a convolution, None where it is missing."""
     shape = np.shape(state_dict.get(kernel))
@@ -105,6 +138,46 @@ def _channels(state_dict, kernel):
 def _count(state_dict, pattern):
     """How many numbers stand in the first group of a pattern, among all names."""
     return len({found[1] for name in state_dict if (found := re.match(pattern, name))})
+
+
+def _without_prefix(state_dict):
+    """Without the "module." that PyTorch's DataParallel puts before all names."""
+    if not all(name.startswith("module.") for name in state_dict):
+        return state_dict
+    return {name.removeprefix("module."): value for name, value in state_dict.items()}
+
+
+def _variables(layer):
+    """What PyTorch calls the variables of a layer -> them."""
+    if isinstance(layer, TrackedNormalization):
+        variables = {"running_mean": layer.moving_mean, "running_var": layer.moving_variance}
+        return variables | ({"weight": layer.gamma, "bias": layer.beta} if layer.affine else {})
+    return {"weight": layer.kernel} | ({"bias": layer.bias} if layer.use_bias else {})
+
+
+def _used(net, expected, state_dict):
+    """The state dict without names that only repeat others, and without what is never used."""
+    unused = re.compile(_UNUSED.get(type(net), "(?!)"))
+    used = {}
+    for name, value in state_dict.items():
+        original = _original(net, name)
+        if original != name and original in expected:
+            if original in state_dict and not np.array_equal(value, state_dict[original]):
+                raise InputError(
+                    f"these weights are damaged: {name} is not {original}, which it repeats."
+                )
+        elif not unused.fullmatch(original):
+            used[name] = value
+    return used
+
+
+def _original(net, name):
+    """The name that another name of the same tensor repeats; most repeat none."""
+    repetitions = _REPEATED.get(type(net), {}).get(net.hyperparameters.get("backbone"), {})
+    for repeated, original in repetitions.items():
+        if name.startswith(repeated):
+            return original + name.removeprefix(repeated)
+    return name
 
 
 def _keras_layout(value):
@@ -198,6 +271,26 @@ def _dmphn_layers(net):
     return layers
 
 
+def _deblurgan_layers(net):
+    blocks = net.hyperparameters["blocks"]
+    names = {1: "in", 4: "down1", 7: "down2"}
+    names |= {10 + blocks: "up1", 13 + blocks: "up2", 17 + blocks: "out"}
+    for i in range(blocks):
+        names |= {f"{10 + i}.conv_block.{1 + 5 * j}": f"res{i + 1}_conv{j + 1}" for j in range(2)}
+    return {f"model.{theirs}": net.get_layer(ours) for theirs, ours in names.items()}
+
+
+def _deblurgan_v2_layers(net):
+    backbone = {"mobilenet": "fpn", "inception": "fpn.inception"}[net.hyperparameters["backbone"]]
+    layers = {}
+    for layer in net.layers:
+        if layer.weights:
+            pyramid = layer.name.startswith(("lateral", "td"))
+            own = layer.name.startswith(("head", "smooth", "final"))
+            layers[f"{'fpn.' if pyramid else '' if own else backbone + '.'}{layer.name}"] = layer
+    return layers
+
+
 def _dmphn_res_blocks(first_layers):
     """Two consecutive ResBlocks at each of three sizes, by the number of the first one's layer."""
     return {
@@ -239,6 +332,43 @@ _TORCH_LAYERS = {
     models.Discriminator: _discriminator_layers,
     models.MIMOUNet: _mimo_unet_layers,
     models.DMPHN: _dmphn_layers,
+    models.DeblurGAN: _deblurgan_layers,
+    models.DeblurGANv2: _deblurgan_v2_layers,
+}
+_STATISTICS = r"(running_mean|running_var|num_batches_tracked)"
+# Names in the authors' files that their networks never use.
+_UNUSED = {
+    # Always normalized by the picture's own statistics.
+    models.DeblurGAN: rf"model\.(\d+|\d+\.conv_block\.[27])\.{_STATISTICS}",
+    # How many batches were seen, and the ends of the backbones, up to their classifiers.
+    models.DeblurGANv2: r".+\.num_batches_tracked"
+    rf"|fpn\.features\.1[678]\.(conv\.)?\d\.(weight|bias|{_STATISTICS})"
+    r"|fpn\.inception\.(repeat_2\.\d|block8|conv2d_7b|last_linear)\..+",
+}
+# By backbone: beginnings of names in the authors' files that repeat tensors -> the original's.
+_REPEATED = {
+    models.DeblurGANv2: {
+        "mobilenet": {
+            f"fpn.enc{size}.{i}.": f"fpn.features.{first + i}."
+            for size, (first, end) in enumerate(((0, 2), (2, 4), (4, 7), (7, 11), (11, 16)))
+            for i in range(end - first)
+        },
+        "inception": {
+            f"fpn.enc{part}.": f"fpn.inception.{stage}."
+            for part, stage in (
+                ("0", "conv2d_1a"),
+                ("1.0", "conv2d_2a"),
+                ("1.1", "conv2d_2b"),
+                ("2.0", "conv2d_3b"),
+                ("2.1", "conv2d_4a"),
+                ("3.0", "mixed_5b"),
+                ("3.1", "repeat"),
+                ("3.2", "mixed_6a"),
+                ("4.0", "repeat_1"),
+                ("4.1", "mixed_7a"),
+            )
+        },
+    },
 }
 _SCALE_TO_UNIT_RANGE = {
     models.DeepDeblur: _deepdeblur_to_unit_range,
