@@ -12,8 +12,10 @@ network: there is no encryption, and nobody is asked who they are.
 import argparse
 import contextlib
 import http.server
+import re
 import struct
 import threading
+import time
 
 import tensorflow as tf
 
@@ -37,14 +39,26 @@ class Server(http.server.ThreadingHTTPServer):
         saved_model: the folder that `tfdeblur.export` wrote.
         max_bytes: of a request's body.
         max_pixels: of an image: the memory that restoring takes grows with them.
+        max_uploads: requests whose body is in memory at once; more are told to come again.
+        max_seconds: that a client may take to send a request's body.
     """
 
     daemon_threads = True
 
-    def __init__(self, address, saved_model, max_bytes=20_000_000, max_pixels=4_000_000):
+    def __init__(
+        self,
+        address,
+        saved_model,
+        max_bytes=20_000_000,
+        max_pixels=4_000_000,
+        max_uploads=16,
+        max_seconds=60,
+    ):
         self.module = tf.saved_model.load(saved_model)
         self.max_bytes = max_bytes
         self.max_pixels = max_pixels
+        self.max_seconds = max_seconds
+        self.uploads = threading.BoundedSemaphore(max_uploads)
         self.one_at_a_time = threading.Lock()
         super().__init__(address, Handler)
 
@@ -65,6 +79,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     timeout = 60  # seconds without a byte
 
+    def handle(self):
+        # A client that goes away while it sends or is answered is nobody's mistake.
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            super().handle()
+
+    def finish(self):
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            super().finish()
+
     def do_GET(self):
         if self.path == "/health":
             self._answer(200, "text/plain", b"ok\n")
@@ -73,27 +96,60 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         try:
-            data = self._body()
-            if self.path != "/restore":
-                raise Refused(404, "POST /restore")
-            self._answer(200, "image/png", self.server.restore(data))
+            if not self.server.uploads.acquire(blocking=False):
+                self._drain(self._length())
+                raise Refused(503, "too many requests at once: try again in a minute")
+            try:
+                data = self._body()
+                if self.path != "/restore":
+                    raise Refused(404, "POST /restore")
+                answer = self.server.restore(data)
+            finally:
+                self.server.uploads.release()
+            self._answer(200, "image/png", answer)
         except Refused as error:
             self._answer(error.status, "text/plain", f"{error}\n".encode())
 
-    def _body(self):
+    def _length(self):
         length = self.headers.get("Content-Length", "")
-        if not length.isdecimal():
+        if not re.fullmatch("[0-9]+", length):
             raise Refused(411, "the header Content-Length is missing")
-        length = int(length)
+        # Python refuses to convert thousands of digits.
+        return int(length) if len(length) < 18 else 10**18
+
+    def _body(self):
+        length = self._length()
         if length > self.server.max_bytes:
-            # Read, not kept: a client that is still sending does not hear the answer.
-            while length > 0 and self.rfile.read(min(length, CHUNK)):
-                length -= CHUNK
+            self._drain(length)
             raise Refused(413, f"the file is larger than {self.server.max_bytes} bytes")
-        data = self.rfile.read(length)
+        data = b"".join(self._chunks(length))
         if len(data) < length:
             raise Refused(400, "the body is shorter than Content-Length")
         return data
+
+    def _drain(self, length):
+        """Reads, and does not keep: a client that is still sending does not hear the answer."""
+        self.close_connection = True
+        for _ in self._chunks(min(length, 4 * self.server.max_bytes)):
+            pass
+
+    def _chunks(self, length):
+        """What a client sends, within a time: one that sends byte by byte must not stay forever."""
+        end = time.monotonic() + self.server.max_seconds
+        while length > 0:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise Refused(408, "the body took too long")
+            self.connection.settimeout(left)
+            try:
+                chunk = self.rfile.read1(min(length, CHUNK))
+            except TimeoutError as error:
+                raise Refused(408, "the body took too long") from error
+            if not chunk:
+                break
+            length -= len(chunk)
+            yield chunk
+        self.connection.settimeout(self.timeout)
 
     def _answer(self, status, content_type, body):
         self.send_response(status)

@@ -280,3 +280,38 @@ def test_command_with_published_weights(photos):
     assert done.returncode == 0, done.stderr
     assert "Restoring with dmphn with gopro." in done.stdout
     assert images.size("restored/b.png") == images.size("photos/trip/b.png")
+
+
+def test_what_concerns_one_file_does_not_end_the_others(photos, capsys):
+    os.symlink("nowhere", photos / "dangling.jpg")
+    os.symlink("loop.png", photos / "loop.png")
+    os.symlink(".", photos / "x")
+    os.mkfifo(photos / "pipe.png")
+    jobs = cli.plan(["photos", "missing.png", "*.none"], "out")
+    assert cli.restore_files(jobs, invert) == 5
+    said = capsys.readouterr().err
+    for message in (
+        "missing.png does not exist",
+        "*.none matches no file",
+        "photos/dangling.jpg is a link to nowhere, which does not exist",
+        "photos/loop.png cannot be read",
+        "photos/pipe.png cannot be read (it is a pipe or a device",
+    ):
+        assert f"error: {message}" in said
+    assert sorted(path.name for path in pathlib.Path("out").rglob("*.*")) == ["a.jpg", "b.png"]
+
+
+def test_file_names_do_not_command_the_terminal(photos, capsys):
+    (photos / "\x1b]0;owned\x07.png").write_bytes(b"none")
+    (photos / os.fsdecode(b"caf\xe9.png")).write_bytes(b"none")
+    assert cli.restore_files(cli.plan(["photos"], "out"), invert) == 2
+    said = capsys.readouterr().err
+    assert r"photos/\x1b]0;owned\x07.png cannot be read" in said and "\x1b]" not in said
+    assert r"photos/caf\xe9.png cannot be read" in said
+
+
+def test_a_link_to_nowhere_is_not_replaced(photos):
+    pathlib.Path("out").mkdir()
+    os.symlink("nowhere", "out/a.jpg")
+    assert cli.restore_files(cli.plan(["photos/a.jpg"], "out"), invert) == 1
+    assert os.readlink("out/a.jpg") == "nowhere"

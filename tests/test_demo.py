@@ -1,5 +1,6 @@
 """The page of `tfdeblur demo`: what it restores, and how it looks to a real browser."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -181,3 +182,117 @@ def test_port_that_is_taken():
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"--host=127.0.0.1 --port={port}: if another program"):
             demo.serve(gradio, page, "127.0.0.1", port, max_file_size=1000)
+
+
+def test_names_that_begin_with_a_dot(net, folder, tmp_path):
+    for name in (".photo.jpg", ".jpg"):
+        shutil.copy(folder / "on its side.jpg", tmp_path / name)
+        for path in demo.restore_photo(net, tmp_path / name, tmp_path, 1, "float32"):
+            assert not path.name.startswith(".") and path.exists()
+
+
+def test_paths_of_networks_are_not_shown():
+    choices = ["/home/me/secret/model.keras", "runs/a/model.keras", "../model.keras", "dmphn"]
+    assert demo._shown(choices) == {
+        "model.keras": "/home/me/secret/model.keras",
+        "runs/a/model.keras": "runs/a/model.keras",
+        "model.keras (2)": "../model.keras",
+        "dmphn": "dmphn",
+    }
+
+
+def test_leftovers_of_killed_demos_are_removed_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name, content in {"dead": "tfdeblur_demo_dead", "other": "tfdeblur_demo_x"}.items():
+        (tmp_path / f"tfdeblur_demo_{name}").mkdir()
+        (tmp_path / f"tfdeblur_demo_{name}" / demo.MARKER).write_text(content)
+    (tmp_path / "tfdeblur_demo_mine").mkdir()
+    (tmp_path / "tfdeblur_demo_mine" / "thesis.txt").touch()
+    os.symlink("tfdeblur_demo_mine", tmp_path / "tfdeblur_demo_link")
+    with demo.visitors_folder() as running, demo.visitors_folder() as second:
+        assert os.path.exists(running) and os.path.exists(second)
+        assert not (tmp_path / "tfdeblur_demo_dead").exists()
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["tfdeblur_demo_link", "tfdeblur_demo_mine", "tfdeblur_demo_other"]
+
+
+def asked(headers, chunks=(b"",), host="127.0.0.1"):
+    """The status with which a guarded page answers, and the bytes that it read."""
+    read, sent = [], []
+    waiting = [{"type": "http.request", "body": c, "more_body": True} for c in chunks]
+    waiting[-1]["more_body"] = False
+
+    async def page(scope, receive, send):
+        while (message := await receive())["type"] == "http.request":
+            read.append(message["body"])
+            if not message["more_body"]:
+                break
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive():
+        return waiting.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+    guard = demo.Guard(page, host, 3 * demo.SLACK)
+    asyncio.run(guard({"type": "http", "headers": headers}, receive, send))
+    return sent[0]["status"], sum(map(len, read))
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("127.0.0.1:7860", None, 200),
+        ("localhost:7860", "http://localhost:7860", 200),
+        ("[::1]:7860", None, 200),
+        ("192.168.1.7:7860", "http://192.168.1.7:7860", 200),
+        ("evil.example:7860", None, 403),
+        ("evil.example", "http://evil.example", 403),
+        ("127.0.0.1.evil.example", None, 403),
+        ("127.0.0.1:7860", "http://evil.example", 403),
+        ("127.0.0.1:7860", "http://127.0.0.1:8000", 403),
+        ("127.0.0.1:7860", "null", 403),
+        ("[", None, 403),
+        ("", None, 403),
+    ],
+)
+def test_only_who_means_this_page_is_answered(host, origin, status):
+    headers = {"host": host} | ({"origin": origin} if origin else {})
+    assert asked(headers)[0] == status
+
+
+def test_requests_are_bounded():
+    host = {"host": "localhost"}
+    assert asked({**host, "content-length": "9" * 30})[0] == 413
+    assert asked({**host, "content-length": str(4 * demo.SLACK + 1)})[0] == 413
+    status, read = asked(host, [bytes(demo.SLACK)] * 9)  # whose length is not told
+    assert status == 413 and read == 4 * demo.SLACK
+    many = {**host, "content-type": "multipart/form-data; boundary=xyz"}
+    body = b"--xyz\r\n\r\nfile\r\n"
+    assert asked(many, [body * demo.MAX_FILES + b"--xyz--"])[0] == 200
+    pieces = [bytes([byte]) for byte in body * (demo.MAX_FILES + 1) + b"--xyz--"]
+    assert asked(many, pieces)[0] == 413
+
+
+def test_a_running_page_guards_itself_and_takes_dotted_names(address, folder, tmp_path):
+    httpx = pytest.importorskip("httpx")
+    client = pytest.importorskip("gradio_client")
+    with httpx.Client(base_url=address, trust_env=False, timeout=SECONDS) as page:
+        assert page.get("/").status_code == 200
+        assert page.get("/", headers={"host": "evil.example"}).status_code == 403
+        files = {"files": (".photo.jpg", (folder / "on its side.jpg").read_bytes())}
+        foreign = {"origin": "http://evil.example"}
+        upload = "/gradio_api/upload"
+        assert page.post(upload, files=files, headers=foreign).status_code == 403
+        many = [("files", (f"{i}.jpg", b"x")) for i in range(demo.MAX_FILES + 1)]
+        assert page.post(upload, files=many).status_code == 413
+        (path,) = page.post(upload, files=files).json()
+    assert str(folder / "tmp") in path
+    visitor = client.Client(
+        address, verbose=False, download_files=tmp_path, httpx_kwargs={"trust_env": False}
+    )
+    photo = {"path": path, "orig_name": ".photo.jpg", "meta": {"_type": "gradio.FileData"}}
+    (before, after), _ = visitor.predict(photo, "runs/new/model.keras", api_name="/restore")
+    assert images.size(before) == images.size(after) == (70, 101)

@@ -7,7 +7,10 @@ import importlib.util
 import io
 import json
 import pathlib
+import socket
+import struct
 import threading
+import time
 
 import imageio.v3 as imageio
 import keras
@@ -164,3 +167,42 @@ def test_client_and_tensorflow_serving(serving, photo, folder, tmp_path):
     url = f"{serving}/v1/models/tfdeblur:predict"
     client.main(url, tmp_path / "photo.png", tmp_path / "restored.png")
     check_restored(tmp_path / "restored.png", photo, folder)
+
+
+@pytest.mark.parametrize("length", ["9" * 30, "9" * 5000])
+def test_an_absurd_length_is_refused(address, photo, length):
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as client:
+        client.sendall(f"POST /restore HTTP/1.1\r\nContent-Length: {length}\r\n\r\nx".encode())
+        client.shutdown(socket.SHUT_WR)
+        assert b" 413 " in client.recv(100)
+
+
+def test_a_length_that_is_no_number(address):
+    for length in ("²", "1_0", "+1", "0x1"):
+        assert post(address, b"x", Content_Length=length.encode())[0] == 411
+
+
+def test_clients_that_go_away_and_half_uploads(folder, photo, capfd):
+    server = load("server").Server(
+        ("localhost", 0), folder, 100_000, 4000, max_uploads=2, max_seconds=3
+    )
+    for address in running(server):
+        place = ("localhost", server.server_port)
+        png = encoded(photo)
+        gone = socket.create_connection(place)
+        gone.sendall(b"POST /restore HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(png) + png)
+        # Closed with a reset, not with a farewell.
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.close()
+        time.sleep(1)
+        halves = [socket.create_connection(place, timeout=60) for _ in range(2)]
+        for half in halves:
+            half.sendall(b"POST /restore HTTP/1.1\r\nContent-Length: 5000\r\n\r\nhalf")
+        time.sleep(1)
+        assert post(address, png, Content_Length=str(len(png)))[0] == 503
+        for half in halves:
+            assert b" 408 " in half.recv(100)
+            half.close()
+        assert post(address, png, Content_Length=str(len(png)))[0] == 200
+    assert "Traceback" not in capfd.readouterr().err

@@ -1,6 +1,9 @@
 """Image files of all kinds in, atomic files out, and the pairing of folders."""
 
+import io
+import os
 import pathlib
+import re
 import struct
 import zlib
 
@@ -258,3 +261,104 @@ def test_missing_and_empty_folders(folders, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"--sharp_dir=.*empty holds no image"):
         images.find_pairs(blurry, tmp_path / "empty")
+
+
+# ------------------------------------------------------------------------ hostile files
+
+HOSTILE = pathlib.Path(__file__).parent / "cases" / "hostile"
+
+
+def test_one_door_for_images():
+    root = pathlib.Path(images.__file__).parents[1]
+    sources = [*root.glob("*.py"), *root.glob("tfdeblur/**/*.py")]
+    sources += [*root.glob("datasets/**/*builder.py"), *root.glob("examples/*.py")]
+    pattern = re.compile(r"\bImage\.open\(|\bplt\.imread\(|\bcv2\.imread\(|\bimread\(")
+    found = [path.name for path in sources if pattern.search(path.read_text())]
+    assert len(sources) > 40 and found == ["images.py"]
+    assert pathlib.Path(images.__file__).read_text().count("Image.open(") == 1
+    assert "formats=" in pathlib.Path(images.__file__).read_text().split("Image.open(")[1][:20]
+
+
+def drawing(kind):
+    return {
+        "eps": (HOSTILE / "eps_named.png").read_bytes(),
+        "dos eps": b"\xc5\xd0\xd3\xc6" + bytes(60),
+        "pdf": b"%PDF-1.7\n",
+        "svg": b'<?xml version="1.0"?><svg/>',
+        "xbm": b"#define x_width 8\n#define x_height 8\nstatic char x_bits[] = {\n0};",
+        "wmf": b"\xd7\xcd\xc6\x9a\0\0" + bytes(60),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["eps", "dos eps", "pdf", "svg", "xbm", "wmf"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".heic"])
+def test_what_is_a_program_or_a_document_is_never_opened(tmp_path, monkeypatch, kind, suffix):
+    def run(*arguments, **options):
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr("subprocess.Popen", run)
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(drawing(kind))
+    for read in (images.read, images.size, images.is_plain):
+        with pytest.raises(InputError, match=r"x\..* cannot be read as an image"):
+            read(path)
+
+
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    os.symlink("/dev/zero", tmp_path / "endless.png")
+    for name in ("pipe.png", "endless.png"):
+        with pytest.raises(InputError, match=rf"{name} cannot be read \(it is a pipe or a device"):
+            images.read(tmp_path / name)
+    os.symlink("nowhere", tmp_path / "dangling.png")
+    with pytest.raises(InputError, match=r"dangling\.png is a link to nowhere, which does not"):
+        images.size(tmp_path / "dangling.png")
+    os.symlink("loop.png", tmp_path / "loop.png")
+    with pytest.raises(InputError, match=r"loop\.png cannot be read"):
+        images.size(tmp_path / "loop.png")
+
+
+def test_files_too_large_are_not_read(tmp_path):
+    with open(tmp_path / "x.png", "wb") as file:
+        file.truncate(2**31 + 1)
+    with pytest.raises(InputError, match=r"x\.png has 2,147,483,649 bytes"):
+        images.size(tmp_path / "x.png")
+
+
+def test_a_walk_comes_to_each_folder_once(tmp_path):
+    (tmp_path / "b" / "c").mkdir(parents=True)
+    for name, target in {"x": ".", "y": ".", "a": "b", "b/up": "..", "loop": "loop"}.items():
+        os.symlink(target, tmp_path / name)
+    outside = tmp_path.with_name(tmp_path.name + "_outside")
+    outside.mkdir()
+    os.symlink(outside, tmp_path / "b" / "out")
+    walked = [root for root, _, _ in images.walk(tmp_path)]
+    assert walked == [str(tmp_path), str(tmp_path / "b"), str(tmp_path / "b" / "c")]
+    walked = [root for root, _, _ in images.walk(tmp_path, follow_links=True)]
+    assert walked[3:] == [str(tmp_path / "b" / "out")]
+
+
+def test_content_decides_not_the_suffix(tmp_path, colours):
+    Image.fromarray(colours).save(tmp_path / "x.jpg", format="PNG")
+    np.testing.assert_array_equal(images.read(tmp_path / "x.jpg"), colours)
+
+
+def test_heic_by_another_name(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra [photos] is not installed")
+    grey = Image.new("RGB", (64, 48), (90, 90, 90))
+    pillow_heif.from_pillow(grey).save(tmp_path / "x.heic")
+    (tmp_path / "x.heic").rename(tmp_path / "x.jpg")
+    Image.OPEN.pop("HEIF", None)  # as in a process that has read none before
+    np.testing.assert_allclose(images.read(tmp_path / "x.jpg"), np.asarray(grey), atol=3)
+
+
+def test_bytes_of_a_file(colours):
+    buffer = io.BytesIO()
+    Image.fromarray(colours).save(buffer, "PNG")
+    with images.opened(buffer.getvalue(), "archive/x.png") as image:
+        assert image.size == (5, 7)
+    with (
+        pytest.raises(InputError, match=r"archive/x\.png cannot be read as an image"),
+        images.opened(buffer.getvalue(), "archive/x.png", formats=("JPEG",)),
+    ):
+        pass

@@ -264,7 +264,7 @@ def test_what_is_too_long_for_jpeg_is_left_out(tmp_path, colours):
 
 
 def test_missing_libraries_are_named(tmp_path, monkeypatch, deep):
-    (tmp_path / "x.heic").write_bytes(b"")
+    (tmp_path / "x.heic").write_bytes(b"\0\0\0\x18ftypheic")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(InputError, match=r"x\.heic: HEIC needs .* pip install pillow-heif"):
         photos.read(tmp_path / "x.heic")

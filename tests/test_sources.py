@@ -1,4 +1,6 @@
 import io
+import os
+import pathlib
 import pickle
 import re
 import zipfile
@@ -128,3 +130,67 @@ def test_a_pair_of_different_sizes_is_refused(tmp_path):
     }
     with pytest.raises(InputError, match=r"6x4.*4x6"):
         archives.read_pair(blurry, sharp)
+
+
+# ------------------------------------------------------------------------ hostile files
+
+HOSTILE = pathlib.Path(__file__).parent / "cases" / "hostile"
+
+
+def test_a_member_named_like_the_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"hostile\.zip holds '\.', which points outside"):
+        archives.Zip(write_zip(tmp_path / "hostile.zip", {".": b""})).names()
+
+
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path):
+    path = write_zip(tmp_path / "hostile.zip", {"traün/1.png": b""})
+    path.write_bytes(path.read_bytes().replace("ü".encode(), b"\xff\xff"))
+    with pytest.raises(InputError, match=r"hostile\.zip is no complete zip archive"):
+        archives.Zip(path).names()
+
+
+@pytest.mark.parametrize("path", sorted(HOSTILE.glob("*.zip")), ids=lambda path: path.name)
+def test_mutated_archives_end_in_one_line(path):
+    try:
+        for name in archives.Zip(path).names():
+            archives.File(archives.Zip(path), name).read_image()
+    except InputError as error:
+        assert path.name in str(error) and "\n" not in str(error)
+
+
+def test_links_in_circles_end(tmp_path):
+    write_files(tmp_path, {"train/a/1.png": b"1"})
+    for name in ("x", "y", "train/z"):
+        os.symlink(".", tmp_path / name)
+    assert archives.Folder(tmp_path).names() == ["train/a/1.png"]
+
+
+def test_pipes_and_devices_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "1.png")
+    os.symlink("/dev/zero", tmp_path / "2.png")
+    for name in ("1.png", "2.png"):
+        with pytest.raises(InputError, match="pipe or a device"):
+            archives.File(archives.Folder(tmp_path), name).read()
+    os.mkfifo(tmp_path / "data.zip")
+    with pytest.raises(InputError, match="pipe or a device"):
+        archives.Zip(tmp_path / "data.zip").names()
+
+
+def test_an_archive_that_promises_too_much_is_not_unpacked(tmp_path):
+    path = write_zip(tmp_path / "data.zip", {"1.png": b"x"})
+    content = bytearray(path.read_bytes())
+    at = content.index(b"PK\1\2")
+    content[at + 24 : at + 28] = (2**32 - 2).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="has 4,294,967,294 bytes"):
+        archives.File(archives.Zip(path), "1.png").read()
+
+
+def test_animations_and_drawings_in_data_sets_are_refused(tmp_path):
+    frames = [Image.fromarray(noise(seed=seed)) for seed in (0, 1)]
+    frames[0].save(tmp_path / "1.png", format="GIF", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "2.png", save_all=True, append_images=frames[1:])
+    (tmp_path / "3.png").write_bytes((HOSTILE / "eps_named.png").read_bytes())
+    for name in ("1.png", "2.png", "3.png"):
+        with pytest.raises(InputError, match=rf"{name} is no whole image"):
+            archives.File(archives.Folder(tmp_path), name).read_image()

@@ -2,6 +2,7 @@
 
 import fractions
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -163,3 +164,12 @@ def test_what_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot write .*file/b\.mp4"):
         videos.restore(source, tmp_path / "file" / "b.mp4", lambda frame: frame)
+
+
+def test_names_with_a_colon(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = clip(tmp_path / "a.mp4", large(3))
+    source.rename("12-30:15.mp4")
+    videos.restore(Path("12-30:15.mp4"), Path("pipe:1/concat:b.mp4"), lambda frame: frame)
+    assert_close(frames_of("pipe:1/concat:b.mp4"), frames_of("12-30:15.mp4"))
+    assert sound_of(tmp_path / "pipe:1" / "concat:b.mp4")

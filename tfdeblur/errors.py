@@ -1,8 +1,12 @@
 """What goes wrong because of what the user gave, told without a traceback."""
 
+import contextlib
 import functools
 import logging
+import signal
 import sys
+import threading
+import unicodedata
 
 import absl.logging
 from absl import app
@@ -17,6 +21,70 @@ class InputError(ValueError):
 
     The message names the file, the key or the flag, and says what to do.
     """
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal other than Ctrl-C that ends the program; `number` says which."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+
+def printable(text, keep=""):
+    """A text as a terminal may get it: file names can hold what commands a terminal.
+
+    Control characters, those that turn the direction of writing, and bytes that are no characters
+    become escapes, such as \\x1b.
+
+    Args:
+        text: str, or what becomes one.
+        keep: characters that stay, such as a newline of our own.
+    """
+    return "".join(
+        char if char in keep or not unicodedata.category(char).startswith("C") else _escaped(char)
+        for char in str(text)
+    )
+
+
+def _escaped(char):
+    # A surrogate stands for a byte of a file name that is not UTF-8.
+    if 0xDC80 <= ord(char) <= 0xDCFF:
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape", "backslashreplace").decode()
+
+
+def say(text, file=None):
+    """Prints a line that may hold file names, see `printable`, in whatever encoding there is."""
+    file = file or sys.stdout
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    line = printable(text).encode(encoding, "backslashreplace").decode(encoding)
+    print(line, file=file, flush=True)
+
+
+@contextlib.contextmanager
+def stopping_like_ctrl_c():
+    """Inside, SIGTERM and SIGHUP raise `Stopped`, so that what Ctrl-C cleans up is cleaned up.
+
+    A signal that the program was started to ignore, as `nohup` does, stays so.
+    """
+    before = {}
+
+    def stop(number, frame):
+        for other in before:  # the clean-up is not to be interrupted
+            signal.signal(other, signal.SIG_IGN)
+        raise Stopped(number)
+
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+                before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def is_out_of_memory(error):
@@ -40,8 +108,11 @@ def run(main):
         try:
             return main(argv)
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}", file=sys.stderr)
             return 1
+        except Stopped as stopped:
+            print(f"stopped by {signal.Signals(stopped.number).name}", file=sys.stderr)
+            return 128 + stopped.number
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130

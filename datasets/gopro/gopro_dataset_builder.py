@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import functools
-import io
 import pathlib
 import re
 from typing import ClassVar
@@ -11,7 +10,6 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
-from PIL import Image
 
 from tfdeblur.blur import RESPONSES, synthesize
 from tfdeblur.errors import InputError
@@ -435,5 +433,5 @@ class _Matcher:
 def _decode(file):
     """uint8 [H, W, 3]; raises InputError."""
     content, _ = file.read_image()
-    with Image.open(io.BytesIO(content)) as image:
+    with images.opened(content, file) as image:
         return np.asarray(image.convert("RGB"))

@@ -9,12 +9,17 @@ it.
 import contextlib
 import dataclasses
 import html
+import ipaddress
 import os
 import pathlib
-import signal
+import re
+import shutil
+import socket
 import sys
 import tempfile
 import threading
+import traceback
+from urllib.parse import urlsplit
 
 from absl import flags
 
@@ -31,6 +36,10 @@ TILE = 1024
 # Of a file, at most: 16-bit RGBA that is not compressed.
 BYTES_PER_PIXEL = 8
 HOUR, DAY = 3600, 24 * 3600
+MAX_FILES = 10  # of a request
+SLACK = 2**20  # bytes of a request besides its files
+PREFIX = "tfdeblur_demo_"
+MARKER = "tfdeblur_demo.lock"  # in a folder that is ours; locked while its demo runs
 
 WELCOME = """# tfdeblur
 Restores photographs blurred by motion. The computer that serves this page does all the work: your
@@ -75,7 +84,8 @@ def restore_photo(net, path, folder, max_megapixels, precision, progress=None):
         )
     except InputError as error:
         raise InputError(str(error).replace(str(path), path.name)) from error
-    before, after = (folder / f"{path.stem}_{what}.png" for what in ("blurry", "restored"))
+    stem = path.stem.lstrip(".") or "photo"  # Gradio serves no file whose name begins with a dot
+    before, after = (folder / f"{stem}_{what}.png" for what in ("blurry", "restored"))
     photos.write(before, blurry)
     photos.write(after, dataclasses.replace(blurry, pixels=pixels))
     return before, after
@@ -143,6 +153,9 @@ def serve(gradio, page, host, port, max_file_size):
             enable_monitoring=False,
             footer_links=[],
             max_file_size=max_file_size,
+            # It serves what lies there anyway, but takes .photo.jpg only where it is told so.
+            allowed_paths=[path for path in [os.environ.get("GRADIO_TEMP_DIR")] if path],
+            app_kwargs={"middleware": [(Guard, (), {"host": host, "max_bytes": max_file_size})]},
             theme=theme,
             css=CSS,
         )
@@ -155,6 +168,152 @@ def serve(gradio, page, host, port, max_file_size):
     with contextlib.suppress(KeyboardInterrupt):
         threading.Event().wait()
     page.close(verbose=False)
+
+
+class Guard:
+    """ASGI middleware: answers only who means this page, and bounds what a request may hold.
+
+    A page from elsewhere, open in the visitor's browser, can send requests here: they name its
+    Origin. It can also point its own name at this computer (DNS rebinding): they name its Host. An
+    address in numbers cannot be turned like that, so it is taken as Host, and so are this
+    computer's names.
+
+    Args:
+        app: the ASGI application.
+        host: where the page is served.
+        max_bytes: of the files of a request, together.
+    """
+
+    def __init__(self, app, host, max_bytes):
+        self.app = app
+        name = socket.gethostname().lower()
+        self.names = {"localhost", host.lower(), name, f"{name}.local"}
+        self.max_bytes = max_bytes + SLACK
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        headers = [(key.lower(), value.decode("latin-1")) for key, value in scope["headers"]]
+        hosts = [value for key, value in headers if key == b"host"]
+        origins = [value for key, value in headers if key == b"origin"]
+        sent = next((value for key, value in headers if key == b"content-length"), "0")
+        if len(hosts) != 1 or not self.knows(hosts[0]):
+            await _refuse(scope, send, 403, "this page is not served under that name")
+        elif any(urlsplit(origin).netloc.lower() != hosts[0].lower() for origin in origins):
+            await _refuse(scope, send, 403, "requests of other pages are refused")
+        elif not re.fullmatch("[0-9]{1,18}", sent) or int(sent) > self.max_bytes:
+            await _refuse(scope, send, 413, "the files are too large")
+        elif scope["type"] == "websocket":
+            await self.app(scope, receive, send)
+        else:
+            await self._bounded(scope, receive, send, dict(headers).get(b"content-type", ""))
+
+    def knows(self, host):
+        """Whether the page may be called so: "127.0.0.1:7860"."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in self.names:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    async def _bounded(self, scope, receive, send, content_type):
+        """Hands on what comes in until it is too much; the visitor then seems to have left."""
+        found = re.search(r'boundary="?([^";]+)', content_type)
+        boundary = found and b"--" + found[1].encode("latin-1")
+        size = parts = 0
+        tail = b""
+        refused = started = False
+
+        async def counted():
+            nonlocal size, parts, tail, refused
+            message = await receive()
+            if message["type"] != "http.request":
+                return message
+            body = message.get("body", b"")
+            size += len(body)
+            if boundary:
+                parts += (tail + body).count(boundary)
+                tail = (tail + body)[1 - len(boundary) :]
+            # The last boundary ends the last part.
+            if size > self.max_bytes or parts > MAX_FILES + 1:
+                refused = True
+                if not started:
+                    await _refuse(scope, send, 413, f"more than {MAX_FILES} files, or too large")
+                return {"type": "http.disconnect"}
+            return message
+
+        async def answered(message):
+            nonlocal started
+            if not refused:
+                started = True
+                await send(message)
+
+        try:
+            await self.app(scope, counted, answered)
+        except Exception:
+            if not refused:
+                raise
+
+
+async def _refuse(scope, send, status, message):
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    headers = [(b"content-type", b"text/plain"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": message.encode()})
+
+
+@contextlib.contextmanager
+def visitors_folder():
+    """A folder for what visitors send, removed at the end; those of demos that were killed, too.
+
+    Only folders with our marker, which belong to the same user and whose demo does not run any
+    more, are removed: a running one holds a lock on the marker, which ends with its process.
+    """
+    _remove_leftovers()
+    with (
+        tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder,
+        open(os.path.join(folder, MARKER), "w") as marker,
+    ):
+        _lock(marker)
+        marker.write(os.path.basename(folder))
+        marker.flush()
+        yield folder
+
+
+def _remove_leftovers():
+    if os.name != "posix":
+        return
+    for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        path = folder / MARKER
+        with contextlib.suppress(OSError, ValueError):
+            status = folder.lstat()
+            if folder.is_symlink() or path.is_symlink() or status.st_uid != os.getuid():
+                continue
+            with images.open_regular(path, limit=1000) as marker:
+                if marker.read() == folder.name.encode() and _lock(marker):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(file):
+    """Whether this process now holds a lock on the file; always, where there are none."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        pass
+    except OSError:
+        return False
+    return True
 
 
 def _define_flags():
@@ -180,10 +339,11 @@ def _run(argv):
     if argv[1:]:
         raise InputError(f"tfdeblur demo restores no {argv[1]}: drop photos on its page.")
     precision = precisions.resolve(FLAGS.precision)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else it would leave the folder
-    with tempfile.TemporaryDirectory(prefix="tfdeblur_demo_") as folder:
+    # The visitors' folder goes when a signal ends the demo, too.
+    with errors.stopping_like_ctrl_c(), visitors_folder() as folder:
         gradio = _import_gradio(folder)
         net, named = weights.open_network(FLAGS.model, FLAGS.weights)
+        shown = _shown(_choices(named))
         nets = {named: net}
         ended = threading.Event()
 
@@ -196,14 +356,15 @@ def _run(argv):
             # Inside Gradio's own folder, which it alone empties: visitors fetch the files later.
             place = pathlib.Path(tempfile.mkdtemp(dir=folder))
             with _told_to_visitors(gradio):
-                if choice not in nets:
-                    nets[choice] = weights.load_network(choice)
+                source = shown[choice]
+                if source not in nets:
+                    nets[source] = weights.load_network(source)
                 before, after = restore_photo(
-                    nets[choice], path, place, FLAGS.max_megapixels, precision, tell
+                    nets[source], path, place, FLAGS.max_megapixels, precision, tell
                 )
             return (before, after), gradio.DownloadButton(value=after, interactive=True)
 
-        page = build_page(gradio, _choices(named), restore)
+        page = build_page(gradio, list(shown), restore)
         max_file_size = int(FLAGS.max_megapixels * 1e6 * BYTES_PER_PIXEL)
         try:
             serve(gradio, page, FLAGS.host, FLAGS.port, max_file_size)
@@ -233,6 +394,24 @@ def _choices(named):
     return list(dict.fromkeys([named, *map(str, newest_first)]))
 
 
+def _shown(choices):
+    """{what the page calls a network: its file or name}: folders elsewhere are no visitor's matter.
+
+    Those under runs/ keep their names there.
+    """
+    shown = {}
+    for choice in choices:
+        path = pathlib.Path(choice)
+        ours = not path.is_absolute() and path.parts[:1] == (weights.RUNS,)
+        name = choice if ours or len(path.parts) < 2 else path.name
+        number = 1
+        while name in shown:
+            number += 1
+            name = f"{path.name} ({number})"
+        shown[name] = choice
+    return shown
+
+
 @contextlib.contextmanager
 def _told_to_visitors(gradio):
     """Shows errors on the page; the traceback of an unexpected one is in the terminal, too."""
@@ -242,6 +421,7 @@ def _told_to_visitors(gradio):
         if errors.is_out_of_memory(error):
             error = InputError("out of memory: make the photo smaller.")
         if not isinstance(error, InputError):
-            raise
+            traceback.print_exc()
+            error = InputError("something unexpected went wrong: the demo's terminal says more.")
         # The page renders messages as HTML, and file names are the visitor's.
         raise gradio.Error(html.escape(str(error)), duration=None, print_exception=False) from error

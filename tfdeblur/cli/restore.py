@@ -18,6 +18,7 @@ import contextlib
 import dataclasses
 import glob
 import itertools
+import os
 import pathlib
 import sys
 
@@ -45,16 +46,18 @@ class Job:
     Attributes:
         source, target: the files to read and to write.
         compared: where the picture of before and after goes; None for none.
+        problem: why there is nothing to restore: the input does not exist, say.
     """
 
     source: pathlib.Path
     target: pathlib.Path
     compared: pathlib.Path | None = None
+    problem: str = ""
 
 
 def start():
     """Runs the command line in `sys.argv`, and exits."""
-    start_command(sys.modules[__name__], _define_flags, _run)
+    start_command(sys.modules[__name__], _define_flags, _stoppable)
 
 
 def plan(inputs, output, suffix="", kind="", overwrite=False, compare=False):
@@ -72,10 +75,11 @@ def plan(inputs, output, suffix="", kind="", overwrite=False, compare=False):
         compare: whether pictures of before and after are wanted, below `output`/compare.
 
     Returns:
-        list of Job, each source once.
+        list of Job, each source once. An input that does not exist, beside others that do, is a Job
+        with a problem.
 
     Raises:
-        InputError: an input does not exist, is a reserved word, or would be overwritten; two
+        InputError: no input exists; one is a reserved word, or would be overwritten; two
             inputs would go to one file; there is nothing to restore; or `output` or `kind` does
             not fit the inputs.
     """
@@ -91,9 +95,16 @@ def plan(inputs, output, suffix="", kind="", overwrite=False, compare=False):
     kind = kind and "." + kind.lower().removeprefix(".")
     if kind and kind not in SUFFIXES:
         raise InputError(f"--format={kind[1:]}: choose {_listed(SUFFIXES)}.")
-    given = [pair for pattern in inputs for pair in _expanded(pattern)]
+    given, missing = [], []
+    for pattern in inputs:
+        try:
+            given += _expanded(pattern)
+        except InputError as error:
+            missing.append(Job(pathlib.Path(pattern), output, problem=str(error)))
+    if not given:
+        raise InputError(missing[0].problem)
     to_file = output.suffix.lower() in SUFFIXES and not output.is_dir()
-    if to_file and (len(given) > 1 or given[0][0].is_dir()):
+    if to_file and (len(inputs) > 1 or len(given) > 1 or given[0][0].is_dir()):
         raise InputError(f"--output={output} is one file, for one input file: name a folder.")
     if to_file and (suffix or kind):
         flag = f"--suffix={suffix}" if suffix else f"--format={kind[1:]}"
@@ -108,11 +119,11 @@ def plan(inputs, output, suffix="", kind="", overwrite=False, compare=False):
             target = output if to_file else output / place
             folder = output.parent if to_file else output
             compared = folder / COMPARE / place.with_name(target.name + ".jpg") if compare else None
-            jobs.setdefault(source.resolve(), Job(source, target, compared))
+            jobs.setdefault(os.path.realpath(source), Job(source, target, compared))
     if not jobs:
         raise InputError(f"no image or video ({_listed(SUFFIXES)}) in {', '.join(inputs)}.")
     _refuse_collisions(jobs.values(), overwrite)
-    return list(jobs.values())
+    return [*missing, *jobs.values()]
 
 
 def check(job, overwrite=False):
@@ -125,7 +136,9 @@ def check(job, overwrite=False):
         InputError: the target exists and `overwrite` is not given, its format cannot be written or
             is of the other kind, or the source cannot be read.
     """
-    if job.target.exists() and not overwrite:
+    if job.problem:
+        raise InputError(job.problem)
+    if os.path.lexists(job.target) and not overwrite:
         raise InputError(f"{job.target} exists: give --overwrite to replace it.")
     if _is_video(job.source):
         if not _is_video(job.target):
@@ -165,7 +178,7 @@ def restore_files(jobs, restore, overwrite=False, quality=95):
     layout = "{l_bar}{bar}| {n:.1f}/{total} files [{elapsed}<{remaining}]"
     with tqdm.tqdm(total=len(jobs), disable=None, bar_format=layout) as bar:
         for done, job in enumerate(jobs):
-            bar.set_description(job.source.name)
+            bar.set_description(errors.printable(job.source.name))
             try:
                 check(job, overwrite)
                 _restore_file(job, restore, quality, lambda share, n=done: _advance(bar, n + share))
@@ -181,7 +194,8 @@ def restore_files(jobs, restore, overwrite=False, quality=95):
                     error = InputError(f"{job.source}: {errors.OUT_OF_MEMORY}")
                 if not isinstance(error, InputError):
                     raise
-                tqdm.tqdm.write(f"error: {error}", file=sys.stderr)
+                with tqdm.tqdm.external_write_mode(file=sys.stderr):
+                    errors.say(f"error: {error}", file=sys.stderr)
                 failures += 1
             _advance(bar, done + 1)
     return failures
@@ -245,6 +259,11 @@ def _define_flags():
     )
 
 
+def _stoppable(argv):
+    with errors.stopping_like_ctrl_c():
+        return _run(argv)
+
+
 def _run(argv):
     jobs = plan(argv[1:], FLAGS.output, FLAGS.suffix, FLAGS.format, FLAGS.overwrite, FLAGS.compare)
     if FLAGS.dry_run:
@@ -255,7 +274,7 @@ def _run(argv):
     with _device(FLAGS.device):
         with precision.policy(FLAGS.precision):
             net, description = weights.open_network(FLAGS.model, FLAGS.weights)
-        print(f"Restoring with {description}.")
+        errors.say(f"Restoring with {description}.")
 
         def restore(image, progress):
             return restoration.restore(
@@ -268,7 +287,7 @@ def _run(argv):
 
         failures = restore_files(jobs, restore, FLAGS.overwrite, FLAGS.quality)
     failed = f"; {failures} failed, see above" if failures else ""
-    print(f"Restored {len(jobs) - failures} of {len(jobs)} files into {FLAGS.output}{failed}.")
+    errors.say(f"Restored {len(jobs) - failures} of {len(jobs)} files into {FLAGS.output}{failed}.")
     return 1 if failures else 0
 
 
@@ -276,9 +295,9 @@ def _show(jobs):
     failures = 0
     for job in jobs:
         try:
-            print(f"{job.source} -> {job.target} ({check(job, FLAGS.overwrite)})")
+            errors.say(f"{job.source} -> {job.target} ({check(job, FLAGS.overwrite)})")
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
+            errors.say(f"error: {error}", file=sys.stderr)
             failures += 1
     failed = f"; {failures} would fail, see above" if failures else ""
     print(f"Would restore {len(jobs) - failures} of {len(jobs)} files{failed}.")
@@ -302,7 +321,7 @@ def _device(name):
 def _expanded(pattern):
     """(path, the folder below which its place is kept) of each file or folder that is meant."""
     path = pathlib.Path(pattern)
-    if path.exists():
+    if os.path.lexists(path):  # a link to nowhere, too: it fails alone
         return [(path, path if path.is_dir() else path.parent)]
     if not glob.has_magic(pattern):
         raise InputError(f"{pattern} does not exist: name an image, a video or a folder.")
@@ -317,9 +336,13 @@ def _expanded(pattern):
 def _sources(given, output):
     """The files below an input; not those that an earlier run restored into a folder inside it."""
     found = images.find_images([given], SUFFIXES)
-    inside = given.resolve() in output.resolve().parents
+    # Unlike Path.resolve, realpath does not stop at links in circles.
+    whole, written = (pathlib.Path(os.path.realpath(path)) for path in (given, output))
+    inside = whole in written.parents
     return [
-        path for path in found if not (inside and path.resolve().is_relative_to(output.resolve()))
+        path
+        for path in found
+        if not (inside and pathlib.Path(os.path.realpath(path)).is_relative_to(written))
     ]
 
 
@@ -342,7 +365,8 @@ def _refuse_collisions(jobs, overwrite):
     written = {}
     for job in jobs:
         for target in filter(None, (job.target, job.compared)):
-            other = inputs.get(_identity(target)) if target.exists() else None
+            identity = _identity(target)
+            other = identity and inputs.get(identity)
             if other and not (overwrite and other == job.source and target == job.target):
                 raise InputError(
                     f"--output would overwrite the input {other}: name another folder, or give "
@@ -357,7 +381,11 @@ def _refuse_collisions(jobs, overwrite):
 
 
 def _identity(path):
-    status = path.stat()
+    """None where there is no file, or none that can be reached."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
     return status.st_dev, status.st_ino
 
 

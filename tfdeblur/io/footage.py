@@ -26,6 +26,36 @@ VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".web
 CUT = 0.3
 CUT_RATIO = 2.0
 
+# FFmpeg's readers of files, by a video's first bytes and, where these tell nothing, its suffix.
+# Without a name FFmpeg would try all that it has, some of which open other files and addresses.
+_CONTAINERS = (
+    (re.compile(rb"....(ftyp|moov|mdat|free|skip|wide|pnot|uuid)", re.DOTALL), "mov"),
+    (re.compile(rb"\x1aE\xdf\xa3"), "matroska"),
+    (re.compile(rb"RIFF....AVI[ X\x19]", re.DOTALL), "avi"),
+    (re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), "asf"),
+    (re.compile(rb"\0*\0\0\x01\xba"), "mpeg"),
+    (re.compile(rb"\0*\0\0\x01\xb3"), "mpegvideo"),
+    (re.compile(rb"(?:....)?\x47.{187}(?:....)?\x47", re.DOTALL), "mpegts"),
+    (re.compile(rb"FLV\x01"), "flv"),
+    (re.compile(rb"OggS"), "ogg"),
+)
+_BY_SUFFIX = {
+    ".avi": "avi",
+    ".m4v": "mov",
+    ".mkv": "matroska",
+    ".mov": "mov",
+    ".mp4": "mov",
+    ".mpeg": "mpeg",
+    ".mpg": "mpeg",
+    ".webm": "matroska",
+    ".wmv": "asf",
+}
+_PLAYLIST = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*"
+    rb"(#EXTM3U|ffconcat|file\s|\[(playlist|reference)|<\?xml|<MPD|<asx|<smil|v=0|rtsp:|https?:)",
+    re.IGNORECASE,
+)
+
 # Transfer functions of high dynamic range (HLG and PQ), as FFmpeg calls them.
 _HDR = ("arib-std-b67", "smpte2084")
 # By default the frames get a grey level too dark, and their colours come from the nearest pixel.
@@ -253,7 +283,7 @@ def _reduced(frame, height):
 
 def _search(folder):
     found, others = [], []
-    for root, folders, names in os.walk(folder, followlinks=True):
+    for root, folders, names in images.walk(folder, follow_links=True):
         folders[:] = filter(_is_shown, folders)
         names = sorted(filter(_is_shown, names))
         videos = [name for name in names if name.lower().endswith(VIDEO_SUFFIXES)]
@@ -355,7 +385,7 @@ def decode(path, size, options=()):
         InputError: FFmpeg met an error, after the frames before it.
     """
     width, height = size
-    command = [ffmpeg(), "-v", "error", "-nostdin", "-xerror", "-i", str(path)]
+    command = [ffmpeg(), "-v", "error", "-nostdin", "-xerror", *input_options(path)]
     command += ["-map", "0:v:0", *options, "-sws_flags", ACCURATELY]
     command += ["-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
     count = 0
@@ -386,10 +416,13 @@ def probe(path):
     Raises:
         InputError: the file is no video, or an HDR one; imageio-ffmpeg is not installed.
     """
-    ffmpeg()
+    ffmpeg(path)
     import imageio_ffmpeg
 
-    reader = imageio_ffmpeg.read_frames(str(path), output_params=["-map", "0:v:0"])
+    *options, _, address = input_options(path)
+    reader = imageio_ffmpeg.read_frames(
+        address, input_params=options, output_params=["-map", "0:v:0"]
+    )
     try:
         header = next(reader)
     except Exception as error:  # of several kinds, by where the reading of FFmpeg's output ended
@@ -408,14 +441,46 @@ def probe(path):
     return header
 
 
-def ffmpeg():
-    """The path of FFmpeg; an InputError that names the extra where imageio-ffmpeg is missing."""
+def input_options(path):
+    """FFmpeg's options to read a file, and nothing else, whatever its name or content says.
+
+    Raises:
+        InputError: the file is a playlist of others, cannot be opened, or is no regular file.
+    """
+    with images.open_regular(path, limit=2**63) as file:
+        head = file.read(4096)
+    kind = next((kind for start, kind in _CONTAINERS if start.match(head)), None)
+    if kind is None and _PLAYLIST.match(head):
+        raise InputError(
+            f"{path} cannot be read as a video: it is a list that names other files. Give those, "
+            "or remove it."
+        )
+    kind = kind or _BY_SUFFIX.get(pathlib.Path(path).suffix.lower())
+    if kind is None or not head:
+        reason = "unknown format" if head else "the file is empty"
+        raise InputError(
+            f"{path} cannot be read as a video ({reason}): get it again, or remove it."
+        )
+    return ["-protocol_whitelist", "file,pipe", "-f", kind, "-i", address(path)]
+
+
+def address(path):
+    """A path as FFmpeg takes it for a file: 12:30.mp4 would be of a protocol called 12."""
+    return f"file:{path}"
+
+
+def ffmpeg(path=None):
+    """The path of FFmpeg; an InputError that names the extra where imageio-ffmpeg is missing.
+
+    Args:
+        path: of the video that is to be read, for the error.
+    """
     try:
         import imageio_ffmpeg
     except ImportError as error:
         raise InputError(
-            "videos are read with imageio-ffmpeg: pip install 'tfdeblur[video]', or give folders "
-            "of frames."
+            f"{path or 'a video'}: videos are read with imageio-ffmpeg: pip install "
+            "'tfdeblur[video]', or give folders of frames."
         ) from error
     return imageio_ffmpeg.get_ffmpeg_exe()
 

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import os
 import pathlib
+import stat
 import uuid
 import warnings
 
@@ -25,6 +26,36 @@ _SAVE_OPTIONS = {
 }
 _TURNED_ORIENTATIONS = (5, 6, 7, 8)  # those that exchange width and height
 
+# What Pillow may read, as it calls them. It knows many more, one of which is PostScript: that is
+# a program, which Pillow has Ghostscript run.
+FORMATS = (
+    "AVIF",
+    "BMP",
+    "DIB",
+    "GIF",
+    "HEIF",
+    "JPEG",
+    "JPEG2000",
+    "MPO",
+    "PNG",
+    "PPM",
+    "TIFF",
+    "WEBP",
+)
+# A file's first bytes: what it is, for a message.
+_NO_PIXELS = (
+    (b"%!PS", "PostScript"),
+    (b"\x04%!PS", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (b"%PDF", "a PDF document"),
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "an XML document, such as an SVG drawing"),
+    (b"<!DOCTYPE", "a document"),
+)
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+# No file of an image, nor of a data set, is larger: Pillow refuses more than 179 million pixels.
+MAX_BYTES = 2**31
+
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
@@ -44,7 +75,7 @@ def read(path):
     drops nothing.
 
     Args:
-        path: a file in any single-image format that Pillow reads.
+        path: a file in one of `FORMATS`, with a single image; its suffix does not matter.
 
     Returns:
         uint8 [H, W, 3].
@@ -179,7 +210,7 @@ def find_images(paths, suffixes=SUFFIXES):
     for path in map(pathlib.Path, paths):
         if path.is_dir():
             found.update(dict.fromkeys(_walk(path, suffixes)))
-        elif path.exists():
+        elif os.path.lexists(path):
             found[path] = None
         else:
             raise InputError(f"{path} does not exist: name an image file or a folder.")
@@ -215,34 +246,140 @@ def find_pairs(blurry_dir, sharp_dir):
 
 
 @contextlib.contextmanager
-def opened(path):
-    """Opens an image lazily, and tells all that Pillow raises inside the block as InputError."""
-    if pathlib.Path(path).suffix.lower() in HEIF_SUFFIXES:
-        register_heif(path)
+def opened(source, name=None, formats=FORMATS):
+    """Opens an image lazily, and tells all that Pillow raises inside the block as InputError.
+
+    This is the only place where an image is opened. What a file is, its content says, not its
+    suffix; what is not one of a few formats of pixels is refused before Pillow's code sees it.
+
+    Args:
+        source: a path, or the bytes of a file.
+        name: of the bytes, for messages.
+        formats: of `FORMATS`, those that are meant.
+    """
+    path = None if isinstance(source, bytes) else source
+    name = path if name is None else name
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of half the size that it refuses.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(path)
-        with opened as image:
+        with contextlib.ExitStack() as stack:
+            file = io.BytesIO(source) if path is None else stack.enter_context(open_regular(path))
+            suffix = pathlib.Path(str(name)).suffix.lower()
+            image = stack.enter_context(_identified(file, name, suffix, formats))
             # A multi-picture JPEG (MPO) of a camera holds the photograph first, then previews.
             frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
             if frames > 1:
                 raise InputError(
-                    f"{path} holds {frames} images: save the wanted one as a file of its own."
+                    f"{name} holds {frames} images: save the wanted one as a file of its own."
                 )
             yield image
     except (InputError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
-        raise InputError(f"{path} is too large to be opened safely: {error}") from error
+        raise InputError(f"{name} is too large to be opened safely: {error}") from error
     # Pillow's decoders meet broken files with OSError, SyntaxError, struct.error, EOFError, ...
     except Exception as error:
-        if not os.path.exists(path):
-            raise InputError(f"{path} does not exist.") from error
         raise InputError(
-            f"{path} cannot be read as an image ({_reason(error, path)}): replace or remove it."
+            f"{name} cannot be read as an image ({_reason(error)}): replace or remove it."
         ) from error
+
+
+def _identified(file, name, suffix, formats):
+    head = file.read(32)
+    if not head:
+        raise ValueError("the file is empty")
+    kind = next((kind for start, kind in _NO_PIXELS if head.lstrip().startswith(start)), None)
+    if kind:
+        raise ValueError(f"it is {kind}, not pixels; export it as PNG first")
+    is_heif = head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+    # AVIF may call itself mif1 first.
+    if is_heif and b"avif" not in head[8:]:
+        register_heif(name)
+    elif suffix in HEIF_SUFFIXES:
+        with contextlib.suppress(InputError):
+            register_heif(name)
+    file.seek(0)
+    Image.init()
+    with warnings.catch_warnings():
+        # Pillow warns of half the size that it refuses.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(file, formats=[known for known in formats if known in Image.OPEN])
+
+
+def open_regular(path, limit=MAX_BYTES):
+    """Opens a file to be read: a regular one, neither a pipe nor a device, which may never end.
+
+    Args:
+        path: the file, or a link to it.
+        limit: larger files are refused.
+
+    Returns:
+        The open binary file.
+
+    Raises:
+        InputError: it cannot be opened, or is none.
+    """
+    try:
+        # Opening a pipe would wait for its other end.
+        flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        number = os.open(path, os.O_RDONLY | flags)
+    except (OSError, ValueError) as error:
+        raise InputError(_unopened(path, error)) from error
+    file = None
+    try:
+        status = os.fstat(number)
+        if stat.S_ISDIR(status.st_mode):
+            raise InputError(f"{path} cannot be read (it is a folder): replace or remove it.")
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(
+                f"{path} cannot be read (it is a pipe or a device, no file): replace or remove it."
+            )
+        if status.st_size > limit:
+            raise InputError(
+                f"{path} has {status.st_size:,} bytes, and {limit:,} are read at most: replace or "
+                "remove it."
+            )
+        file = os.fdopen(number, "rb")
+        return file
+    finally:
+        if file is None:
+            os.close(number)
+
+
+def _unopened(path, error):
+    if isinstance(error, FileNotFoundError):
+        if os.path.islink(path):
+            return f"{path} is a link to {os.readlink(path)}, which does not exist: remove it."
+        return f"{path} does not exist."
+    return f"{path} cannot be read ({_reason(error)}): replace or remove it."
+
+
+def walk(folder, follow_links=False):
+    """Like `os.walk`, but each folder comes once, however the links lie.
+
+    Folders reached by links come last, so that the place of a folder is not that of a link to it.
+
+    Args:
+        folder: where to begin.
+        follow_links: whether folders that links point to are searched too.
+
+    Yields:
+        (root, folders, names): the caller may remove folders from the list, which are left out.
+    """
+    seen, links = set(), [folder]
+    while links:
+        for root, folders, names in os.walk(links.pop(0)):
+            try:
+                status = os.stat(root)
+            except OSError:  # it has gone meanwhile
+                folders.clear()
+                continue
+            if (status.st_dev, status.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            folders.sort()
+            yield root, folders, names
+            if follow_links:
+                links += filter(os.path.islink, (os.path.join(root, name) for name in folders))
 
 
 def register_heif(path):
@@ -250,16 +387,15 @@ def register_heif(path):
     try:
         import pillow_heif
     except ImportError as error:
-        raise InputError(f"{path}: HEIC needs another library: pip install pillow-heif.") from error
+        raise InputError(
+            f"{path}: HEIC needs another library: pip install pillow-heif, or the extra "
+            "'tfdeblur[photos]'."
+        ) from error
     pillow_heif.register_heif_opener()
 
 
-def _reason(error, path=None):
+def _reason(error):
     """An exception in words, without the file name that the message around it gives already."""
-    if path is not None and os.path.isdir(path):
-        return "it is a folder"
-    if path is not None and os.path.getsize(path) == 0:
-        return "the file is empty"
     if isinstance(error, Image.UnidentifiedImageError):
         return "unknown format"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -295,7 +431,7 @@ def has_alpha(image):
 
 def _walk(folder, suffixes):
     files = []
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         files += [
             pathlib.Path(root, name)

@@ -168,7 +168,8 @@ def _sixteen_bit_planes(image, path):
     # Pillow reads colours as 8 bits only.
     import tensorflow as tf
 
-    content = pathlib.Path(path).read_bytes()
+    with images.open_regular(path) as file:
+        content = file.read(images.MAX_BYTES)
     channels = 4 if "transparency" in image.info else 0
     return tf.io.decode_png(content, channels, tf.uint16).numpy()
 

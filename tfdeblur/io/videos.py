@@ -97,13 +97,13 @@ def _encoder(source, target, temporary, header, rate):
     width, height = header["size"]
     command = [footage.ffmpeg(), "-v", "error", "-nostdin", "-y"]
     command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate)]
-    command += ["-i", "-", "-i", str(source), "-map", "0:v", "-map", "1:a?"]
+    command += ["-i", "-", *footage.input_options(source), "-map", "0:v", "-map", "1:a?"]
     command += ["-map_metadata", "1", *options, *_colours(header)]
     # Half the colour resolution is what players expect; it needs even sizes.
     command += ["-pix_fmt", "yuv444p" if width % 2 or height % 2 else "yuv420p"]
     if source.suffix.lower() == target.suffix.lower():
         command += ["-c:a", "copy"]
-    command += ["-f", kind, str(temporary)]
+    command += ["-f", kind, footage.address(temporary)]
     with (
         tempfile.TemporaryFile() as messages,
         subprocess.Popen(

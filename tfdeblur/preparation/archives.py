@@ -3,17 +3,16 @@
 import dataclasses
 import functools
 import hashlib
-import io
 import os
 import pathlib
 import zipfile
-import zlib
-
-from PIL import Image
 
 from tfdeblur.errors import InputError
+from tfdeblur.io import images
 
 _EIGHT_BIT = ("L", "P", "RGB", "RGBA")
+# What data sets consist of, and TensorFlow decodes as Pillow does.
+_FORMATS = ("BMP", "DIB", "JPEG", "MPO", "PNG")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +25,13 @@ class Folder:
         """Paths of all files relative to the folder, "/" between their parts, sorted."""
         return sorted(
             pathlib.Path(root, name).relative_to(self.path).as_posix()
-            for root, _, names in os.walk(self.path, followlinks=True)
+            for root, _, names in images.walk(self.path, follow_links=True)
             for name in names
         )
 
     def read(self, name):
-        return (self.path / name).read_bytes()
+        with images.open_regular(self.path / name) as file:
+            return file.read(images.MAX_BYTES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Zip:
         names = sorted(info.filename for info in _archive(self).infolist() if not info.is_dir())
         for name in names:
             parts = pathlib.PurePosixPath(name.replace("\\", "/")).parts
-            if ".." in parts or parts[0] == "/" or ":" in parts[0]:
+            if not parts or ".." in parts or parts[0] == "/" or ":" in parts[0]:
                 raise InputError(
                     f"{self.path} holds {name!r}, which points outside the archive: do not trust "
                     "it, and get it from the authors again."
@@ -57,14 +57,25 @@ class Zip:
         return names
 
     def read(self, name):
-        return _archive(self).read(name)
+        archive = _archive(self)
+        size = archive.getinfo(name).file_size
+        if size > images.MAX_BYTES:  # zipfile reads no more than the archive promises
+            raise InputError(
+                f"{self.path}/{name} has {size:,} bytes, and {images.MAX_BYTES:,} are read at "
+                "most: get the archive again."
+            )
+        return archive.read(name)
 
 
 def _archive(source):
     try:
-        status = os.stat(source.path)
+        with images.open_regular(source.path, limit=2**63) as file:
+            status = os.fstat(file.fileno())
         return _opened(source.path, status.st_mtime_ns, status.st_size)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (InputError, MemoryError):
+        raise
+    # Also ValueError for names that are not UTF-8, NotImplementedError, struct.error, ...
+    except Exception as error:
         raise InputError(
             f"{source.path} is no complete zip archive ({error}): delete it, and get it again."
         ) from error
@@ -94,8 +105,11 @@ class File:
         """
         try:
             return self.source.read(self.name)
-        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as e:
-            raise InputError(f"{self} cannot be read ({e}): get it again.") from e
+        except (InputError, MemoryError):
+            raise
+        # Broken archives are met with BadZipFile, zlib.error, EOFError, RuntimeError, ...
+        except Exception as error:
+            raise InputError(f"{self} cannot be read ({error}): get it again.") from error
 
     def read_image(self):
         """Reads an image file and checks that it is whole, 8 bits per channel.
@@ -110,13 +124,12 @@ class File:
         """
         content = self.read()
         try:
-            with Image.open(io.BytesIO(content)) as image:
+            with images.opened(content, self, _FORMATS) as image:
                 size, mode = image.size, image.mode
                 image.verify() if image.format == "PNG" else image.load()
-        except MemoryError:
-            raise
-        except Exception as error:  # Pillow's decoders meet broken files with many kinds
-            raise InputError(f"{self} is no whole image ({error}): get it again.") from error
+        except InputError as error:
+            reason = error.__cause__ or error
+            raise InputError(f"{self} is no whole image ({reason}): get it again.") from error
         if mode not in _EIGHT_BIT:
             raise InputError(f"{self} has {mode} pixels: 8 bits per channel are expected.")
         return content, size

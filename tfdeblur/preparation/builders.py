@@ -5,15 +5,15 @@ import concurrent.futures
 import itertools
 import pathlib
 import re
-import shutil
 import tarfile
-import zlib
+import tempfile
 from os import cpu_count
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from tfdeblur.errors import InputError
+from tfdeblur.io import images
 from tfdeblur.preparation import archives
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -223,14 +223,21 @@ def _open(path):
     stem = path.name.removesuffix(".tgz").removesuffix(".gz").removesuffix(".tar")
     if stem == path.name or path.is_dir():
         return archives.open_source(path)
-    folder, incomplete = path.with_name(stem), path.with_name(f"{stem}.incomplete")
+    folder = path.with_name(stem)
     try:
-        shutil.rmtree(incomplete, ignore_errors=True)  # of an extraction that was interrupted
-        with tarfile.open(path) as archive:
-            archive.extractall(incomplete, filter="data")
-        incomplete.rename(folder)
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        shutil.rmtree(incomplete, ignore_errors=True)
+        with images.open_regular(path, limit=2**63) as file, tarfile.open(fileobj=file) as archive:
+            # Below a folder that nobody else has: what lies beside the archive is the user's.
+            incomplete = tempfile.TemporaryDirectory(
+                dir=path.parent, prefix=f".{stem}-", suffix=".incomplete"
+            )
+            with incomplete as place:
+                extracted = pathlib.Path(place, stem)
+                archive.extractall(extracted, filter="data")
+                extracted.rename(folder)
+    except (InputError, MemoryError):
+        raise
+    # Broken archives are met with TarError, EOFError, zlib.error, ValueError, OSError, ...
+    except Exception as error:
         raise InputError(
             f"{path} cannot be extracted ({error}): get it again, or extract it there yourself."
         ) from error

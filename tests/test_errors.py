@@ -1,0 +1,44 @@
+"""What is told to a terminal."""
+
+import io
+import os
+import signal
+
+import pytest
+
+from tfdeblur import errors
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a b\u00e9\u732b.png", "a b\u00e9\u732b.png"),
+        ("\x1b]0;owned\x07.png", "\\x1b]0;owned\\x07.png"),
+        ("a\nerror: b\r.png", "a\\nerror: b\\r.png"),
+        ("\x9b2J", "\\x9b2J"),
+        ("gpj.\u202egnp", "gpj.\\u202egnp"),
+        (os.fsdecode(b"caf\xe9.png"), "caf\\xe9.png"),
+    ],
+)
+def test_names_are_made_printable(name, shown):
+    assert errors.printable(name) == shown
+    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    errors.say(name, file)
+    file.seek(0)
+    assert file.read() == shown.encode("ascii", "backslashreplace").decode() + "\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_stop_like_ctrl_c(number):
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(errors.Stopped) as stopped, errors.stopping_like_ctrl_c():
+            os.kill(os.getpid(), number)
+            signal.pause()
+        assert stopped.value.number == number
+        assert signal.getsignal(number) == signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN)  # as by nohup
+        with errors.stopping_like_ctrl_c():
+            os.kill(os.getpid(), number)
+    finally:
+        signal.signal(number, before)
