@@ -5,7 +5,6 @@ import concurrent.futures
 import itertools
 import pathlib
 import re
-import shutil
 import tarfile
 import zlib
 from os import cpu_count
@@ -14,6 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfdeblur.errors import InputError
+from tfdeblur.files import new_folder
 from tfdeblur.preparation import archives
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -223,14 +223,12 @@ def _open(path):
     stem = path.name.removesuffix(".tgz").removesuffix(".gz").removesuffix(".tar")
     if stem == path.name or path.is_dir():
         return archives.open_source(path)
-    folder, incomplete = path.with_name(stem), path.with_name(f"{stem}.incomplete")
+    folder = path.with_name(stem)
     try:
-        shutil.rmtree(incomplete, ignore_errors=True)  # of an extraction that was interrupted
-        with tarfile.open(path) as archive:
-            archive.extractall(incomplete, filter="data")
-        incomplete.rename(folder)
+        with new_folder(folder) as temporary, tarfile.open(path) as archive:
+            archive.extractall(temporary, filter="data")
+            temporary.rename(folder)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        shutil.rmtree(incomplete, ignore_errors=True)
         raise InputError(
             f"{path} cannot be extracted ({error}): get it again, or extract it there yourself."
         ) from error
