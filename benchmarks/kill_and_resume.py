@@ -23,9 +23,9 @@ from absl import flags
 
 from tfdeblur import errors, recipes
 from tfdeblur.data import pipeline
+from tfdeblur.files import INCOMPLETE
 from tfdeblur.io import images
 from tfdeblur.training import callbacks, runs
-from tfdeblur.training.checkpoints import INCOMPLETE
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("kills", 20, "How many processes are killed.", 1)

@@ -107,7 +107,7 @@ def test_an_interrupted_build_leaves_nothing(pairs, tmp_path, monkeypatch, error
     monkeypatch.setattr(cache, "_patches", interrupted)
     with pytest.raises((KeyboardInterrupt, InputError), match=r"(No space left|^$)"):
         cache.cut_patches(pairs, tmp_path / "patches", 32)
-    assert not list(tmp_path.glob("patches*"))
+    assert not list(tmp_path.glob("*patches*"))
     monkeypatch.undo()
     assert cache.cut_patches(pairs, tmp_path / "patches", 32).count == 15
 
@@ -126,3 +126,23 @@ def test_a_broken_image_is_named(pairs, folders, tmp_path, where):
     where = where if where == cache.IN_MEMORY else tmp_path / where
     with pytest.raises(InputError, match=r"^2 of .*blurry.* is broken"):
         cache.open_cache(pairs, where, 16)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"a": 1}', '{"shards": ["../x"], "patches": []}'],
+)
+def test_a_damaged_or_foreign_manifest_is_an_error(content, pairs, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "patches.json").write_text(content)
+    with pytest.raises(InputError, match=r"--cache=.*mine"):
+        cache.cut_patches(pairs, tmp_path / "mine", 32)
+    assert (tmp_path / "mine" / "patches.json").read_text() == content
+
+
+def test_patches_that_were_cut_off_are_an_error(pairs, tmp_path):
+    cache.cut_patches(pairs, tmp_path / "patches", 32)
+    (shard,) = (tmp_path / "patches").glob("*.bin")
+    shard.write_bytes(shard.read_bytes()[:-5])
+    with pytest.raises(InputError, match=r"is damaged .*too short"):
+        cache.cut_patches(pairs, tmp_path / "patches", 32)

@@ -6,8 +6,9 @@ import pytest
 
 from tfdeblur import models, precision
 from tfdeblur.errors import InputError
-from tfdeblur.training import trainers
-from tfdeblur.training.checkpoints import Checkpoints, replacing, save_network
+from tfdeblur.files import replacing
+from tfdeblur.training import strategies, trainers
+from tfdeblur.training.checkpoints import Checkpoints, save_network
 
 
 def make_trainer(seed=0):
@@ -93,14 +94,87 @@ def test_a_full_disk_leaves_what_was_there(trainer, tmp_path):
 
 
 @pytest.mark.parametrize("length", [0, 1000, -10])
-def test_a_broken_checkpoint_is_named(length, trainer, tmp_path):
+def test_a_broken_checkpoint_falls_back_to_the_one_before(length, trainer, tmp_path, capsys):
     saved = save_steps(tmp_path, trainer, (1, 2))
     newest = saved.newest()[1]
     newest.write_bytes(newest.read_bytes()[:length])
-    with pytest.raises(InputError, match=r"step_000000002\.npz is broken .* delete it"):
-        saved.restore()
-    newest.unlink()
+    assert saved.restore() == 1 and saved.newest()[0] == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "step_000000002.npz is broken" in line and "the checkpoint before it" in line
+    (tmp_path / "step_000000001.npz").unlink()
+    with pytest.raises(InputError, match=r"step_000000002\.npz is broken .*--overwrite"):
+        Checkpoints(tmp_path, trainer).restore()
+
+
+def test_a_broken_checkpoint_does_not_count_among_those_kept(trainer, tmp_path):
+    save_steps(tmp_path, trainer, (1, 5))
+    (tmp_path / "step_000000005.npz").write_bytes(b"")
+    saved = Checkpoints(tmp_path, trainer, keep=1)
     assert saved.restore() == 1
+    saved.step = 2
+    saved.save()
+    assert names(tmp_path) == ["step_000000002.npz", "step_000000005.npz"]
+
+
+def test_other_names_are_left_alone(trainer, tmp_path):
+    for name in ("step_abc.npz", "step_1.npz", "step_.npz"):
+        (tmp_path / name).write_text("mine")
+    save_steps(tmp_path, trainer, (1, 2, 3), keep=1)
+    assert names(tmp_path) == ["step_.npz", "step_000000003.npz", "step_1.npz", "step_abc.npz"]
+
+
+def change(kind, state):
+    first = state["variable_0"]
+    if kind == "another type":
+        state["variable_0"] = first.astype("float64")
+    if kind == "whole numbers":
+        state["variable_0"] = first.astype("int32")
+    if kind == "another shape":
+        state["variable_0"] = first[..., None]
+    if kind == "objects":
+        state["variable_0"] = np.array([{}], object)
+    if kind == "one too few":
+        del state["variable_0"]
+    if kind == "one too many":
+        state["more"] = first
+
+
+KINDS = ("another type", "whole numbers", "another shape", "objects", "one too few", "one too many")
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "compressed", "no zip", "pickle", "a folder"])
+def test_bad_checkpoints_are_refused_in_one_line(kind, trainer, tmp_path):
+    save_steps(tmp_path, trainer, (1,))
+    path = tmp_path / "step_000000001.npz"
+    with np.load(path) as file:
+        stored = dict(file)
+    change(kind, stored)
+    (np.savez_compressed if kind == "compressed" else np.savez)(path, **stored)
+    if kind == "no zip":
+        np.save(tmp_path / "x.npy", stored["variable_0"])
+        (tmp_path / "x.npy").rename(path)
+    if kind == "pickle":
+        path.write_bytes(b"cos\nsystem\n(S'echo run'\ntR.")
+    if kind == "a folder":
+        path.unlink()
+        path.mkdir()
+    before = state(trainer)
+    with pytest.raises(InputError, match=r"^[^\n]*is broken[^\n]*$"):
+        Checkpoints(tmp_path, trainer).restore()
+    for value, expected in zip(state(trainer), before, strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_a_checkpoint_keeps_the_number_of_threads(trainer, tmp_path, monkeypatch):
+    monkeypatch.setattr(strategies, "threads", lambda: 7)
+    saved = save_steps(tmp_path, trainer, (1,))
+    saved.restore()
+    assert saved.threads == 7
+    path = tmp_path / "step_000000001.npz"
+    with np.load(path) as file:
+        stored = {name: file[name] for name in file if name != "threads"}
+    np.savez(path, **stored)  # as earlier versions wrote them
+    assert saved.restore() == 1 and saved.threads is None
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

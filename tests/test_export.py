@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import tfdeblur
-from tfdeblur import export, models, restoration
+from tfdeblur import export, files, models, restoration
 from tfdeblur.errors import InputError
 
 NETWORKS = {
@@ -175,27 +175,54 @@ def test_command(tmp_path, net):
     assert done.returncode == 1 and f"error: {target} exists" in done.stderr
 
 
+def write(folder, content):
+    with files.replacing_folder(folder, export.SAVED_MODEL, "net") as temporary:
+        (temporary / "saved_model.pb").write_text(content)
+        (temporary / "assets").mkdir()
+        if content == "half":
+            raise OSError("disk full")
+
+
 def test_a_failed_export_leaves_the_old_one(tmp_path):
     old = tmp_path / "saved_model"
-    old.mkdir()
-    (old / "file").write_text("kept")
-    with pytest.raises(OSError), export.replacing_folder(old) as temporary:
-        temporary.mkdir()
-        (temporary / "half").write_text("")
-        raise OSError("disk full")
+    write(old, "kept")
+    with pytest.raises(OSError):
+        write(old, "half")
     assert [p.name for p in tmp_path.iterdir()] == ["saved_model"]
-    assert (old / "file").read_text() == "kept"
+    assert (old / "saved_model.pb").read_text() == "kept"
+    write(old, "new")
+    assert [p.name for p in tmp_path.iterdir()] == ["saved_model"]
+    assert (old / "saved_model.pb").read_text() == "new"
 
 
 def test_what_a_kill_left_goes_with_the_next_export(tmp_path):
-    left = tmp_path / ".incomplete-saved_model"
-    left.mkdir()
-    (left / "half").write_text("")
-    with export.replacing_folder(tmp_path / "saved_model") as temporary:
-        temporary.mkdir()
-        (temporary / "file").write_text("new")
-    assert [path.name for path in tmp_path.iterdir()] == ["saved_model"]
-    assert [path.name for path in (tmp_path / "saved_model").iterdir()] == ["file"]
+    left, mine = (tmp_path / f".incomplete-{i}{i}{i}{i}aaaa-saved_model" for i in range(2))
+    write(left, "of a kill")
+    mine.mkdir()
+    (mine / "saved_model.pb").write_text("mine")
+    write(tmp_path / "saved_model", "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [mine.name, "saved_model"]
+    assert (mine / "saved_model.pb").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "name", ["thesis.tex", "assets/words.txt", ".git/HEAD", "variables/.x.tmp"]
+)
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_folder_with_other_files_is_not_replaced(name, listed, tmp_path):
+    """Neither beside an export of ours, nor in a SavedModel that another program wrote."""
+    folder = tmp_path / "served"
+    write(folder, "ours")
+    if not listed:
+        (folder / "tfdeblur.json").unlink()
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("mine")
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    with pytest.raises(InputError, match="name another"):
+        export.check(folder, "saved_model", overwrite=True)
+    with pytest.raises(InputError, match="name another"):
+        write(folder, "new")
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
 
 
 def test_padding_is_by_reflection():

@@ -109,3 +109,26 @@ def test_wrong_flags_end_in_one_line(folders, arguments, message):
     assert message in line
     assert "Traceback" not in done.stderr
     assert not (folders / "runs" / "quickstart").exists()
+
+
+def tree(folder):
+    """{path: content} of all files, and of folders None."""
+    return {
+        path.relative_to(folder): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.mark.parametrize("option", [(), ("--resume",), ("--overwrite",)])
+def test_a_project_with_a_recipe_of_its_own_keeps_every_file(option, folders):
+    project = folders / "project"
+    for name in ("thesis.tex", ".git/HEAD", "deep/er/.x.tmp", ".incomplete-x", "model.keras"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("mine")
+    (project / "recipe.json").write_text('{"recipe": {"name": "soup"}}')
+    before = tree(folders)
+    done = run("train.py", *OWN_PAIRS, "--workdir=project", "--steps=1", *option, cwd=folders)
+    assert done.returncode == 1
+    (line,) = [x for x in done.stderr.splitlines() if x.startswith("error:")]
+    assert "recipe.json is not of a training by tfdeblur" in line
+    assert tree(folders) == before

@@ -10,9 +10,7 @@ MODEL is a .keras file or a network's name (then with --weights), OUT a folder f
 import contextlib
 import importlib
 import logging
-import os
 import pathlib
-import shutil
 import sys
 import warnings
 
@@ -22,14 +20,26 @@ import tensorflow as tf
 from absl import flags
 from keras import ops
 
-from tfdeblur import precision, weights
+from tfdeblur import files, precision, weights
 from tfdeblur.cli.flags import start as start_command
 from tfdeblur.errors import InputError
-from tfdeblur.training.checkpoints import INCOMPLETE, replacing
 
 FLAGS = flags.FLAGS
 
 SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
+# What TensorFlow writes, and what it leaves when it is killed.
+SAVED_MODEL = files.Kind(
+    "saved_model",
+    (
+        r"saved_model\.pb",
+        r"fingerprint\.pb",
+        r"variables/variables\.index",
+        r"variables/variables\.data-\d{5}-of-\d{5}",
+        "assets/",
+        "variables/",
+    ),
+    (r"saved_model\.pb\.tmp[0-9a-f]+", "variables/variables_temp/.+"),
+)
 TOLERANCE = 1e-4  # of the value range
 # What a format needs beside TensorFlow, as Python imports it: all in the extra [export].
 PACKAGES = {"saved_model": (), "litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}
@@ -60,7 +70,7 @@ def export(net, target, kind="saved_model", overwrite=False):
     net = precision.cast(net, "float32")
     target.parent.mkdir(parents=True, exist_ok=True)
     write, run = FORMATS[kind]
-    with (replacing_folder if kind == "saved_model" else replacing)(target) as temporary:
+    with _replacing(target, kind, net.name) as temporary:
         write(net, temporary)
         difference = _largest_difference(net, lambda images: run(temporary, images))
         if not difference <= TOLERANCE:
@@ -86,8 +96,11 @@ def check(target, kind, overwrite=False):
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists: name another place, or give --overwrite.")
     # What --overwrite deletes was exported, not someone's folder of photographs.
-    exported = target / "saved_model.pb" if kind == "saved_model" else target
-    if target.exists() and not exported.is_file():
+    if kind == "saved_model":
+        exported = files.check_replaceable(target, SAVED_MODEL) is not None
+    else:
+        exported = target.is_file()
+    if target.exists() and not exported:
         raise InputError(f"{target} exists and is no {kind}: name another place.")
     for package in PACKAGES[kind]:
         try:
@@ -112,27 +125,19 @@ def save_saved_model(net, folder):
 
     Args:
         net: a network of `tfdeblur.models`.
-        folder: replaced as a whole where it exists.
+        folder: replaced as a whole where it exists and an earlier call wrote it.
+
+    Raises:
+        InputError: the folder holds anything else.
     """
-    with replacing_folder(folder) as temporary:
+    with files.replacing_folder(folder, SAVED_MODEL, net.name) as temporary:
         _write_saved_model(precision.cast(net, "float32"), temporary)
 
 
-@contextlib.contextmanager
-def replacing_folder(folder):
-    """Gives a temporary folder beside `folder`, which takes its place if nothing goes wrong.
-
-    One that a kill has left is deleted by the next call.
-    """
-    folder = pathlib.Path(folder)
-    temporary = folder.with_name(INCOMPLETE + folder.name)
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        yield temporary
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+def _replacing(target, kind, name):
+    if kind == "saved_model":
+        return files.replacing_folder(target, SAVED_MODEL, name)
+    return files.replacing(target)
 
 
 def pad_to_multiple(images, multiple, smallest=1, least=0, padding="reflect"):

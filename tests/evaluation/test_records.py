@@ -1,5 +1,6 @@
 """Scores on disk: what is kept when an evaluation starts again."""
 
+import json
 import math
 
 import numpy as np
@@ -74,7 +75,8 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 
 def test_the_folder_of_a_training_is_refused(tmp_path):
     score_files.write(tmp_path / "scores.csv", SCORES)
-    with pytest.raises(InputError, match="holds scores of a training: name another folder"):
+    (tmp_path / "recipe.json").write_text("{}")
+    with pytest.raises(InputError, match="holds a training: name another folder"):
         score_files.Records(tmp_path, IDENTITY, 2)
     assert score_files.read(tmp_path / "scores.csv") == SCORES
 
@@ -85,3 +87,31 @@ def test_digest_tells_weights_apart():
     assert score_files.digest(net) == before
     net.set_weights([np.zeros_like(w) for w in net.get_weights()])
     assert score_files.digest(net) != before
+
+
+@pytest.mark.parametrize("name", ["report.md", "metrics.json", "scores.csv", "evaluation.json"])
+def test_files_of_others_are_not_replaced(name, tmp_path):
+    for mine in (name, "thesis.tex", ".git"):
+        (tmp_path / mine).write_text("mine")
+    with pytest.raises(InputError, match="name another folder"):
+        score_files.Records(tmp_path, IDENTITY, 2)
+    assert {path.name for path in tmp_path.iterdir()} == {name, "thesis.tex", ".git"}
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"mine"}
+
+
+def test_pictures_of_others_are_not_replaced(folder):
+    owned = score_files.Records(folder, IDENTITY, 2).owned
+    (folder / "comparison").mkdir()
+    (folder / "comparison" / "a.png").write_text("mine")
+    with pytest.raises(InputError, match=r"'comparison/a\.png', which tfdeblur did not write"):
+        owned.claim("comparison/a.png")
+    owned.claim("comparison/b.png")
+    with pytest.raises(InputError, match="no place"):
+        owned.claim("comparison/../../b.png")
+
+
+def test_a_report_of_an_earlier_version_goes_on(folder):
+    identity = {**IDENTITY, "versions": "tfdeblur 0.1.0"}
+    (folder / "tfdeblur.json").unlink()
+    (folder / "evaluation.json").write_text(json.dumps(identity, indent=2) + "\n")
+    assert kept(folder, identity) == SCORES

@@ -144,7 +144,7 @@ def score(source, count, restorers, chosen, identity):
         record = score_files.Records(FLAGS.report, identity, scores_per_image)
         scores = record.scores[: count * scores_per_image]
         if source.reference == "nothing":
-            on_restored = functools.partial(pictures.write_page, FLAGS.report)
+            on_restored = functools.partial(write_page, record)
     elif source.reference == "nothing":
         raise InputError(f"{source.name} has no sharp images: give --report=FOLDER for pictures.")
     done = len(scores) // scores_per_image
@@ -162,6 +162,11 @@ def score(source, count, restorers, chosen, identity):
             print(f"\nThe same command goes on after what {record.path} holds.", file=sys.stderr)
         raise
     return scores
+
+
+def write_page(record, example, restored):
+    record.owned.claim(pictures.page_file(example[0]))
+    pictures.write_page(FLAGS.report, example, restored)
 
 
 def write_report(path, scores, protocol, settings, source, restorers, facts, dataset):

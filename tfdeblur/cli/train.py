@@ -144,7 +144,9 @@ def _define_flags():
     )
     flags.DEFINE_string("weights", None, "File of weights to start from: fine-tuning.")
     flags.DEFINE_bool("resume", False, "Go on with the run in --workdir, if there is one.")
-    flags.DEFINE_bool("overwrite", False, "Delete the run in --workdir first.")
+    flags.DEFINE_bool(
+        "overwrite", False, "Delete the run in --workdir first; refused if other files lie in it."
+    )
     flags.DEFINE_integer("keep_checkpoints", 2, "How many of the newest checkpoints are kept.", 1)
     flags.DEFINE_bool(
         "dry_run", False, "Show the recipe and what it costs on this machine; writes nothing."

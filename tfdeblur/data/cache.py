@@ -6,16 +6,16 @@ crops are then copied out of memory, or out of files that the operating system m
 
 import dataclasses
 import json
+import os
 import pathlib
-import shutil
-import uuid
+import re
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfdeblur import memory
+from tfdeblur import files, memory
 from tfdeblur.data import pipeline
 from tfdeblur.errors import InputError
 
@@ -100,20 +100,23 @@ def cut_patches(pairs, folder, side):
     """
     folder = pathlib.Path(folder)
     made_of = {"data": pairs.name, "version": pairs.version, "side": side}
-    if not (folder / MANIFEST).exists():
+    if not os.path.lexists(folder / MANIFEST):
         _write_patches(pairs, folder, side, made_of)
-    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest = files.read_json(folder / MANIFEST, f"name another folder than --cache={folder}")
+    if not isinstance(manifest.get("shards"), list) or "patches" not in manifest:
+        raise InputError(f"--cache={folder} holds no patches of tfdeblur: name a new folder.")
     for key, value in made_of.items():
         if manifest.get(key) != value:
             raise InputError(
                 f"--cache={folder} holds patches of other images or another size ({key}: "
                 f"{manifest.get(key)!r}, now {value!r}): delete it, or name another folder."
             )
-    shards = [np.memmap(folder / name, np.uint8, "r") for name in manifest["shards"]]
-    images = [
-        shards[shard][start : start + 6 * height * width].reshape(2, height, width, 3)
-        for shard, start, height, width in manifest["patches"]
-    ]
+    try:
+        images = _map_patches(manifest, folder, side)
+    except (OSError, ValueError, TypeError, IndexError, OverflowError) as error:
+        raise InputError(
+            f"--cache={folder} is damaged ({error}): remove it, or name another folder."
+        ) from error
     fields = _fields(pairs) | {
         "name": f"{pairs.name}, in {side}x{side} patches",
         "count": len(images),
@@ -122,25 +125,39 @@ def cut_patches(pairs, folder, side):
     return DecodedPairs(**fields, images=images)
 
 
+def _map_patches(manifest, folder, side):
+    shards = []
+    for name in manifest["shards"]:
+        if not re.fullmatch(r"patches-\d{5}\.bin", name) or not (folder / name).is_file():
+            raise ValueError(f"{name!r} is no file of patches")
+        shards.append(np.memmap(folder / name, np.uint8, "r"))
+    images = []
+    for shard, start, height, width in manifest["patches"]:
+        size = 6 * height * width
+        if not (0 < height <= side and 0 < width <= side and shard >= 0 and start >= 0):
+            raise ValueError("a patch has an impossible place or size")
+        if start + size > shards[shard].size:
+            raise ValueError("a file of patches is too short")
+        images.append(shards[shard][start : start + size].reshape(2, height, width, 3))
+    return images
+
+
 def _write_patches(pairs, folder, side, made_of):
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--cache={folder} holds no patches: name a new folder.")
-    # Not the same for all: several workers may write at once, and the first to end wins.
-    temporary = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.incomplete")
     try:
-        temporary.mkdir(parents=True)
-        manifest = {**made_of, **_write_shards(pairs, temporary, side)}
-        (temporary / MANIFEST).write_text(json.dumps(manifest))
-        if not (folder / MANIFEST).exists():
-            temporary.replace(folder)
+        # Not the same for all: several workers may write at once, and the first to end wins.
+        with files.new_folder(folder) as temporary:
+            manifest = {**made_of, **_write_shards(pairs, temporary, side)}
+            (temporary / MANIFEST).write_text(json.dumps(manifest))
+            if not (folder / MANIFEST).exists():
+                temporary.replace(folder)
     except OSError as error:
         raise InputError(
             f"--cache={folder} cannot be written ({error.strerror}). Patches take four to eight "
             f"times the space of PNG files: name another folder, or make room (a run that was "
-            f"killed may have left {folder}.*.incomplete)."
+            f"killed may have left {files.INCOMPLETE}*-{folder.name} beside it)."
         ) from error
-    finally:  # also after Ctrl-C
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_shards(pairs, folder, side):

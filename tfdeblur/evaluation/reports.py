@@ -5,13 +5,13 @@ import html
 import importlib
 import json
 import math
-import os
 import pathlib
 
 import keras
 import markdown
 import numpy as np
 
+from tfdeblur import files
 from tfdeblur.evaluation import footprint, pictures, protocols, published, score_files
 from tfdeblur.evaluation.pictures import Row, comparison
 from tfdeblur.evaluation.scoring import BLURRY, RESTORED, mean, median, summarise
@@ -226,9 +226,7 @@ def write_report(path, scores, protocol, settings, rows, networks=None, dataset=
     summary = summarise(followed)
     means = results(scores, networks or {}, dataset)
     numbers = {**summary, "settings": settings, "results": means}
-    path.with_name("metrics.json").write_text(
-        json.dumps(_finite(numbers), indent=2, allow_nan=False) + "\n"
-    )
+    _write_numbers(path.with_name("metrics.json"), numbers)
     sections = [f"# Evaluation on {summary['images']} images", results_table(means)]
     if f"psnr_{RESTORED}" in summary:
         sections.append(summary_table(summary, protocol.ssim))
@@ -270,9 +268,7 @@ def write_comparisons(path, scores, settings, networks):
     """
     path = pathlib.Path(path)
     numbers = {**summarise(scores), "settings": settings}
-    path.with_name("metrics.json").write_text(
-        json.dumps(_finite(numbers), indent=2, allow_nan=False) + "\n"
-    )
+    _write_numbers(path.with_name("metrics.json"), numbers)
     sections = [
         f"# {numbers['images']} images without ground truth",
         results_table(results(scores, networks)),
@@ -383,11 +379,13 @@ def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _write_numbers(path, numbers):
+    files.write_text(path, json.dumps(_finite(numbers), indent=2, allow_nan=False) + "\n")
+
+
 def _write_pages(path, sections):
     text = "\n\n".join(sections) + "\n"
     title = html.escape(sections[0].lstrip("# "))
     page = _PAGE.format(title=title, body=markdown.markdown(text, extensions=["tables"]))
-    for file, content in ((path, text), (path.with_suffix(".html"), page)):
-        temporary = file.with_name(f".incomplete-{file.name}")
-        temporary.write_text(content)
-        os.replace(temporary, file)
+    files.write_text(path, text)
+    files.write_text(path.with_suffix(".html"), page)

@@ -6,13 +6,20 @@ import hashlib
 import io
 import itertools
 import json
-import os
 import pathlib
+import re
 
+from tfdeblur import files
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation.scoring import Score
 
 SCORES, IDENTITY = "scores.csv", "evaluation.json"
+FILES = (SCORES, IDENTITY, "report.md", "report.html", "metrics.json", "comparison.png")
+REPORT = files.Kind(
+    "report",
+    (*map(re.escape, FILES), r"comparison/(?s:.+)\.png"),
+    (files.incomplete(f"(?:{'|'.join(map(re.escape, FILES))})"),),
+)
 _FIELDS = [field.name for field in dataclasses.fields(Score)]
 _TEXTS = ("image", "method", "protocol")
 
@@ -29,23 +36,26 @@ class Records:
     Attributes:
         path: of scores.csv.
         scores: list of Score, what it holds when it is opened.
+        owned: `files.Owned` of the folder, to be asked before other files are written.
 
     Raises:
-        InputError: the folder cannot be made or written, or holds the scores of a training.
+        InputError: the folder cannot be made or written, holds a training, or files of others that
+            the report would replace.
     """
 
     def __init__(self, folder, identity, scores_per_image):
         self.path = pathlib.Path(folder, SCORES)
         marker = self.path.with_name(IDENTITY)
         text = json.dumps(identity, indent=2) + "\n"
-        if self.path.exists() and not marker.exists():
-            raise InputError(f"--report={folder} holds scores of a training: name another folder.")
+        self.owned = _open(self.path.parent)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            same = marker.exists() and marker.read_text() == text
+            self.owned.claim(*FILES)
+            self.owned.write()
+            same = marker.exists() and marker.read_bytes() == text.encode()
             self.scores = _complete(read(self.path), scores_per_image) if same else []
             write(self.path, self.scores)  # without a line that was cut off
-            marker.write_text(text)
+            files.write_text(marker, text)
         except OSError as error:
             raise InputError(
                 f"--report={folder} cannot be written ({error.strerror}): name another folder."
@@ -55,6 +65,22 @@ class Records:
         """Appends the scores of one image."""
         with open(self.path, "a", newline="") as file:
             _writer(file).writerows(map(dataclasses.astuple, scores))
+
+
+def _open(folder):
+    """`files.Owned` of a report's folder, which may hold other files under other names."""
+    if (folder / "recipe.json").exists() or (folder / "model.keras").exists():
+        raise InputError(f"--report={folder} holds a training: name another folder.")
+    owned = files.Owned.open(folder, REPORT)
+    if owned or not (folder / IDENTITY).exists():
+        return owned or files.Owned(folder, REPORT, "evaluation")
+    # Of an evaluation that was begun before there were lists.
+    before = files.read_json(folder / IDENTITY, "name another folder")
+    if not str(before.get("versions")).startswith("tfdeblur ") or "protocol" not in before:
+        raise InputError(
+            f"{folder / IDENTITY} is not of an evaluation by tfdeblur: name another folder."
+        )
+    return files.Owned.recognise(folder, REPORT, "evaluation")
 
 
 def digest(network):
@@ -67,12 +93,10 @@ def digest(network):
 
 def write(path, scores):
     """Writes scores as CSV; the file appears whole or not at all."""
-    temporary = path.with_name(f".incomplete-{path.name}")
-    with open(temporary, "w", newline="") as file:
+    with files.replacing(path) as temporary, open(temporary, "w", newline="") as file:
         writer = _writer(file)
         writer.writerow(_FIELDS)
         writer.writerows(map(dataclasses.astuple, scores))
-    os.replace(temporary, path)
 
 
 def read(path):
@@ -83,11 +107,14 @@ def read(path):
     """
     if not path.exists():
         return []
-    text = path.read_text()
+    try:
+        text = path.read_text()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is damaged: delete it, and all is scored again.") from error
     rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
     try:
         return [Score(**{key: _parse(key, row[key]) for key in _FIELDS}) for row in rows]
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
         raise InputError(f"{path} is damaged: delete it, and all is scored again.") from error
 
 

@@ -11,7 +11,8 @@ import tensorflow as tf
 from keras import ops
 
 from tfdeblur.errors import InputError
-from tfdeblur.training.checkpoints import replacing, save_network
+from tfdeblur.files import replacing
+from tfdeblur.training.checkpoints import save_network
 
 MOST_SKIPPED_IN_ROW = 20
 SHOWN = 4  # pictures in TensorBoard
@@ -50,9 +51,10 @@ class Log(keras.callbacks.Callback):
             `checkpoints`, are kept.
         checkpoints: `Checkpoints`, restored.
         blurry, sharp: images `[B, H, W, 3]` that TensorBoard shows, with the restored ones between.
+        suffix: of the names of TensorBoard's files.
     """
 
-    def __init__(self, workdir, checkpoints, blurry, sharp):
+    def __init__(self, workdir, checkpoints, blurry, sharp, suffix=".v2"):
         super().__init__()
         self.path = workdir / "metrics.csv"
         self.checkpoints = checkpoints
@@ -60,7 +62,9 @@ class Log(keras.callbacks.Callback):
         self.sharp = sharp
         # A run that was killed may have logged steps that come again now.
         self.rows = [r for r in read_metrics(self.path) if int(r["step"]) <= checkpoints.step]
-        self.board = tf.summary.create_file_writer(str(workdir / "tensorboard"))
+        self.board = tf.summary.create_file_writer(
+            str(workdir / "tensorboard"), filename_suffix=suffix
+        )
 
     def on_epoch_end(self, epoch, logs=None):
         step = self.checkpoints.step

@@ -1,8 +1,8 @@
 """The state of a training on disk, so that one that was stopped goes on as if it had not been."""
 
-import contextlib
-import os
+import re
 import signal
+import sys
 import threading
 import zipfile
 
@@ -12,9 +12,11 @@ from keras import ops
 
 from tfdeblur import precision
 from tfdeblur.errors import InputError
+from tfdeblur.files import replacing
 from tfdeblur.training import strategies
 
-INCOMPLETE = ".incomplete-"  # begins the names of files that are being written
+NAME = re.compile(r"step_(\d{9})\.npz")
+THREADS = "threads"  # in a checkpoint: how many computed it
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -31,6 +33,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     Attributes:
         step: training steps that have been made.
+        owned: `files.Owned` of the run, which lists the checkpoints; None for a folder of its own.
+        threads: how many computed the checkpoint that was restored; None where it does not say.
     """
 
     def __init__(self, folder, trainer, keep=2, write=True):
@@ -40,31 +44,58 @@ class Checkpoints(keras.callbacks.Callback):
         self.keep = keep
         self.write = write
         self.step = 0
+        self.owned = None
+        self.threads = None
+        self.broken = set()
 
     def newest(self):
-        """(step, file) of the newest checkpoint; (0, None) where there is none."""
-        files = sorted(self.folder.glob("step_*.npz"))
-        return (int(files[-1].stem.removeprefix("step_")), files[-1]) if files else (0, None)
+        """(step, file) of the newest checkpoint; (0, None) where there is none.
+
+        Those that `restore` has found broken do not count.
+        """
+        files = self._files()
+        return files[-1] if files else (0, None)
+
+    def _files(self):
+        """(step, file) of those that are not known to be broken, the newest last."""
+        found = sorted(self.folder.glob("step_*.npz"))
+        matches = [(NAME.fullmatch(path.name), path) for path in found if path not in self.broken]
+        return [(int(match[1]), path) for match, path in matches if match]
 
     def restore(self):
         """Assigns the newest checkpoint, and returns its step; 0 where there is none.
 
+        One that is broken, as no kill can have left it, but a failing disk may, is left out, and
+        said so: then it is the one before it.
+
         Raises:
-            InputError: it is broken, as no kill can have left it, but a failing disk may.
+            InputError: all are broken.
         """
-        self.step, path = self.newest()
-        if path is None:
-            return 0
-        try:
-            with np.load(path) as state:
-                for i, variable in enumerate(self.trainer.saved_variables):
-                    variable.assign(state[f"variable_{i}"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        variables = self.trainer.saved_variables
+        reasons = []
+        while True:
+            self.step, path = self.newest()
+            if path is None:
+                break
+            try:
+                values, self.threads = _read(path, variables)
+            # NumPy and zipfile meet broken files with ValueError, BadZipFile, zlib.error, ...
+            except Exception as error:
+                reason = " ".join(str(error).split())[:200] or type(error).__name__
+                reasons.append(f"{path} is broken ({reason})")
+                self.broken.add(path)
+                continue
+            for reason in reasons:
+                print(f"{reason}: going on from the checkpoint before it", file=sys.stderr)
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+            return self.step
+        if reasons:
             raise InputError(
-                f"{path} is broken ({error}): delete it, and --resume goes on from the checkpoint "
-                "before it, if there is one."
-            ) from error
-        return self.step
+                f"{reasons[0]}, and no checkpoint before it is whole: --overwrite begins the run "
+                "again, or name another --workdir."
+            )
+        return 0
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
@@ -83,10 +114,55 @@ class Checkpoints(keras.callbacks.Callback):
             f"variable_{i}": ops.convert_to_numpy(variable)
             for i, variable in enumerate(self.trainer.saved_variables)
         }
-        with replacing(self.folder / f"step_{self.step:09d}.npz") as temporary:
+        state[THREADS] = np.int64(strategies.threads())
+        path = self.folder / f"step_{self.step:09d}.npz"
+        if self.owned:
+            self.owned.claim(self._listed(path))
+        with replacing(path) as temporary:
             np.savez(temporary, **state)
-        for old in sorted(self.folder.glob("step_*.npz"))[: -self.keep]:
-            old.unlink()
+        self.broken.discard(path)
+        for _, old in self._files()[: -self.keep]:
+            if self.owned:
+                self.owned.remove(self._listed(old))
+            else:
+                old.unlink()
+
+    def _listed(self, path):
+        return path.relative_to(self.owned.folder).as_posix()
+
+
+def _read(path, variables):
+    """(values, threads) of a checkpoint, which has to hold these variables and nothing else."""
+    expected = {f"variable_{i}": variable for i, variable in enumerate(variables)}
+    if not path.is_file() or path.is_symlink():
+        raise ValueError("it is no file")
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        names = {member.filename.removesuffix(".npy") for member in members}
+        if names - {THREADS} != expected.keys() or len(names) != len(members):
+            raise ValueError("it holds other arrays than this training has")
+        values = [
+            _read_array(archive, name, tuple(variable.shape), str(variable.dtype))
+            for name, variable in expected.items()
+        ]
+        threads = int(_read_array(archive, THREADS, (), "int64")) if THREADS in names else None
+    return values, threads
+
+
+def _read_array(archive, name, shape, dtype):
+    """An array as `np.savez` writes it, of which nothing is read before its header fits."""
+    member = archive.getinfo(f"{name}.npy")
+    size = np.prod(shape, dtype=int) * np.dtype(dtype).itemsize
+    if member.compress_type != zipfile.ZIP_STORED or not 0 < member.file_size - size < 2**12:
+        raise ValueError(f"{name} has not the size of {dtype} {list(shape)}")
+    with archive.open(member) as file:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError(f"{name} is no array")
+        found = np.lib.format.read_array_header_1_0(file)
+        if found[0] != shape or found[2] != np.dtype(dtype):
+            raise ValueError(f"{name} is {found[2]} {list(found[0])}, not {dtype} {list(shape)}")
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 class SaveWhenStopped(keras.callbacks.Callback):
@@ -146,24 +222,6 @@ class SaveWhenStopped(keras.callbacks.Callback):
         if self.received == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + signal.SIGTERM)
-
-
-@contextlib.contextmanager
-def replacing(path):
-    """Yields a temporary path in the same folder, whose file replaces `path` if all goes well.
-
-    The new file is on the disk before it has the name, so that neither a kill nor a power cut
-    leaves half of one. If anything goes wrong, `path` is as it was.
-    """
-    temporary = path.with_name(INCOMPLETE + path.name)
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def save_network(trainer, path):

@@ -2,6 +2,7 @@
 
 import markdown
 
+from tfdeblur import files
 from tfdeblur.evaluation import reports
 
 SHOWN_ROWS = 20
@@ -16,10 +17,11 @@ def append(path, rows):
     """
     write_curves(path.with_name("curves.png"), rows)
     section = f"## Training\n\n![loss and PSNR by step](curves.png)\n\n{_table(rows)}\n"
-    path.write_text(f"{path.read_text()}\n{section}")
+    files.write_text(path, f"{path.read_text()}\n{section}")
     page = path.with_suffix(".html")
     body, end, _ = page.read_text().rpartition("</html>")
-    page.write_text(f"{body}{markdown.markdown(section, extensions=['tables'])}\n{end}\n")
+    html = markdown.markdown(section, extensions=["tables"])
+    files.write_text(page, f"{body}{html}\n{end}\n")
 
 
 def write_curves(path, rows):
@@ -42,7 +44,8 @@ def write_curves(path, rows):
         axes.set(title=title, xlabel="step")
         axes.legend()
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=100)
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100, format="png")
 
 
 def _table(rows):

@@ -45,7 +45,9 @@ def train(
     TensorBoard events, `checkpoints/`.
 
     On a CPU, in float32, a run that was killed and resumed ends with the same weights, bit for
-    bit, as one that was not.
+    bit, as one that was not, if the same versions compute with the same number of threads (cores):
+    sums depend on how they are shared. Checkpoints keep that number, and a resume under another
+    says so.
 
     Args:
         recipe: a `recipes.Recipe`.
@@ -55,7 +57,7 @@ def train(
         precision_name: "auto", "float32", "bfloat16" or "float16".
         strategy: of `strategies.choose`; None for one device.
         resume: go on from the newest checkpoint in `workdir`; starts a run where there is none.
-        overwrite: delete the run in `workdir` first.
+        overwrite: delete the run in `workdir` first, if nothing else is there.
         initial_weights: file to start from (fine-tuning), see `weights.load`.
         keep_checkpoints: how many of the newest.
 
@@ -95,7 +97,7 @@ def train(
     )
     with _failures_explained(workdir, saved, strategy, (train_pairs, test_pairs)):
         if is_chief:
-            workdirs.prepare(workdir, settings, overwrite)
+            saved.owned = workdirs.prepare(workdir, settings, overwrite)
         _restore(saved, resume, recipe.steps, strategy)
         if saved.step < recipe.steps:
             calls = _callbacks(recipe, test_pairs, workdir, saved, started)
@@ -201,8 +203,9 @@ def _failures_explained(workdir, saved, strategy, all_pairs):
             ) from error
         raise
     finally:
-        if saved.write and not workdirs.holds_run(workdir):
-            workdirs.delete(workdir)  # nothing to go on from
+        if saved.owned:  # else the folder is not yet this run's
+            with contextlib.suppress(InputError, OSError):
+                workdirs.discard(workdir)
 
 
 def _restore(saved, resume, last, strategy):
@@ -216,6 +219,12 @@ def _restore(saved, resume, last, strategy):
         )
     if step:
         print(f"resuming from step {step} of {last}")
+        now = strategies.threads()
+        if saved.threads not in (None, now) and precision.on_cpu():
+            print(
+                f"it was trained with {saved.threads} threads, now there are {now}: the last "
+                "digits will differ from those of a run that was not stopped"
+            )
 
 
 def _callbacks(recipe, test_pairs, workdir, saved, started):
@@ -227,7 +236,7 @@ def _callbacks(recipe, test_pairs, workdir, saved, started):
         test_pairs, crop=recipe.crop, batch_size=callbacks.SHOWN, limit=callbacks.SHOWN
     )
     # Logged before it is saved: what is logged twice is dropped, what is not, is lost.
-    log = callbacks.Log(workdir, saved, *next(iter(shown)))
+    log = callbacks.Log(workdir, saved, *next(iter(shown)), f".{saved.owned.id}.v2")
     best = callbacks.Best(workdir / "best.keras", log)
     progress = callbacks.Progress(saved, recipe.steps, recipe.batch_size, started)
     return [log, best, saved, steps, progress]

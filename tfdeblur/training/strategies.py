@@ -72,6 +72,16 @@ def is_chief(strategy):
     return (resolver.task_type, resolver.task_id) == (first, 0)
 
 
+def threads():
+    """How many threads compute on this machine's CPU, on which the last digits depend."""
+    if keras.backend.backend() == "tensorflow":
+        chosen = tf.config.threading.get_intra_op_parallelism_threads()
+        chosen = chosen or os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+        if str(chosen).isdecimal() and int(chosen):
+            return int(chosen)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def own_part(strategy, batch_size):
     """How many crops of a batch this process gets."""
     if not _is_multiworker(strategy):

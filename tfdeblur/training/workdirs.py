@@ -1,49 +1,134 @@
 """The folder of a training run: what may be resumed, what may be deleted, what is left alone."""
 
 import json
+import os
 import pathlib
-import shutil
+import re
 
+from tfdeblur import files
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import reports
-from tfdeblur.training.checkpoints import INCOMPLETE, replacing
+from tfdeblur.export import SAVED_MODEL
 
-RECIPE = "recipe.json"  # marks the folder as a run
-# Hidden files and folders that a kill left half written: `checkpoints.replacing`,
-# `export.replacing_folder`.
-UNFINISHED = (f"{INCOMPLETE}*", ".*.tmp")
+RECIPE = "recipe.json"  # what the run is
+SAVED = "saved_model"
+# What each run writes besides: checkpoints, events of TensorBoard, and the folder `SAVED`.
+FILES = (
+    RECIPE,
+    "metrics.csv",
+    "model.keras",
+    "best.keras",
+    "report.md",
+    "report.html",
+    "comparison.png",
+    "curves.png",
+    "scores.csv",
+    "metrics.json",
+)
+CHECKPOINT = r"step_(\d{9})\.npz"
+_NAMES = "|".join(map(re.escape, (*FILES, files.MARKER)))
+RUN = files.Kind(
+    "run",
+    (
+        *map(re.escape, FILES),
+        f"checkpoints/{CHECKPOINT}",
+        r"tensorboard/events\.out\.tfevents\.[^/]+",
+        "checkpoints/",
+        "tensorboard/",
+    ),
+    (
+        files.incomplete(f"(?:{_NAMES})"),
+        r"\.[0-9a-f]{32}\.tmp",  # of `images.replacing`
+        f"checkpoints/{files.incomplete(CHECKPOINT)}",
+        *(
+            f"{files.incomplete(SAVED)}/(?:{pattern})"
+            for pattern in (
+                *SAVED_MODEL.patterns,
+                *SAVED_MODEL.leftovers,
+                f"(?:{files.incomplete('')})?{re.escape(files.MARKER)}",
+                "",
+            )
+        ),
+    ),
+)
 
 
 def check(workdir, resume=False, overwrite=False):
     """Raises an InputError where `workdir` holds a run that may neither be resumed nor deleted.
 
-    Likewise where no folder can be made there, or where other files are that --overwrite would
-    delete.
+    Likewise where no folder can be made there, where it is no run of ours, or where other files
+    would be deleted or replaced.
     """
     workdir = pathlib.Path(workdir)
     try:
         existed = workdir.exists()
         workdir.mkdir(parents=True, exist_ok=True)
-        files = [f for f in workdir.iterdir() if not f.name.startswith(INCOMPLETE)]
         if not existed:
             workdir.rmdir()  # the rest of the input may be wrong
+            return
     except OSError as error:
         raise InputError(
             f"--workdir={workdir} cannot be made a folder ({error.strerror}): name another."
         ) from error
-    if files and not (workdir / RECIPE).exists():
-        raise InputError(f"--workdir={workdir} holds files that are no run: name another folder.")
+    owned = open_run(workdir)
+    if owned is None:
+        return
     if holds_run(workdir) and not (resume or overwrite):
         raise InputError(
             f"--workdir={workdir} holds a run already: --resume goes on with it, --overwrite "
             "deletes it, or choose another --workdir."
         )
+    if overwrite or not holds_run(workdir):
+        _check_removable(owned)
+    else:
+        read_settings(workdir)
+        owned.check_claim(*FILES)
+        _check_saved_model(owned)
+
+
+def open_run(workdir):
+    """`files.Owned` of a run; None for a folder that is missing, or empty but for what a kill left.
+
+    Raises:
+        InputError: it holds anything else, or its marker or recipe is broken or foreign.
+    """
+    owned = files.Owned.open(workdir, RUN)
+    if owned is not None:
+        return owned
+    if os.path.lexists(workdir / RECIPE):
+        # Of a run that was begun before there were lists.
+        settings = read_settings(workdir)
+        return files.Owned.recognise(workdir, RUN, settings["recipe"]["name"])
+    others = files.Owned(workdir, RUN, "").others()
+    if others:
+        raise InputError(
+            f"--workdir={workdir} holds files that are no run ({files.list_names(others)}): name "
+            "another folder."
+        )
+    return None
+
+
+def read_settings(workdir):
+    """What `RECIPE` says.
+
+    Raises:
+        InputError: it is missing, broken, or not of a run of ours.
+    """
+    path = workdir / RECIPE
+    settings = files.read_json(
+        path, "put a copy of it back to go on with the run, or name another --workdir"
+    )
+    recipe, versions = settings.get("recipe"), settings.get("versions")
+    ours = isinstance(versions, str) and versions.startswith("tfdeblur ")
+    if not ours or not isinstance(recipe, dict) or not isinstance(recipe.get("name"), str):
+        raise InputError(f"{path} is not of a training by tfdeblur: name another --workdir.")
+    return settings
 
 
 def holds_run(workdir):
-    """Whether there is a recipe, and a checkpoint or a network to go on from."""
-    made = (*workdir.glob("checkpoints/step_*.npz"), *workdir.glob("model.keras"))
-    return (workdir / RECIPE).exists() and bool(made)
+    """Whether there is a checkpoint or a network to go on from."""
+    made = [path for path in workdir.glob("checkpoints/*") if re.fullmatch(CHECKPOINT, path.name)]
+    return bool(made) or (workdir / "model.keras").exists()
 
 
 def prepare(workdir, settings, overwrite):
@@ -55,35 +140,66 @@ def prepare(workdir, settings, overwrite):
     Args:
         settings: dict; "recipe" is that of `recipes.Recipe`, the others may be any JSON.
 
+    Returns:
+        `files.Owned`, to be asked before other files are written.
+
     Raises:
-        InputError: the run that it holds has other settings.
+        InputError: the run that it holds has other settings; or as `check`.
     """
-    marker = workdir / RECIPE
-    if holds_run(workdir) and not overwrite:
-        _check_same_run(json.loads(marker.read_text()), settings, workdir)
+    workdir = pathlib.Path(workdir)
+    owned = open_run(workdir)
+    if owned and holds_run(workdir) and not overwrite:
+        _check_same_run(read_settings(workdir), settings, workdir)
+        saved = _check_saved_model(owned)
+        owned.check_claim(*FILES)
+        if saved:
+            saved.write()
     else:
-        delete(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
-    for pattern in UNFINISHED:
-        for path in list(workdir.rglob(pattern)):
-            _delete(path)
-    with replacing(marker) as temporary:
-        text = json.dumps({**settings, "versions": reports.versions()}, indent=2)
-        temporary.write_text(text + "\n")
+        if owned:
+            delete(owned)
+        workdir.mkdir(parents=True, exist_ok=True)
+        owned = files.Owned(workdir, RUN, settings["recipe"]["name"])
+    owned.paths.update(FILES)
+    owned.write()
+    owned.remove_leftovers()
+    text = json.dumps({**settings, "versions": reports.versions()}, indent=2)
+    files.write_text(workdir / RECIPE, text + "\n")
+    return owned
 
 
-def delete(workdir):
-    """Deletes a run, its recipe last: a folder without one is no run, and is not touched again."""
-    for path in sorted(workdir.glob("*"), key=lambda path: path.name == RECIPE):
-        _delete(path)
-    shutil.rmtree(workdir, ignore_errors=True)
+def delete(owned):
+    """Deletes a run, its recipe and its marker last.
+
+    Raises:
+        InputError: the folder holds anything else; then nothing is deleted.
+    """
+    saved = _check_removable(owned)
+    if saved:
+        saved.delete()
+    owned.delete(last=(RECIPE,))
 
 
-def _delete(path):
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def discard(workdir):
+    """Deletes what there is of a run that has nothing to go on from, if there is nothing else."""
+    owned = files.Owned.open(workdir, RUN)
+    if owned and not holds_run(workdir):
+        delete(owned)
+
+
+def _check_removable(owned):
+    owned.check_removable(apart=(SAVED,))
+    return _check_saved_model(owned)
+
+
+def _check_saved_model(owned):
+    """`files.Owned` of the run's SavedModel, which may be replaced; None where there is none."""
+    folder = owned.folder / SAVED
+    if owned.legacy and folder.is_dir() and not folder.is_symlink():
+        saved = files.Owned.open(folder, SAVED_MODEL)
+        saved = saved or files.Owned.recognise(folder, SAVED_MODEL, owned.name)
+        saved.check_removable()
+        return saved
+    return files.check_replaceable(folder, SAVED_MODEL)
 
 
 def _check_same_run(before, now, workdir):
