@@ -241,7 +241,7 @@ def print_costs(files):
             ],
             ["inflating the rows of a crop: isal", cost(lambda x: png.inflate(x, needed), streams)],
             [
-                "a crop of an image: tfdeblur.data.png",
+                "a crop of an image: tfdeblur.png",
                 cost(lambda x: png.crops(x, corners, CROP), contents),
             ],
         ]

@@ -5,7 +5,6 @@ import pytest
 import tfdeblur
 from tfdeblur import memory, models, restoration
 from tfdeblur.errors import InputError
-from tfdeblur.restoration import restoring
 
 
 class Identity(models.Network):
@@ -113,7 +112,7 @@ def test_auto_chooses_from_the_memory(monkeypatch, net):
     image = np.random.default_rng(0).integers(0, 256, (500, 600, 3), dtype="uint8")
     sizes = []
     monkeypatch.setattr(
-        restoring, "_run", lambda net, images: (sizes.append(images.shape), images)[1]
+        restoration, "_run", lambda net, images: (sizes.append(images.shape), images)[1]
     )
 
     def sizes_within(free):
@@ -148,7 +147,9 @@ def test_one_trace_for_all_sizes():
 def test_few_sizes_where_each_compiles(monkeypatch):
     net, sizes = Identity(), set()
     net.jit_compile = True
-    monkeypatch.setattr(restoring, "_run", lambda net, images: (sizes.add(images.shape), images)[1])
+    monkeypatch.setattr(
+        restoration, "_run", lambda net, images: (sizes.add(images.shape), images)[1]
+    )
     for size in range(200, 400):
         image = np.random.default_rng(0).integers(0, 256, (size, 300, 3), dtype="uint8")
         np.testing.assert_array_equal(tfdeblur.restore(net, image), image)

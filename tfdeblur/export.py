@@ -133,8 +133,8 @@ def replacing_folder(folder):
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def pad_to_multiple(images, multiple):
-    """Pads `[B, H, W, C]` at the bottom and right, by reflection, to multiples of `multiple`.
+def pad_to_multiple(images, multiple, padding="reflect"):
+    """Pads `[B, H, W, C]` at the bottom and right, as `padding` of a `Network` says, to multiples.
 
     Unlike a library's reflect padding it takes images smaller than the padding, down to 1x1,
     and sizes that are only known at run time.
@@ -145,14 +145,20 @@ def pad_to_multiple(images, multiple):
         padded = (size + multiple - 1) // multiple * multiple
         period = ops.maximum(2 * (size - 1), 1)
         index = ops.arange(padded, dtype="int32") % period
-        images = ops.take(images, ops.minimum(index, period - index), axis=axis)
+        reflected = ops.minimum(index, period - index)
+        if padding == "zeros":
+            inside = ops.cast(ops.arange(padded, dtype="int32") < size, images.dtype)
+            inside = ops.reshape(inside, (1, -1, 1, 1) if axis == 1 else (1, 1, -1, 1))
+            images = ops.take(images, reflected, axis=axis) * inside
+        else:
+            images = ops.take(images, reflected, axis=axis)
     return images
 
 
 def _restore(net, images):
     """float32 `[B, H, W, 3]` in [0, 1] of any size -> the same, level 1, clipped."""
     size = ops.shape(images)
-    restored = net(pad_to_multiple(images, net.stride), training=False)[0]
+    restored = net(pad_to_multiple(images, net.stride, net.padding), training=False)[0]
     return ops.clip(restored[:, : size[1], : size[2]], 0, 1)
 
 

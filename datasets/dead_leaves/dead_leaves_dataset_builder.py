@@ -23,7 +23,7 @@ class DeadLeavesConfig(tfds.core.BuilderConfig):
     Attributes:
         train_pairs, test_pairs: number of pairs, each of a scene of its own.
         image_size: height and width in pixels.
-        shot_noise, read_noise: of the sensor, see `scenes.add_sensor_noise`. 0 is none.
+        shot_noise, read_noise: of the sensor, see `tfdeblur.preparation.scenes.add_sensor_noise`. 0 is none.
     """
 
     train_pairs: int

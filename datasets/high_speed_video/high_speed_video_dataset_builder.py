@@ -31,7 +31,7 @@ class HighSpeedVideoConfig(tfds.core.BuilderConfig):
         stride: frames from the start of an averaged window to the start of the next one. None:
             each starts where the last one ended.
         response: of the camera, "gamma" or "linear"; see `tfdeblur.blur.synthesize`.
-        min_motion: windows in which less moves are dropped, see `footage.motion`. 0 keeps
+        min_motion: windows in which less moves are dropped, see `tfdeblur.io.footage.motion`. 0 keeps
             them all.
         height: larger frames are reduced to this height, by area averaging. None keeps the size.
         test_share: share of the clips that make the test split; 0 is none.

@@ -26,7 +26,7 @@ class MovingStillsConfig(tfds.core.BuilderConfig):
             manual directory.
         pairs_per_photo: how many pairs are made of each photograph.
         test_share: share of the photographs that make the test split; 0 is none.
-        options: crop, motion, camera and noise, a `moving_stills.Options`; or a dict of
+        options: crop, motion, camera and noise, a `tfdeblur.preparation.moving_stills.Options`; or a dict of
             its attributes, for `tfds build --config`.
 
     Raises:

@@ -7,8 +7,12 @@ from tfdeblur.models.deepdeblur import DeepDeblur
 from tfdeblur.models.discriminator import Discriminator
 from tfdeblur.models.dmphn import DMPHN
 from tfdeblur.models.mimo_unet import MIMOUNet
+from tfdeblur.models.mprnet import MPRNet
+from tfdeblur.models.mt_rnn import MTRNN
 from tfdeblur.models.mtwnet import MTWNet
+from tfdeblur.models.nafnet import NAFNet
 from tfdeblur.models.network import Network
+from tfdeblur.models.restormer import Restormer
 
 NETWORKS = {
     "deepdeblur": DeepDeblur,
@@ -16,6 +20,10 @@ NETWORKS = {
     "mimo_unet_plus": functools.partial(MIMOUNet, resblocks=20, dropout=0.1, name="mimo_unet_plus"),
     "mtwnet": MTWNet,
     "dmphn": DMPHN,
+    "nafnet": NAFNet,
+    "restormer": Restormer,
+    "mprnet": MPRNet,
+    "mt_rnn": MTRNN,
     "discriminator": Discriminator,
 }
 
@@ -44,11 +52,15 @@ def build(name, **hyperparameters):
 
 __all__ = [
     "DMPHN",
+    "MTRNN",
     "NETWORKS",
     "DeepDeblur",
     "Discriminator",
     "MIMOUNet",
+    "MPRNet",
     "MTWNet",
+    "NAFNet",
     "Network",
+    "Restormer",
     "build",
 ]

@@ -1,7 +1,10 @@
 """What every restoring network has in common."""
 
+import numbers
+
 import keras
 
+from tfdeblur.errors import InputError
 from tfdeblur.precision import on_cpu
 
 
@@ -20,6 +23,7 @@ class Network(keras.Model):
         hyperparameters: the arguments of the subclass's constructor, without its name.
         overlap: pixels that neighbouring tiles of an image must share, for their middle half to be
             restored as in the whole image.
+        padding: of images of other sizes, as the network's authors pad them: "reflect", or "zeros".
     """
 
     def __init__(
@@ -33,10 +37,12 @@ class Network(keras.Model):
         hyperparameters,
         name,
         overlap=128,
+        padding="reflect",
     ):
         super().__init__(image, outputs, name=name)
         self.stride = stride
         self.overlap = overlap
+        self.padding = padding
         self.bytes_per_pixel = live_bytes[0 if self.compute_dtype == "float32" else 1]
         self.trained_maps = trained_maps
         # "auto" may choose XLA, which makes these networks several times slower on a CPU.
@@ -82,3 +88,23 @@ class Network(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
+
+
+def require_counts(**arguments):
+    """Raises an InputError, which names the argument, unless all are whole numbers from 1 up."""
+    for name, value in arguments.items():
+        if not _is_count(value):
+            raise InputError(f"{name}={value!r}: give a whole number from 1 up.")
+
+
+def require_lists_of_counts(length, **arguments):
+    """Likewise for lists or tuples of such numbers, of this length; None: of any but 0."""
+    for name, value in arguments.items():
+        fits = isinstance(value, list | tuple) and len(value) == (length or max(len(value), 1))
+        if not fits or not all(map(_is_count, value)):
+            count = length or "one or more"
+            raise InputError(f"{name}={value!r}: give {count} whole numbers from 1 up.")
+
+
+def _is_count(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1

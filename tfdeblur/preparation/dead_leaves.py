@@ -3,7 +3,7 @@
 A dead-leaves image (Matheron 1968; Lee, Mumford and Huang, "Occlusion Models for Natural Images",
 IJCV 2001) consists of shapes that occlude each other and whose radius follows a power law r^-3: it
 has the statistics of natural images at all scales. Here a backdrop of such leaves moves with the
-camera alone, and each leaf in front of it is a layer of a `scenes.Scene`.
+camera alone, and each leaf in front of it is a layer of a `tfdeblur.preparation.scenes.Scene`.
 
 Points and vectors are complex numbers x + iy in frame pixels, from the middle of the frame, y
 pointing down, if not said otherwise.

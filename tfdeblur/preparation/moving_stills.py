@@ -1,6 +1,6 @@
 """Still photographs set in motion: a camera films a photograph as if it were the scene itself.
 
-A crop of the photograph is the backdrop of a `scenes.Scene`: a plane, often a slanted one
+A crop of the photograph is the backdrop of a `tfdeblur.preparation.scenes.Scene`: a plane, often a slanted one
 like the ground or a wall. Parts of it that stand out from the rest lie nearer, and cut-outs of
 another photograph fly in front of it. At the middle of the exposure everything that belongs to the
 photograph is in its place, which gives the sharp image; the mean over the exposure, taken in linear
@@ -43,7 +43,7 @@ class Options:
             or too bright is clipped, as cameras do.
         highlights: what is overexposed in the photograph had up to so many times the light that
             saturates the sensor. 1 is none: footage that is averaged has been clipped before.
-        shot_noise, read_noise: in the blurry image, see `scenes.add_sensor_noise`.
+        shot_noise, read_noise: in the blurry image, see `tfdeblur.preparation.scenes.add_sensor_noise`.
 
     Raises:
         InputError: a value is out of range.

@@ -2,8 +2,8 @@
 
 A scene is a stack of layers, from back to front. Each is a picture with transparency that moves as
 one piece on a smooth trajectory of its own; the camera's trajectory moves all of them, the nearer
-ones more (parallax). `render` turns the stack into frames. `dead_leaves` makes such scenes
-from nothing, `moving_stills` from photographs.
+ones more (parallax). `render` turns the stack into frames. `tfdeblur.preparation.dead_leaves` makes such scenes
+from nothing, `tfdeblur.preparation.moving_stills` from photographs.
 
 Points of the image plane are x, y in frame pixels from the middle of the frame, y pointing down,
 if not said otherwise. Motions of the plane are homographies: matrices [3, 3] of homogeneous

@@ -11,6 +11,7 @@ from tfdeblur.errors import InputError
 from tfdeblur.restoration import tiles
 
 AUTO = "auto"
+_PAD_MODES = {"reflect": "reflect", "zeros": "constant"}  # of `Network` -> of NumPy
 # The tiles that "auto" chooses from when the whole image does not fit, in pixels.
 LARGEST, SMALLEST, STEP = 2048, 256, 64
 # Of the memory that is free, what "auto" takes: other programs need some meanwhile.
@@ -180,7 +181,7 @@ def _restore_tile(net, tile, height, width, self_ensemble):
         size = (height, width) if k % 2 == 0 else (width, height)
         turned = np.rot90(unit, k)
         padding = [(0, size[axis] - turned.shape[axis]) for axis in (0, 1)]
-        padded = np.pad(turned, [*padding, (0, 0)], mode="reflect")
+        padded = np.pad(turned, [*padding, (0, 0)], mode=_PAD_MODES[net.padding])
         restored = _run(net, padded[None])[0, : turned.shape[0], : turned.shape[1]]
         total += np.rot90(restored, -k)
     if not np.isfinite(total).all():
@@ -195,7 +196,8 @@ def _run(net, images):
     """float32 `[B, H, W, 3]`, of sizes that fit the stride -> the finest level, as a NumPy array.
 
     The one place where a network restores. What stands in for a network has its `stride`,
-    `overlap`, `bytes_per_pixel`, `compute_dtype`, `jit_compile`, `name` and `predict_on_batch`.
+    `overlap`, `padding`, `bytes_per_pixel`, `compute_dtype`, `jit_compile`, `name` and
+    `predict_on_batch`.
     """
     return net.predict_on_batch(images)[0]
 
