@@ -158,7 +158,8 @@ def pad_to_multiple(images, multiple, smallest=1, least=0, padding="reflect"):
         inside = ops.reshape(index < size, (-1, 1, 1) if axis == 1 else (-1, 1))
         index = index % period
         images = ops.take(images, ops.minimum(index, period - index), axis=axis)
-        images = ops.where(inside, images, 0.5) if padding == "grey" else images
+        if padding != "reflect":
+            images = ops.where(inside, images, {"grey": 0.5, "zeros": 0.0}[padding])
     return images
 
 

@@ -1,4 +1,4 @@
-"""The blocks that the papers' figures name: ResBlock, upconvolution, SCM, FAM, AFF.
+"""The blocks that the papers' figures name: ResBlock, upconvolution, SCM, FAM, AFF, CA, SAM.
 
 Each is a function from a feature map `[B, H, W, C]` to another, to build functional models with;
 its convolutions are named `{name}_...`. Convolutions pad by half their kernel on every side, as the
@@ -39,6 +39,17 @@ def conv(
         use_bias=use_bias,
         name=name,
         **_initializers(kernel_initializer, fan_in=kernel_size**2 * x.shape[-1]),
+    )(x)
+
+
+def depthwise_conv(x, kernel_size, use_bias=True, name=None):
+    """Convolution of each channel by itself, with zeros on every side."""
+    return keras.layers.DepthwiseConv2D(
+        kernel_size,
+        padding="same",
+        use_bias=use_bias,
+        name=name,
+        **_depthwise_initializers(fan_in=kernel_size**2),
     )(x)
 
 
@@ -105,6 +116,100 @@ def asymmetric_feature_fusion(features, filters, name):
     return conv(x, filters, 3, name=f"{name}_conv2")
 
 
+def channel_attention(x, filters, use_bias=True, name=None):
+    """CA: each channel times a factor in (0, 1) that the means of all channels tell.
+
+    Source: Zhang et al. 2018 (RCAN), figure 3; `filters` are those of the bottleneck.
+    """
+    means = global_mean(x, name=f"{name}_mean")
+    y = conv(means, filters, 1, activation="relu", use_bias=use_bias, name=f"{name}_conv1")
+    factors = conv(y, x.shape[-1], 1, activation="sigmoid", use_bias=use_bias, name=f"{name}_conv2")
+    return keras.layers.Multiply(name=name)([x, factors])
+
+
+def supervised_attention_module(x, image, kernel_size, use_bias=True, name=None):
+    """SAM: what features x `[B, H, W, C]` restore of an image, and x refined by what they did.
+
+    Source: Zamir et al. 2021 (MPRNet), figure 4.
+
+    Returns:
+        The features for the next stage, and this stage's image in float32.
+    """
+    options = {"kernel_size": kernel_size, "use_bias": use_bias}
+    restored = conv(x, 3, name=f"{name}_conv2", **options)
+    restored = keras.layers.Add(dtype="float32", name=f"{name}_image")([restored, image])
+    attention = conv(restored, x.shape[-1], activation="sigmoid", name=f"{name}_conv3", **options)
+    y = conv(x, x.shape[-1], name=f"{name}_conv1", **options)
+    y = keras.layers.Multiply(name=f"{name}_product")([y, attention])
+    return keras.layers.Add(name=name)([y, x]), restored
+
+
+def global_mean(x, name):
+    """`[B, H, W, C]` -> `[B, 1, 1, C]`, in float32: 16 bits do not hold a sum of many pixels."""
+    return keras.layers.GlobalAveragePooling2D(keepdims=True, dtype="float32", name=name)(x)
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class PixelNormalization(keras.layers.Layer):
+    """Layer normalisation over the channels of each pixel, computed in float32.
+
+    Args:
+        epsilon: added to the variance, which is the biased one.
+        centred: subtract the mean, and add a bias. Otherwise the pixel is only divided by its
+            standard deviation (Restormer's "BiasFree").
+    """
+
+    def __init__(self, epsilon=1e-6, centred=True, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon, self.centred = epsilon, centred
+
+    def build(self, shape):
+        options = {"shape": shape[-1:], "autocast": False}
+        self.scale = self.add_weight(name="scale", initializer="ones", **options)
+        self.bias = None
+        if self.centred:
+            self.bias = self.add_weight(name="bias", initializer="zeros", **options)
+
+    def call(self, x):
+        x = ops.cast(x, "float32")
+        centred = x - ops.mean(x, axis=-1, keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+        inverse = ops.rsqrt(variance + self.epsilon)
+        x = (centred if self.centred else x) * inverse * self.scale
+        if self.centred:
+            x = x + self.bias
+        return ops.cast(x, self.compute_dtype)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self):
+        return {**super().get_config(), "epsilon": self.epsilon, "centred": self.centred}
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class GatedHalves(keras.layers.Layer):
+    """`[B, H, W, 2C]` -> `[B, H, W, C]`: the first half of the channels times the second.
+
+    Args:
+        activation: of the first half, by its Keras name; None is NAFNet's SimpleGate.
+    """
+
+    def __init__(self, activation=None, **kwargs):
+        super().__init__(**kwargs)
+        self.activation = activation
+
+    def call(self, x):
+        first, second = ops.split(x, 2, axis=-1)
+        return keras.activations.get(self.activation)(first) * second
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], shape[-1] // 2)
+
+    def get_config(self):
+        return {**super().get_config(), "activation": self.activation}
+
+
 @keras.saving.register_keras_serializable("tfdeblur")
 class NearestDouble(keras.layers.Layer):
     """`[B, H, W, C]` -> `[B, 2H, 2W, C]`: each pixel four times.
@@ -141,6 +246,22 @@ class PixelShuffle(keras.layers.Layer):
         batch, height, width, channels = shape
         double = [None if size is None else 2 * size for size in (height, width)]
         return (batch, *double, channels // 4)
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class PixelUnshuffle(keras.layers.Layer):
+    """The inverse of `PixelShuffle`: `[B, 2H, 2W, C]` -> `[B, H, W, 4C]`."""
+
+    def call(self, x):
+        _, height, width, channels = ops.shape(x)
+        x = ops.reshape(x, (-1, height // 2, 2, width // 2, 2, channels))
+        x = ops.transpose(x, (0, 1, 3, 5, 2, 4))
+        return ops.reshape(x, (-1, height // 2, width // 2, 4 * channels))
+
+    def compute_output_shape(self, shape):
+        batch, height, width, channels = shape
+        half = [None if size is None else size // 2 for size in (height, width)]
+        return (batch, *half, 4 * channels)
 
 
 @keras.saving.register_keras_serializable("tfdeblur")
@@ -412,4 +533,12 @@ def _initializers(kernel_initializer, fan_in):
     return {
         "kernel_initializer": keras.initializers.RandomUniform(-bound, bound),
         "bias_initializer": keras.initializers.RandomUniform(-bound, bound),
+    }
+
+
+def _depthwise_initializers(fan_in):
+    options = _initializers(None, fan_in)
+    return {
+        "depthwise_initializer": options["kernel_initializer"],
+        "bias_initializer": options["bias_initializer"],
     }

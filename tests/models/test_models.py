@@ -13,6 +13,15 @@ SMALL = {
     "mimo_unet": {"filters": 8, "resblocks": 1},
     "mimo_unet_plus": {"filters": 8, "resblocks": 1},
     "mtwnet": {"filters": 4},
+    "nafnet": {"filters": 4, "encoder_blocks": (1, 1), "decoder_blocks": (1, 1)},
+    "restormer": {
+        "filters": 4,
+        "blocks": (1, 1, 1, 1),
+        "refinement_blocks": 1,
+        "heads": (1, 2, 2, 2),
+    },
+    "mprnet": {"filters": 4, "unet_filters": 4, "orsnet_filters": 4, "blocks": 1},
+    "mt_rnn": {"filters": 4, "iterations": 2},
     "dmphn": {"filters": 4, "patches": (1, 2), "stacks": 2},
     "srn": {"filters": 2},
     "pss_nsc": {"filters": 2},
@@ -74,19 +83,33 @@ def test_precision_is_chosen_at_loading_time(tmp_path):
     assert keras.saving.load_model(tmp_path / "model.keras").compute_dtype == "float32"
 
 
-def test_networks_run_on_jax():
+@pytest.mark.parametrize("name", ["mimo_unet", "nafnet", "restormer", "mprnet", "mt_rnn"])
+def test_networks_run_on_jax(name, tmp_path):
     pytest.importorskip("jax")
+    net = models.build(name, **SMALL[name])
+    # Weights that begin at 0 would hide what they multiply.
+    random = np.random.default_rng(0)
+    net.set_weights([w + random.normal(0, 0.02, w.shape) for w in net.get_weights()])
+    net.save(tmp_path / "net.keras")
     code = (
-        "import numpy as np, tfdeblur\n"
-        "net = tfdeblur.models.build('mimo_unet', filters=8, resblocks=1)\n"
+        "import sys, keras, numpy as np, tfdeblur\n"
+        "net = keras.saving.load_model(sys.argv[1] + '/net.keras')\n"
         "print(tfdeblur.restore(net, np.zeros((5, 7, 3), 'uint8')).shape)\n"
+        "x = np.random.default_rng(0).random((1, 32, 48, 3), 'float32')\n"
+        "np.save(sys.argv[1] + '/jax.npy', net(x)[0])\n"
     )
     environment = {"KERAS_BACKEND": "jax", "PATH": ""}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, tmp_path],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "(5, 7, 3)"
+    x = np.random.default_rng(0).random((1, 32, 48, 3), "float32")
+    np.testing.assert_allclose(np.load(tmp_path / "jax.npy"), net(x)[0], atol=1e-5)
 
 
 def test_import_is_light():

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfdeblur import models, weights
 from tfdeblur.errors import InputError
 from tfdeblur.weights import tf1_files, tf1_networks
-from tfdeblur.weights.__main__ import main as weights_command
+from tfdeblur.weights.__main__ import _run as weights_command
 
 SMALL = [
     ("srn", {"variant": "lstm", "filters": 2}),

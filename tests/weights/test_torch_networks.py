@@ -120,5 +120,5 @@ def test_hyperparameters_are_told_by_names_and_shapes(state, name, hyperparamete
     "state", [{}, {"features.0.weight": np.ones(3)}, shaped(DMPHN[0].format(1), shape=3)]
 )
 def test_other_weights_are_not_recognised(state):
-    with pytest.raises(InputError, match="none of DeepDeblur"):
+    with pytest.raises(InputError, match="none of DeepDeblur, MIMO-UNet, DMPHN"):
         torch_networks.recognise(state)

@@ -9,9 +9,13 @@ from tfdeblur.models.deepdeblur import DeepDeblur
 from tfdeblur.models.discriminator import Discriminator
 from tfdeblur.models.dmphn import DMPHN
 from tfdeblur.models.mimo_unet import MIMOUNet
+from tfdeblur.models.mprnet import MPRNet
+from tfdeblur.models.mt_rnn import MTRNN
 from tfdeblur.models.mtwnet import MTWNet
+from tfdeblur.models.nafnet import NAFNet
 from tfdeblur.models.network import Network
 from tfdeblur.models.pss_nsc import PSSNSC
+from tfdeblur.models.restormer import Restormer
 from tfdeblur.models.srn import SRN
 
 NETWORKS = {
@@ -22,6 +26,10 @@ NETWORKS = {
     "dmphn": DMPHN,
     "deblurgan": DeblurGAN,
     "deblurgan_v2": DeblurGANv2,
+    "nafnet": NAFNet,
+    "restormer": Restormer,
+    "mprnet": MPRNet,
+    "mt_rnn": MTRNN,
     "discriminator": Discriminator,
     "srn": SRN,
     "pss_nsc": PSSNSC,
@@ -52,6 +60,7 @@ def build(name, **hyperparameters):
 
 __all__ = [
     "DMPHN",
+    "MTRNN",
     "NETWORKS",
     "PSSNSC",
     "SRN",
@@ -60,7 +69,10 @@ __all__ = [
     "DeepDeblur",
     "Discriminator",
     "MIMOUNet",
+    "MPRNet",
     "MTWNet",
+    "NAFNet",
     "Network",
+    "Restormer",
     "build",
 ]

@@ -1,7 +1,10 @@
 """What every restoring network has in common."""
 
+import numbers
+
 import keras
 
+from tfdeblur.errors import InputError
 from tfdeblur.precision import on_cpu
 
 
@@ -21,7 +24,7 @@ class Network(keras.Model):
         overlap: pixels that neighbouring tiles of an image must share, for their middle half to be
             restored as in the whole image.
         padding: with what images of other sizes are continued at the bottom and right: "reflect",
-            or "grey", the middle of the range.
+            "zeros", or "grey", the middle of the range; as its authors do.
         least_padding: how many pixels of that there always are.
         statistics_of_picture: whether it normalizes by statistics of the whole picture, which
             padding and tiles change.
@@ -96,3 +99,23 @@ class Network(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
+
+
+def require_counts(**arguments):
+    """Raises an InputError, which names the argument, unless all are whole numbers from 1 up."""
+    for name, value in arguments.items():
+        if not _is_count(value):
+            raise InputError(f"{name}={value!r}: give a whole number from 1 up.")
+
+
+def require_lists_of_counts(length, **arguments):
+    """Likewise for lists or tuples of such numbers, of this length; None: of any but 0."""
+    for name, value in arguments.items():
+        fits = isinstance(value, list | tuple) and len(value) == (length or max(len(value), 1))
+        if not fits or not all(map(_is_count, value)):
+            count = length or "one or more"
+            raise InputError(f"{name}={value!r}: give {count} whole numbers from 1 up.")
+
+
+def _is_count(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1

@@ -19,6 +19,7 @@ SHARE = 0.8
 # What `Network.padding` means.
 _PADDING = {
     "reflect": {"mode": "reflect"},
+    "zeros": {"mode": "constant"},
     "grey": {"mode": "constant", "constant_values": 0.5},
 }
 

@@ -38,7 +38,7 @@ def load(net, weights):
     """
     published = catalogue.find(net.name, weights)
     if published:
-        from_torch(net, torch_files.read_modules(catalogue.fetch(published)))
+        _load_published(net, published)
         return
     path = _local(weights)
     if _of_authors(path):
@@ -158,6 +158,14 @@ def _existing(path):
             "that `python -m tfdeblur.weights list` shows."
         )
     return path
+
+
+def _load_published(net, published):
+    files = catalogue.fetch(published)
+    if len(files) > 1:
+        from_torch(net, torch_files.read_modules(files))
+    else:
+        _load_authors(net, files[0])
 
 
 def _of_authors(path):

@@ -15,6 +15,7 @@ from tfdeblur.errors import InputError
 from tfdeblur.recipes import RECIPES, Published
 
 NOT_STATED = "not stated"
+ACADEMIC = "academic, non-commercial"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,9 @@ class PublishedWeights:
         licence: of the repository that offers them.
         address: of the folder in which `files` lie; without those, of a page for a browser.
         layout: what lies there.
-        files: `{file name: sha256}`; empty where tfdeblur does not fetch them.
+        files: `{file name: sha256}`; empty where only a browser can download them. The sum is None
+            where the authors state none and the file was not at hand: names and shapes are then
+            all that is checked.
     """
 
     network: str
@@ -41,10 +44,12 @@ class PublishedWeights:
     licence: str
     address: str
     layout: str
-    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
 
     def __str__(self):
-        where = f"{len(self.files)} files, fetched on first use" if self.files else "by hand"
+        where = "by hand"
+        if self.files:
+            where = f"{len(self.files)} file{'s' * (len(self.files) > 1)}, fetched on first use"
         return "\n".join(
             [
                 f"--model={self.network} --weights={self.name}",
@@ -221,6 +226,19 @@ def _deblurgan_v2(name, backbone, file, drive_id, psnr, ssim):
     )
 
 
+def _nafnet(name, filters, drive_id, trained_on, published):
+    return PublishedWeights(
+        network="nafnet",
+        name=name,
+        hyperparameters={"filters": filters},
+        trained_on=trained_on,
+        published=(Published(*published, "nafnet", "README of NAFNet"),),
+        licence="MIT",
+        address=f"https://drive.google.com/file/d/{drive_id}/view",
+        layout="a .pth file",
+    )
+
+
 _DMPHN_CHECKPOINTS = (
     "https://raw.githubusercontent.com/HongguangZhang/DMPHN-cvpr19-master/"
     "9fff261daca8beb0cbaaa0b64df4239b5a05dd17/checkpoints"
@@ -302,5 +320,61 @@ CATALOGUE = (
         "1UXcsRVW-6KF23_TNzxw-xC0SzaMfXOaR",
         29.55,
         0.934,
+    ),
+    # All with means over windows of 384 pixels, which restoring uses too.
+    _nafnet(
+        "gopro", 32, "1Fr2QadtDCEXg6iwWX8OzeZLbHOx2t5Bj", "gopro/blur", ("gopro", 32.87, 0.9606)
+    ),
+    _nafnet(
+        "gopro_width64",
+        64,
+        "1S0PVRbyTakYY9a82kujgZLbMihfNBLfC",
+        "gopro/blur",
+        ("gopro", 33.71, 0.9668),
+    ),
+    _nafnet(
+        "reds_width64",
+        64,
+        "14D4V4raNYIOhETfcuuLI3bGLB-OYIv6X",
+        "reds/blur_jpeg",
+        ("reds", 29.09, 0.8671),
+    ),
+    PublishedWeights(
+        network="restormer",
+        name="gopro",
+        hyperparameters={},
+        trained_on="gopro/blur",
+        published=(
+            Published("gopro", 32.92, 0.961, "mprnet", "Zamir et al. 2022, table 2"),
+            Published("hide", 31.22, 0.942, "mprnet", "Zamir et al. 2022, table 2"),
+        ),
+        licence=ACADEMIC,
+        address="https://github.com/swz30/Restormer/releases/download/v1.0",
+        layout="a .pth file",
+        files={"motion_deblurring.pth": None},
+    ),
+    PublishedWeights(
+        network="mprnet",
+        name="gopro",
+        hyperparameters={},
+        trained_on="gopro/blur",
+        published=(
+            Published("gopro", 32.66, 0.959, "mprnet", "Zamir et al. 2021, table 2"),
+            Published("hide", 30.96, 0.939, "mprnet", "Zamir et al. 2021, table 2"),
+        ),
+        licence=ACADEMIC,
+        address="https://drive.google.com/file/d/1QwQUVbk6YVOJViCsOKYNykCsdJSVGRtb/view",
+        layout="a .pth file",
+    ),
+    # 31.15 dB, 0.945 on GOPRO and 29.15 dB, 0.918 on HIDE, by a protocol that is not stated.
+    PublishedWeights(
+        network="mt_rnn",
+        name="gopro",
+        hyperparameters={},
+        trained_on="gopro, blurred to several degrees",
+        published=(),
+        licence=NOT_STATED,
+        address="https://github.com/Dong1P/MTRNN",
+        layout="the file model_best.pt",
     ),
 )

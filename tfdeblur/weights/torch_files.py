@@ -22,7 +22,8 @@ import numpy as np
 from tfdeblur.errors import InputError
 
 SUFFIXES = (".pt", ".pth", ".pkl", ".h5")  # .h5: DeblurGAN-v2's, which are no HDF5
-WEIGHT_KEYS = ("model", "G")  # under which MIMO-UNet's and DeepDeblur's programs keep weights
+# Under which the programs of MIMO-UNet, DeepDeblur, NAFNet and Restormer, and MPRNet keep weights.
+WEIGHT_KEYS = ("model", "G", "params", "state_dict")
 
 # The first three pickles of the older format.
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C

@@ -1,0 +1,198 @@
+"""NAFNet: the nonlinear activation free network of Chen et al., ECCV 2022."""
+
+import keras
+from keras import ops
+from keras.layers import Add
+
+from tfdeblur.errors import InputError
+from tfdeblur.layers import (
+    GatedHalves,
+    PixelNormalization,
+    PixelShuffle,
+    conv,
+    depthwise_conv,
+)
+from tfdeblur.models.network import Network, require_counts, require_lists_of_counts
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class NAFNet(Network):
+    """NAFNet of Chen et al. 2022: a U-Net of blocks without any activation function.
+
+    Input: one blurry batch `[B, H, W, 3]` in [0, 1]; H and W are multiples of `stride`, which is
+    16 for four levels.
+    Output: the latent image, float32 in [0, 1] (not clipped), in a list: the blurry image plus
+    what the decoder predicts.
+
+    Its channel attention weighs channels by their means. Trained on crops, it meets other means in
+    whole images; so these are restored with means over a window around each pixel (TLC, Chu et al.
+    2022, "NAFNetLocal"), which changes nothing up to the window's size. Training takes the means
+    of its crops.
+
+    Args:
+        filters: channels at full size, 32 or 64 in the paper; each level has twice as many.
+        encoder_blocks, decoder_blocks: blocks of each level, from full size down and back up.
+        middle_blocks: blocks at the bottom.
+        window: side of the square of pixels, at full size, whose means count for each pixel; None:
+            means over the whole image.
+
+    Source: https://arxiv.org/abs/2204.04676, figures 2 and 3, for the window
+    https://arxiv.org/abs/2112.04491, and the authors' released code (MIT), which pads with zeros.
+    Parameters: 17,111,907 (32 filters) and 67,888,835 (64).
+    """
+
+    def __init__(
+        self,
+        filters=32,
+        encoder_blocks=(1, 1, 1, 28),
+        middle_blocks=1,
+        decoder_blocks=(1, 1, 1, 1),
+        window=384,
+        name="nafnet",
+    ):
+        require_counts(filters=filters, middle_blocks=middle_blocks)
+        require_lists_of_counts(None, encoder_blocks=encoder_blocks)
+        levels = len(encoder_blocks)
+        require_lists_of_counts(levels, decoder_blocks=decoder_blocks)
+        if window is not None:
+            require_counts(window=window)
+            if window < 2**levels:
+                raise InputError(f"window={window}: the lowest level needs {2**levels} pixels.")
+
+        def blocks(x, count, level, name):
+            for i in range(count):
+                local = None if window is None else window // 2**level
+                x = _block(x, local, name=f"{name}_block{i + 1}")
+            return x
+
+        image = keras.Input((None, None, 3), name="blurry")
+        x = conv(image, filters, 3, name="intro")
+        encoded = []
+        for level, count in enumerate(encoder_blocks):
+            x = blocks(x, count, level, f"encoder{level + 1}")
+            encoded.append(x)
+            x = conv(x, 2 * x.shape[-1], 2, strides=2, pad=0, name=f"encoder{level + 1}_down")
+        x = blocks(x, middle_blocks, levels, "middle")
+        for level, count in zip(reversed(range(levels)), decoder_blocks, strict=True):
+            x = conv(x, 2 * x.shape[-1], 1, use_bias=False, name=f"decoder{level + 1}_up")
+            x = PixelShuffle(name=f"decoder{level + 1}_shuffle")(x)
+            x = Add(name=f"decoder{level + 1}_skip")([x, encoded[level]])
+            x = blocks(x, count, level, f"decoder{level + 1}")
+        x = conv(x, 3, 3, name="ending")
+
+        super().__init__(
+            image,
+            # In float32: 8 bits of mantissa would round the image itself.
+            [Add(dtype="float32", name="latent")([x, image])],
+            stride=2**levels,
+            live_bytes=(64 + 36 * filters, 64 + 28 * filters),
+            trained_maps=11 * filters * (encoder_blocks[0] + decoder_blocks[-1]),
+            padding="zeros",
+            hyperparameters={
+                "filters": filters,
+                "encoder_blocks": list(encoder_blocks),
+                "middle_blocks": middle_blocks,
+                "decoder_blocks": list(decoder_blocks),
+                "window": window,
+            },
+            name=name,
+        )
+
+
+def _block(x, window, name):
+    """NAFNet's block, figure 3(c): spatial mixing, then channels, each added to its input."""
+    filters = x.shape[-1]
+    y = PixelNormalization(name=f"{name}_norm1")(x)
+    y = conv(y, 2 * filters, 1, name=f"{name}_conv1")
+    y = depthwise_conv(y, 3, name=f"{name}_conv2")
+    y = GatedHalves(name=f"{name}_gate1")(y)
+    y = _simplified_channel_attention(y, window, name=f"{name}_sca")
+    y = conv(y, filters, 1, name=f"{name}_conv3")
+    x = Add(name=f"{name}_sum1")([x, ScaledChannels(name=f"{name}_beta")(y)])
+
+    y = PixelNormalization(name=f"{name}_norm2")(x)
+    y = conv(y, 2 * filters, 1, name=f"{name}_conv4")
+    y = GatedHalves(name=f"{name}_gate2")(y)
+    y = conv(y, filters, 1, name=f"{name}_conv5")
+    return Add(name=f"{name}_sum2")([x, ScaledChannels(name=f"{name}_gamma")(y)])
+
+
+def _simplified_channel_attention(x, window, name):
+    """SCA: each channel times a linear function of the means of all, equation 6."""
+    means = LocalMean(window, dtype="float32", name=f"{name}_mean")(x)
+    # Before the means are spread over the pixels: a 1x1 convolution is the same there, for less.
+    factors = conv(means, x.shape[-1], 1, name=f"{name}_conv")
+    return LocalProduct(name=name)([x, factors])
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class ScaledChannels(keras.layers.Layer):
+    """Each channel times a factor that is learned, and begins at 0."""
+
+    def build(self, shape):
+        self.scale = self.add_weight(name="scale", shape=shape[-1:], initializer="zeros")
+
+    def call(self, x):
+        return x * self.scale
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class LocalMean(keras.layers.Layer):
+    """Means over all squares of `window` pixels inside `[B, H, W, C]`: `[B, H - window + 1, ...]`.
+
+    A side that is shorter than the window has one mean; so have both sides in training, and where
+    the window is None.
+    """
+
+    def __init__(self, window, **kwargs):
+        super().__init__(**kwargs)
+        self.window = window
+
+    def call(self, x, training=False):
+        if training or self.window is None:
+            return ops.mean(x, axis=(1, 2), keepdims=True)
+        for axis in (1, 2):
+            x = self._mean_along(axis, x)
+        return x
+
+    def _mean_along(self, axis, x):
+        size = ops.shape(x)[axis]
+        # Sizes known in advance stay Python's: JAX takes no others for shapes.
+        window = (min if isinstance(size, int) else ops.minimum)(size, self.window)
+        # Sums of the first 1, 2, ... pixels, less the mean, lest they grow and lose digits.
+        mean = ops.mean(x, axis=axis, keepdims=True)
+        sums = ops.cumsum(x - mean, axis=axis)
+        sums = ops.concatenate([ops.zeros_like(mean), sums], axis=axis)
+        first = ops.arange(size - window + 1, dtype="int32")
+        differences = ops.take(sums, first + window, axis=axis) - ops.take(sums, first, axis=axis)
+        return differences / ops.cast(window, x.dtype) + mean
+
+    def compute_output_shape(self, shape):
+        batch, height, width, channels = shape
+        if self.window is None:
+            return (batch, 1, 1, channels)
+        sizes = [size and max(size - self.window, 0) + 1 for size in (height, width)]
+        return (batch, *sizes, channels)
+
+    def get_config(self):
+        return {**super().get_config(), "window": self.window}
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class LocalProduct(keras.layers.Layer):
+    """Features `[B, H, W, C]` times factors for their middle, repeated out to the borders."""
+
+    def call(self, inputs):
+        x, factors = inputs
+        for axis in (1, 2):
+            size, inner = ops.shape(x)[axis], ops.shape(factors)[axis]
+            index = ops.arange(size, dtype="int32") - (size - inner) // 2
+            index = ops.maximum(ops.minimum(index, inner - 1), 0)
+            factors = ops.take(factors, index, axis=axis)
+        return x * factors
+
+    def compute_output_shape(self, shapes):
+        return shapes[0]

@@ -1,0 +1,188 @@
+"""Restormer: the restoration transformer of Zamir et al., CVPR 2022."""
+
+import keras
+from keras import ops
+from keras.layers import Add, Concatenate
+
+from tfdeblur.errors import InputError
+from tfdeblur.layers import (
+    GatedHalves,
+    PixelNormalization,
+    PixelShuffle,
+    PixelUnshuffle,
+    conv,
+    depthwise_conv,
+)
+from tfdeblur.models.network import Network, require_counts, require_lists_of_counts
+
+LEVELS = 4
+EXPANSION = 2.66  # of the channels inside the feed-forward network
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class Restormer(Network):
+    """Restormer of Zamir et al. 2022: a U-Net of transformer blocks.
+
+    Input: one blurry batch `[B, H, W, 3]` in [0, 1]; H and W are multiples of 8.
+    Output: the latent image, float32 in [0, 1] (not clipped), in a list: the blurry image plus
+    what the refinement predicts.
+
+    Attention is between channels, not pixels, so that its cost grows with the image as that of
+    convolutions does. No convolution has a bias.
+
+    Args:
+        filters: channels at full size; each of the three levels below has twice as many.
+        blocks: transformer blocks of the encoder's three levels and of the lowest level; the
+            decoder has as many as the encoder.
+        refinement_blocks: at full size, after the decoder.
+        heads: of the attention, at the four levels.
+        bias_free: normalisation that only divides by the standard deviation, as in the authors'
+            networks that remove Gaussian noise; those that deblur have it subtract the mean and
+            add a bias.
+
+    Source: https://arxiv.org/abs/2111.09881, figure 2 and section 3. Parameters: 26,126,644, bias
+    free 26,111,668.
+    """
+
+    def __init__(
+        self,
+        filters=48,
+        blocks=(4, 6, 6, 8),
+        refinement_blocks=4,
+        heads=(1, 2, 4, 8),
+        bias_free=False,
+        name="restormer",
+    ):
+        require_counts(filters=filters, refinement_blocks=refinement_blocks)
+        require_lists_of_counts(LEVELS, blocks=blocks, heads=heads)
+        if any(filters * 2**level % heads[level] for level in range(LEVELS)):
+            raise InputError(
+                f"heads={heads!r}: each level's must divide its channels, "
+                f"{[filters * 2**level for level in range(LEVELS)]}."
+            )
+        if filters % 2:
+            raise InputError(f"filters={filters}: going down halves them, give an even number.")
+        if not isinstance(bias_free, bool):
+            raise InputError(f"bias_free={bias_free!r}: give True or False.")
+
+        def transformer_blocks(x, count, level, name):
+            for i in range(count):
+                x = _transformer_block(x, heads[level], bias_free, name=f"{name}_block{i + 1}")
+            return x
+
+        image = keras.Input((None, None, 3), name="blurry")
+        x = _conv3(image, filters, name="embedding")
+        encoded = []
+        for level in range(LEVELS - 1):
+            x = transformer_blocks(x, blocks[level], level, f"encoder{level + 1}")
+            encoded.append(x)
+            x = _conv3(x, x.shape[-1] // 2, name=f"encoder{level + 1}_down")
+            x = PixelUnshuffle(name=f"encoder{level + 1}_unshuffle")(x)
+        x = transformer_blocks(x, blocks[-1], LEVELS - 1, "latent")
+        for level in reversed(range(LEVELS - 1)):
+            x = _conv3(x, 2 * x.shape[-1], name=f"decoder{level + 1}_up")
+            x = PixelShuffle(name=f"decoder{level + 1}_shuffle")(x)
+            x = Concatenate(name=f"decoder{level + 1}_skip")([x, encoded[level]])
+            if level:  # at full size all channels are kept
+                x = _conv1(x, x.shape[-1] // 2, name=f"decoder{level + 1}_reduced")
+            x = transformer_blocks(x, blocks[level], level, f"decoder{level + 1}")
+        x = transformer_blocks(x, refinement_blocks, 0, "refinement")
+        x = _conv3(x, 3, name="output")
+
+        super().__init__(
+            image,
+            # In float32: 8 bits of mantissa would round the image itself.
+            [Add(dtype="float32", name="latent_image")([x, image])],
+            stride=2 ** (LEVELS - 1),
+            live_bytes=(64 + 96 * filters, 64 + 80 * filters),
+            trained_maps=20 * filters * (blocks[0] + refinement_blocks),
+            hyperparameters={
+                "filters": filters,
+                "blocks": list(blocks),
+                "refinement_blocks": refinement_blocks,
+                "heads": list(heads),
+                "bias_free": bias_free,
+            },
+            name=name,
+        )
+
+
+def _transformer_block(x, heads, bias_free, name):
+    """Attention between channels, then a gated feed-forward network, each added to its input."""
+    norm = {"epsilon": 1e-5, "centred": not bias_free}
+    y = PixelNormalization(**norm, name=f"{name}_norm1")(x)
+    x = Add(name=f"{name}_sum1")([x, _mdta(y, heads, name=f"{name}_attention")])
+    y = PixelNormalization(**norm, name=f"{name}_norm2")(x)
+    return Add(name=f"{name}_sum2")([x, _gdfn(y, name=f"{name}_feed")])
+
+
+def _mdta(x, heads, name):
+    """MDTA: multi-Dconv head transposed attention, figure 2(a)."""
+    filters = x.shape[-1]
+    y = _conv1(x, 3 * filters, name=f"{name}_qkv")
+    y = depthwise_conv(y, 3, use_bias=False, name=f"{name}_depthwise")
+    y = TransposedAttention(heads, name=name)(y)
+    return _conv1(y, filters, name=f"{name}_out")
+
+
+def _gdfn(x, name):
+    """GDFN: gated-Dconv feed-forward network, figure 2(b)."""
+    filters = x.shape[-1]
+    y = _conv1(x, 2 * int(EXPANSION * filters), name=f"{name}_in")
+    y = depthwise_conv(y, 3, use_bias=False, name=f"{name}_depthwise")
+    y = GatedHalves("gelu", name=f"{name}_gate")(y)
+    return _conv1(y, filters, name=f"{name}_out")
+
+
+def _conv1(x, filters, name):
+    return conv(x, filters, 1, use_bias=False, name=name)
+
+
+def _conv3(x, filters, name):
+    return conv(x, filters, 3, use_bias=False, name=name)
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class TransposedAttention(keras.layers.Layer):
+    """Attention between the channels of each head: `[B, H, W, 3C]` -> `[B, H, W, C]`.
+
+    A third each of the channels are queries, keys and values. Two channels attend to each other by
+    the cosine between their queries and keys over all pixels, times the head's temperature, which
+    is learned.
+    """
+
+    def __init__(self, heads, **kwargs):
+        super().__init__(**kwargs)
+        self.heads = heads
+
+    def build(self, shape):
+        self.temperature = self.add_weight(
+            name="temperature", shape=(self.heads,), initializer="ones", autocast=False
+        )
+
+    def call(self, x):
+        _, height, width, channels = ops.shape(x)
+        x = ops.reshape(x, (-1, height * width, 3, self.heads, channels // 3 // self.heads))
+        queries, keys, values = (ops.transpose(x[:, :, i], (0, 2, 1, 3)) for i in range(3))
+        # In float32: the sums run over all pixels.
+        queries, keys = ops.cast(queries, "float32"), ops.cast(keys, "float32")
+        products = ops.matmul(ops.transpose(queries, (0, 1, 3, 2)), keys)
+        # The norms divide the products, which are few, instead of queries and keys.
+        lengths = [_lengths(queries)[..., :, None], _lengths(keys)[..., None, :]]
+        cosines = products / (lengths[0] * lengths[1])
+        attention = ops.softmax(cosines * self.temperature[:, None, None], axis=-1)
+        attention = ops.cast(attention, self.compute_dtype)
+        x = ops.matmul(values, ops.transpose(attention, (0, 1, 3, 2)))
+        return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, height, width, channels // 3))
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], shape[-1] // 3)
+
+    def get_config(self):
+        return {**super().get_config(), "heads": self.heads}
+
+
+def _lengths(x):
+    """Of each channel over all pixels, `[B, heads, pixels, C]` -> `[B, heads, C]`; never 0."""
+    # The authors' bound of 1e-12 would give 0 / 0 in the gradient of a root at 0.
+    return ops.sqrt(ops.maximum(ops.sum(ops.square(x), axis=2), 1e-24))
