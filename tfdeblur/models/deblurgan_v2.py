@@ -47,8 +47,8 @@ class DeblurGANv2(Network):
 
     Source: https://arxiv.org/abs/1908.03826, section 3.1, and the authors' released code.
     Parameters of the published ones: 2,106,627 (mobilenet) and 35,840,099 (inception); the authors'
-    3,312,707 and 60,929,291 count those of backbone layers that nothing uses. Theirs began as classifiers of
-    ImageNet; here they begin at random.
+    3,312,707 and 60,929,291 count those of backbone layers that nothing uses. Their backbones began
+    as classifiers of ImageNet; here they begin at random.
     """
 
     def __init__(
