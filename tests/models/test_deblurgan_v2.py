@@ -10,7 +10,7 @@ from other_backend import outputs_on_jax
 import tfdeblur
 from tfdeblur import models, precision, restoration, weights
 from tfdeblur.errors import InputError
-from tfdeblur.weights import torch_networks
+from tfdeblur.weights import catalogue, torch_networks
 
 BACKBONES = ("mobilenet", "inception")
 SMALL = {"filters": 16, "fpn_filters": 32}
@@ -63,10 +63,12 @@ def test_output_on_jax_equals_the_reference(mobilenet, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("backbone", "parameters"), [("mobilenet", 2_106_627), ("inception", 35_840_099)]
+    ("name", "parameters"), [("gopro", 2_106_627), ("gopro_inception", 35_840_099)]
 )
-def test_parameter_count(backbone, parameters):
-    net = models.build("deblurgan_v2", backbone=backbone)
+def test_parameter_count(name, parameters):
+    published = catalogue.find("deblurgan_v2", name)
+    net = models.build("deblurgan_v2", **published.hyperparameters)
+    assert net.name == "deblurgan_v2"
     assert sum(np.prod(w.shape) for w in net.trainable_weights) == parameters
 
 

@@ -38,16 +38,17 @@ class DeblurGANv2(Network):
 
     Args:
         backbone: "mobilenet" (MobileNetV2) or "inception" (Inception-ResNet-v2).
-        filters: channels of the restored features.
+        filters: channels of the restored features: in the published networks 64 with MobileNetV2,
+            128 with Inception-ResNet-v2.
         fpn_filters: channels of the pyramid, twice `filters`.
         picture_statistics: whether restoring normalizes, in the backbone too, by the statistics of
             the picture, as the authors' program does; a tile is then not restored quite as it is in
             the whole image. Otherwise by those which were tracked in training.
 
     Source: https://arxiv.org/abs/1908.03826, section 3.1, and the authors' released code.
-    Parameters: 2,106,627 (mobilenet) and 35,840,099 (inception); the authors' 3,312,707 and
-    60,929,291 count those of backbone layers that nothing uses. Theirs began as classifiers of
-    ImageNet; here they begin at random.
+    Parameters of the published ones: 2,106,627 (mobilenet) and 35,840,099 (inception); the authors'
+    3,312,707 and 60,929,291 count those of backbone layers that nothing uses. Their backbones began
+    as classifiers of ImageNet; here they begin at random.
     """
 
     def __init__(
@@ -99,8 +100,8 @@ class DeblurGANv2(Network):
         heads = []  # from the smallest up
         for level, x in zip((4, 3, 2, 1), pyramid, strict=True):
             for i in range(2):
-                name = f"head{level}.block{i}"
-                x = conv(x, filters, 3, activation="relu", use_bias=False, name=name)
+                block = f"head{level}.block{i}"
+                x = conv(x, filters, 3, activation="relu", use_bias=False, name=block)
             for i in range(1, level):
                 x = NearestDouble(name=f"head{level}.up{i}")(x)
             heads.append(x)

@@ -213,11 +213,11 @@ def _pss_nsc(name, folder, trained_on, published=()):
     )
 
 
-def _deblurgan_v2(name, backbone, file, drive_id, psnr, ssim):
+def _deblurgan_v2(name, backbone, filters, file, drive_id, psnr, ssim):
     return PublishedWeights(
         network="deblurgan_v2",
         name=name,
-        hyperparameters={"backbone": backbone},
+        hyperparameters={"backbone": backbone, "filters": filters, "fpn_filters": 2 * filters},
         trained_on=f"gopro among others (the blur variant is {NOT_STATED})",
         published=(Published("gopro", psnr, ssim, NOT_STATED, "Kupyn et al. 2019"),),
         licence="BSD",
@@ -311,11 +311,18 @@ CATALOGUE = (
         layout="latest_net_G.pth; the link to it has been dead since 2021",
     ),
     _deblurgan_v2(
-        "gopro", "mobilenet", "fpn_mobilenet.h5", "1JhnT4BBeKBBSLqTo6UsJ13HeBXevarrU", 28.17, 0.925
+        "gopro",
+        "mobilenet",
+        64,
+        "fpn_mobilenet.h5",
+        "1JhnT4BBeKBBSLqTo6UsJ13HeBXevarrU",
+        28.17,
+        0.925,
     ),
     _deblurgan_v2(
         "gopro_inception",
         "inception",
+        128,
         "fpn_inception.h5",
         "1UXcsRVW-6KF23_TNzxw-xC0SzaMfXOaR",
         29.55,
