@@ -14,7 +14,7 @@ SMALL = {
     "mimo_unet_plus": {"filters": 8, "resblocks": 1},
     "mtwnet": {"filters": 4},
     "dmphn": {"filters": 4, "patches": (1, 2), "stacks": 2},
-    "srn": {"filters": 2},
+    "srn": {"filters": 4},
     "pss_nsc": {"filters": 2},
 }
 
