@@ -20,7 +20,6 @@ NETWORKS = {
     "mtwnet": {"filters": 2, "two_way": False},
     "dmphn": {"filters": 2, "patches": (1, 2)},
     "srn": {"filters": 2},
-    "pss_nsc": {"filters": 2},
 }
 RUNTIMES = {"litert": "ai_edge_litert", "onnx": "onnxruntime"}
 

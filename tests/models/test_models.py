@@ -23,7 +23,7 @@ SMALL = {
     "mprnet": {"filters": 4, "unet_filters": 4, "orsnet_filters": 4, "blocks": 1},
     "mt_rnn": {"filters": 4, "iterations": 2},
     "dmphn": {"filters": 4, "patches": (1, 2), "stacks": 2},
-    "srn": {"filters": 2},
+    "srn": {"filters": 4},
     "pss_nsc": {"filters": 2},
     "deblurgan": {"filters": 4, "blocks": 2},
 }

@@ -120,15 +120,15 @@ def test_keras_file_gives_the_same_pixels(name, hyperparameters, tmp_path):
 def test_jax_gives_the_same_pixels(tmp_path):
     pytest.importorskip("jax")
     x = np.random.default_rng(0).random((1, 32, 48, 3), "float32")
-    expected = {}
-    for i, (name, hyperparameters) in enumerate(SMALL):
+    nets, expected = [SMALL[0], SMALL[3]], {}
+    for i, (name, hyperparameters) in enumerate(nets):
         net = models.build(name, **hyperparameters)
         net.save(tmp_path / f"{i}.keras")
         expected.update({f"{i}_{k}": np.asarray(output) for k, output in enumerate(net(x))})
     np.save(tmp_path / "x.npy", x)
     code = (
         "import keras, numpy as np, tfdeblur\n"
-        f"nets = [keras.saving.load_model(f'{{i}}.keras') for i in range({len(SMALL)})]\n"
+        f"nets = [keras.saving.load_model(f'{{i}}.keras') for i in range({len(nets)})]\n"
         "x = np.load('x.npy')\n"
         "np.savez('y.npz', **{f'{i}_{k}': np.asarray(y)\n"
         "    for i, net in enumerate(nets) for k, y in enumerate(net(x))})\n"

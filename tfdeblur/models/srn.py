@@ -140,7 +140,20 @@ def _lstm(filters):
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=1e-3),
         name="gates",
     )(Concatenate(name="state")([x, hidden]))
-    i, j, f, o = ops.split(gates, 4, axis=-1)
-    new_cell = cell * ops.sigmoid(f + 1.0) + ops.sigmoid(i) * ops.tanh(j)
-    new_hidden = ops.tanh(new_cell) * ops.sigmoid(o)
-    return keras.Model([x, hidden, cell], [new_hidden, new_cell], name="lstm")
+    hidden_and_cell = LSTMUpdate(name="update")([gates, cell])
+    return keras.Model([x, hidden, cell], hidden_and_cell, name="lstm")
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class LSTMUpdate(keras.layers.Layer):
+    """Gates `[B, H, W, 4C]` and cell `[B, H, W, C]` -> new hidden state and new cell."""
+
+    def call(self, inputs):
+        gates, cell = inputs
+        i, j, f, o = ops.split(gates, 4, axis=-1)
+        cell = cell * ops.sigmoid(f + 1.0) + ops.sigmoid(i) * ops.tanh(j)
+        return [ops.tanh(cell) * ops.sigmoid(o), cell]
+
+    def compute_output_shape(self, shapes):
+        _, cell = shapes
+        return [cell, cell]
