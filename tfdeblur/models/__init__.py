@@ -6,6 +6,7 @@ from tfdeblur.errors import InputError
 from tfdeblur.models.deepdeblur import DeepDeblur
 from tfdeblur.models.discriminator import Discriminator
 from tfdeblur.models.dmphn import DMPHN
+from tfdeblur.models.maxim import MAXIM
 from tfdeblur.models.mimo_unet import MIMOUNet
 from tfdeblur.models.mtwnet import MTWNet
 from tfdeblur.models.network import Network
@@ -16,6 +17,7 @@ NETWORKS = {
     "mimo_unet_plus": functools.partial(MIMOUNet, resblocks=20, dropout=0.1, name="mimo_unet_plus"),
     "mtwnet": MTWNet,
     "dmphn": DMPHN,
+    "maxim": MAXIM,
     "discriminator": Discriminator,
 }
 
@@ -44,6 +46,7 @@ def build(name, **hyperparameters):
 
 __all__ = [
     "DMPHN",
+    "MAXIM",
     "NETWORKS",
     "DeepDeblur",
     "Discriminator",
