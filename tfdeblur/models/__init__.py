@@ -8,6 +8,7 @@ from tfdeblur.models.deblurgan_v2 import DeblurGANv2
 from tfdeblur.models.deepdeblur import DeepDeblur
 from tfdeblur.models.discriminator import Discriminator
 from tfdeblur.models.dmphn import DMPHN
+from tfdeblur.models.maxim import MAXIM
 from tfdeblur.models.mimo_unet import MIMOUNet
 from tfdeblur.models.mprnet import MPRNet
 from tfdeblur.models.mt_rnn import MTRNN
@@ -30,6 +31,7 @@ NETWORKS = {
     "restormer": Restormer,
     "mprnet": MPRNet,
     "mt_rnn": MTRNN,
+    "maxim": MAXIM,
     "discriminator": Discriminator,
     "srn": SRN,
     "pss_nsc": PSSNSC,
@@ -60,6 +62,7 @@ def build(name, **hyperparameters):
 
 __all__ = [
     "DMPHN",
+    "MAXIM",
     "MTRNN",
     "NETWORKS",
     "PSSNSC",
