@@ -64,7 +64,6 @@ def test_a_folder_with_a_module_in_each_file(tmp_path):
     (tmp_path / "empty").mkdir()
     match = r"empty holds no checkpoints \(\.pt, \.pth, \.pkl, \.h5\)"
     with pytest.raises(InputError, match=match):
-        InputError, match = r"empty holds no checkpoints \(\.pt, \.pth, \.pkl, \.h5\)"
         torch_files.read_state_dict(tmp_path / "empty")
 
 
