@@ -1,6 +1,7 @@
 """What goes wrong because of what the user gave, told without a traceback."""
 
 import contextlib
+import difflib
 import functools
 import logging
 import signal
@@ -14,6 +15,12 @@ from absl import app
 OUT_OF_MEMORY = (
     "out of memory. Lower --batch_size when training, or restore in tiles with --tile=512."
 )
+
+
+def did_you_mean(name, names):
+    """ " Did you mean x?", with the name that is nearest to a mistyped one; "" if none is near."""
+    near = difflib.get_close_matches(str(name), list(names), 1)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 class InputError(ValueError):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import keras
 
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, did_you_mean
 
 GOPRO_TRAINING_PAIRS = 2103
 
@@ -481,7 +481,10 @@ def choose(name):
         InputError: there is none of this name.
     """
     if name not in RECIPES:
-        raise InputError(f"--recipe={name} is unknown: choose one of {', '.join(RECIPES)}.")
+        raise InputError(
+            f"--recipe={name} is unknown: choose one of {', '.join(RECIPES)}."
+            + did_you_mean(name, RECIPES)
+        )
     return RECIPES[name]
 
 

@@ -32,8 +32,38 @@ SMALL = {
 def test_unknown_names_and_hyperparameters_are_refused():
     with pytest.raises(InputError, match=r"unknown model 'unet'.*mimo_unet"):
         models.build("unet")
+    with pytest.raises(InputError, match=r"Did you mean mimo_unet_plus\?"):
+        models.build("mimo_unet_pluss")
     with pytest.raises(InputError, match="depth"):
         models.build("mimo_unet", depth=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "value"),
+    [
+        ("deepdeblur", "scales", 0),
+        ("deepdeblur", "scales", 100),
+        ("deepdeblur", "resblocks", -1),
+        ("deepdeblur", "upsampling", "x"),
+        ("mimo_unet", "filters", 0),
+        ("mimo_unet", "dropout", 1),
+        ("mtwnet", "filters", 1.5),
+        ("dmphn", "stacks", True),
+        ("dmphn", "patches", (1, 3)),
+        ("discriminator", "layout", "x"),
+        ("srn", "variant", "x"),
+        ("pss_nsc", "filters", 0),
+        ("deblurgan", "blocks", 0),
+        ("deblurgan_v2", "backbone", "x"),
+        ("nafnet", "encoder_blocks", ()),
+        ("restormer", "heads", (1, 2)),
+        ("mprnet", "blocks", 0),
+        ("mt_rnn", "iterations", 0),
+    ],
+)
+def test_bad_hyperparameters_are_named(name, argument, value):
+    with pytest.raises(InputError, match=f"^{argument}="):
+        models.build(name, **{argument: value})
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -2,7 +2,7 @@
 
 import functools
 
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, did_you_mean
 from tfdeblur.models.deblurgan import DeblurGAN
 from tfdeblur.models.deblurgan_v2 import DeblurGANv2
 from tfdeblur.models.deepdeblur import DeepDeblur
@@ -53,7 +53,10 @@ def build(name, **hyperparameters):
         InputError: unknown name or hyperparameter.
     """
     if name not in NETWORKS:
-        raise InputError(f"unknown model {name!r}: choose one of {', '.join(NETWORKS)}.")
+        raise InputError(
+            f"unknown model {name!r}: choose one of {', '.join(NETWORKS)}."
+            + did_you_mean(name, NETWORKS)
+        )
     try:
         return NETWORKS[name](**hyperparameters)
     except TypeError as error:

@@ -2,8 +2,9 @@
 
 import keras
 
+from tfdeblur.errors import InputError
 from tfdeblur.layers import conv, res_block, sub_pixel_upconvolution, upconvolution
-from tfdeblur.models.network import Network
+from tfdeblur.models.network import Network, require_choice, require_counts
 from tfdeblur.pyramid import Pyramid
 
 CONVOLUTIONS = 120  # in all scales together, whatever their number (section 3.1)
@@ -42,8 +43,10 @@ class DeepDeblur(Network):
         upsampling="transposed",
         name="deepdeblur",
     ):
-        if upsampling not in UPSAMPLING:
-            raise ValueError(f"upsampling={upsampling!r} is none of {sorted(UPSAMPLING)}.")
+        require_counts(scales=scales, filters=filters)
+        if resblocks is not None:
+            require_counts(resblocks=resblocks)
+        require_choice(UPSAMPLING, upsampling=upsampling)
         hyperparameters = {
             "scales": scales,
             "filters": filters,
@@ -52,6 +55,8 @@ class DeepDeblur(Network):
         }
         if resblocks is None:
             resblocks = (CONVOLUTIONS // scales - 2) // 2
+            if resblocks < 1:
+                raise InputError(f"scales={scales}: {CONVOLUTIONS} convolutions are too few.")
 
         image = keras.Input((None, None, 3), name="blurry")
         blurry = Pyramid("gaussian", scales, name="pyramid")(image)

@@ -3,7 +3,7 @@
 import keras
 
 from tfdeblur.layers import conv
-from tfdeblur.models.network import Network
+from tfdeblur.models.network import Network, require_choice, require_counts
 
 # (channels as a multiple of filters / 2, kernel size, stride) of each convolution.
 TABLE_1 = (
@@ -35,8 +35,8 @@ class Discriminator(Network):
     """
 
     def __init__(self, filters=64, layout="paper", name="discriminator"):
-        if layout not in LAYOUTS:
-            raise ValueError(f"layout={layout!r} is none of {sorted(LAYOUTS)}.")
+        require_counts(filters=filters)
+        require_choice(LAYOUTS, layout=layout)
         image = keras.Input((256, 256, 3), name="image")
         x = image
         for i, (multiple, kernel_size, strides) in enumerate(LAYOUTS[layout], start=1):

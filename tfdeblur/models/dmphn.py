@@ -5,7 +5,7 @@ from keras.layers import Add, Rescaling
 
 from tfdeblur.errors import InputError
 from tfdeblur.layers import JoinHalves, SplitInHalf, conv, res_block, upconvolution
-from tfdeblur.models.network import Network
+from tfdeblur.models.network import Network, require_counts
 
 
 @keras.saving.register_keras_serializable("tfdeblur")
@@ -42,8 +42,7 @@ class DMPHN(Network):
         levels = len(patches)
         if not levels or tuple(patches) != tuple(2**i for i in range(levels)):
             raise InputError(f"patches={patches!r}: give the first powers of 2, as (1, 2, 4, 8).")
-        if stacks < 1:
-            raise InputError(f"stacks={stacks}: a stack has at least one network.")
+        require_counts(stacks=stacks, filters=filters)
         image = keras.Input((None, None, 3), name="blurry")
         restored = Rescaling(1.0, -0.5, dtype="float32", name="centred")(image)
         results, features = [], {}

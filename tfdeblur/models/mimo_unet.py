@@ -5,6 +5,7 @@ import functools
 import keras
 from keras.layers import Add, Concatenate, SpatialDropout2D
 
+from tfdeblur.errors import InputError
 from tfdeblur.layers import (
     NearestDouble,
     NearestHalf,
@@ -16,7 +17,7 @@ from tfdeblur.layers import (
     upconvolution,
 )
 from tfdeblur.models.fusing import fused
-from tfdeblur.models.network import Network
+from tfdeblur.models.network import Network, require_counts
 from tfdeblur.pyramid import Pyramid
 
 
@@ -37,6 +38,9 @@ class MIMOUNet(Network):
     """
 
     def __init__(self, filters=32, resblocks=8, dropout=0.0, name="mimo_unet"):
+        require_counts(filters=filters, resblocks=resblocks)
+        if not 0 <= dropout < 1:
+            raise InputError(f"dropout={dropout!r}: give a share from 0 up, below 1.")
         hyperparameters = {"filters": filters, "resblocks": resblocks, "dropout": dropout}
 
         def res_blocks(x, name):

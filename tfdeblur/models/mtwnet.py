@@ -5,7 +5,7 @@ from keras import ops
 from keras.layers import Add, Concatenate, Conv2D, Conv2DTranspose
 
 from tfdeblur.layers import BilinearDouble, res_block
-from tfdeblur.models.network import Network
+from tfdeblur.models.network import Network, require_counts
 from tfdeblur.pyramid import Pyramid
 
 SCALES = 3
@@ -60,6 +60,7 @@ class MTWNet(Network):
     """
 
     def __init__(self, filters=32, two_way=True, share_weights=True, name="mtwnet"):
+        require_counts(filters=filters)
         image = keras.Input((None, None, 3), name="blurry")
         blurry = Pyramid("bilinear", SCALES, name="pyramid")(image)
         if share_weights:

@@ -108,6 +108,13 @@ def require_counts(**arguments):
             raise InputError(f"{name}={value!r}: give a whole number from 1 up.")
 
 
+def require_choice(choices, **arguments):
+    """Raises an InputError, which names the argument and the choices, unless it is one of them."""
+    for name, value in arguments.items():
+        if value not in choices:
+            raise InputError(f"{name}={value!r}: choose one of {', '.join(sorted(choices))}.")
+
+
 def require_lists_of_counts(length, **arguments):
     """Likewise for lists or tuples of such numbers, of this length; None: of any but 0."""
     for name, value in arguments.items():
