@@ -1,7 +1,7 @@
-"""Weights: loading them, those that papers publish, and the authors' PyTorch checkpoints.
+"""Weights: loading them, those that papers publish, and the authors' own checkpoints.
 
-`catalogue.py` lists published weights, `torch_files.py` reads PyTorch's files, `torch_networks.py`
-knows what the authors call our layers.
+`catalogue.py` lists published weights, `torch_files.py` and `flax_files.py` read PyTorch's and
+Flax's files, `torch_networks.py` and `flax_networks.py` know what the authors call our layers.
 """
 
 import pathlib
@@ -12,8 +12,20 @@ import keras
 
 from tfdeblur import models
 from tfdeblur.errors import InputError
-from tfdeblur.weights import catalogue, torch_files
+from tfdeblur.weights import catalogue, flax_files, flax_networks, torch_files, torch_networks
+from tfdeblur.weights.flax_networks import from_flax
 from tfdeblur.weights.torch_networks import from_torch, recognise
+
+__all__ = [
+    "from_flax",
+    "from_torch",
+    "import_network",
+    "load",
+    "load_network",
+    "newest_model",
+    "open_network",
+    "recognise",
+]
 
 RUNS = "runs"  # where train.py puts its workdirs
 
@@ -23,28 +35,28 @@ def load(net, weights):
 
     Args:
         net: a network of `tfdeblur.models`.
-        weights: a `.keras` or `.weights.h5` file; the authors' `.pt`, `.pth` or `.pkl` file, or
-            a folder of them with a module in each; the http(s) address of such a file; or the
-            name of published weights, see `catalogue.CATALOGUE`. A file or folder of such a name
-            is given as ./gopro.
+        weights: a `.keras` or `.weights.h5` file; the authors' `.pt`, `.pth`, `.pkl` or `.npz`
+            file, or a folder of PyTorch's with a module in each; the http(s) address of such a
+            file; or the name of published weights, see `catalogue.CATALOGUE`. A file or folder of
+            such a name is given as ./gopro.
 
     Raises:
         InputError: the file is missing, unreadable or holds another architecture's weights.
     """
     published = catalogue.find(net.name, weights)
     if published:
-        from_torch(net, torch_files.read_modules(catalogue.fetch(published)))
+        _load_published(net, published)
         return
     path = _local(weights)
-    if torch_files.is_checkpoint(path):
-        _load_torch(net, path)
+    if _is_of_authors(path):
+        _assign(net, path)
     elif path.suffix == ".keras":
         _copy_weights(load_network(path), net, path)
     elif path.name.endswith(".weights.h5"):
         _load_h5(net, path)
     else:
         raise InputError(
-            f"--weights={path}: weights are .keras, .weights.h5, .pt, .pth or .pkl files."
+            f"--weights={path}: weights are .keras, .weights.h5, .pt, .pth, .pkl or .npz files."
         )
 
 
@@ -68,20 +80,20 @@ def load_network(path):
 
 
 def import_network(path):
-    """The network in the authors' PyTorch files, with the hyperparameters that their shapes tell.
+    """The network in the authors' files, with the hyperparameters that their shapes tell.
 
     Args:
-        path: a file or a folder, see `torch_files.read_state_dict`.
+        path: a file or a folder, see `torch_files.read_state_dict` and `flax_files.read_arrays`.
 
     Raises:
         InputError: the file is missing, unreadable, or of no architecture of tfdeblur.
     """
     path = _existing(path)
-    state_dict = torch_files.read_state_dict(path)
+    arrays, networks, assign = _read_of_authors(path)
     try:
-        name, hyperparameters = recognise(state_dict)
+        name, hyperparameters = networks.recognise(arrays)
         net = models.build(name, **hyperparameters)
-        from_torch(net, state_dict)
+        assign(net, arrays)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
     return net
@@ -93,8 +105,8 @@ def open_network(model=None, weights=None):
     Args:
         model: a name of `models.NETWORKS`, a `.keras` file, or None: the newest
             `runs/<recipe>/model.keras`.
-        weights: as for `load`; a name needs them. Published weights and PyTorch files decide
-            about hyperparameters, too.
+        weights: as for `load`; a name needs them. Published weights and the authors' files
+            decide about hyperparameters, too.
 
     Returns:
         The network, and a line that says where it came from.
@@ -137,7 +149,7 @@ def _open_named(name, weights):
         load(net, weights)
         return net
     path = _local(weights)
-    if torch_files.is_checkpoint(path):
+    if _is_of_authors(path):
         net = import_network(path)
         if net.name != name:
             raise InputError(f"--weights={weights} are of {net.name}: give --model={net.name}.")
@@ -164,12 +176,38 @@ def _existing(path):
     return path
 
 
-def _load_torch(net, path):
-    state_dict = torch_files.read_state_dict(path)
+def _is_of_authors(path):
+    return torch_files.is_checkpoint(path) or path.suffix == flax_files.SUFFIX
+
+
+def _read_of_authors(path):
+    """The arrays in the authors' file or folder, what knows their names, and what assigns them."""
+    if path.suffix == flax_files.SUFFIX and not path.is_dir():
+        return flax_files.read_arrays(path), flax_networks, from_flax
+    return torch_files.read_state_dict(path), torch_networks, from_torch
+
+
+def _assign(net, path):
+    arrays, _, assign = _read_of_authors(path)
     try:
-        from_torch(net, state_dict)
+        assign(net, arrays)
     except InputError as error:
         raise InputError(f"--weights={path}: {error}") from error
+
+
+def _load_published(net, published):
+    files = catalogue.fetch(published)
+    if files[0].suffix == flax_files.SUFFIX:
+        try:
+            _assign(net, files[0])
+        except InputError as error:
+            # Without a checksum, this is the only check.
+            raise InputError(
+                f"{error} If this is not what {published.address} offers, remove the file: it is "
+                "fetched again then."
+            ) from error
+    else:
+        from_torch(net, torch_files.read_modules(files))
 
 
 def _copy_weights(source, target, path):

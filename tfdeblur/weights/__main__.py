@@ -1,7 +1,8 @@
-"""Published weights, and PyTorch files as Keras files.
+"""Published weights, and the authors' PyTorch and Flax files as Keras files.
 
 python -m tfdeblur.weights list                                      # the published weights
 python -m tfdeblur.weights convert MIMO-UNet.pkl mimo_unet.keras     # a file, or a folder of them
+python -m tfdeblur.weights convert checkpoint.npz maxim.keras        # of Flax
 """
 
 import pathlib

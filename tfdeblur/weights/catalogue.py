@@ -30,7 +30,8 @@ class PublishedWeights:
         licence: of the repository that offers them.
         address: of the folder in which `files` lie; without those, of a page for a browser.
         layout: what lies there.
-        files: `{file name: sha256}`; empty where only a browser can download them.
+        files: `{file name: sha256}`; empty where only a browser can download them. None in place
+            of a sum where none is known: only names, shapes and numbers in the file are checked.
     """
 
     network: str
@@ -41,10 +42,11 @@ class PublishedWeights:
     licence: str
     address: str
     layout: str
-    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
 
     def __str__(self):
-        where = f"{len(self.files)} files, fetched on first use" if self.files else "by hand"
+        count = f"{len(self.files)} files" if len(self.files) > 1 else "1 file"
+        where = f"{count}, fetched on first use" if self.files else "by hand"
         return "\n".join(
             [
                 f"--model={self.network} --weights={self.name}",
@@ -75,7 +77,8 @@ def cache_folder():
 def fetch(entry):
     """Downloads the files of published weights, unless the cache has them.
 
-    Every file is checked each time; one whose content is not the published one is fetched again.
+    Every file whose checksum is known is checked each time; one whose content is not the published
+    one is fetched again.
 
     Returns:
         The paths of the files.
@@ -169,6 +172,23 @@ def _mimo_unet(network, name, drive_id, recipe):
     )
 
 
+def _maxim(name, folder, trained_on, published):
+    return PublishedWeights(
+        network="maxim",
+        name=name,
+        hyperparameters={},
+        trained_on=trained_on,
+        published=tuple(
+            Published(dataset, psnr, ssim, None, "Tu et al. 2022")
+            for dataset, psnr, ssim in published
+        ),
+        licence="Apache-2.0",
+        address=f"https://storage.googleapis.com/gresearch/maxim/ckpt/Deblurring/{folder}",
+        layout="a Flax checkpoint, .npz",
+        files={"checkpoint.npz": None},
+    )
+
+
 _DMPHN_CHECKPOINTS = (
     "https://raw.githubusercontent.com/HongguangZhang/DMPHN-cvpr19-master/"
     "9fff261daca8beb0cbaaa0b64df4239b5a05dd17/checkpoints"
@@ -220,4 +240,13 @@ CATALOGUE = (
     _mimo_unet(
         "mimo_unet_plus", "realblur", "1N3n-ozw1twt96ohX4tjsSAIcHrlNwHZ7", "mimo_unet_plus_realblur"
     ),
+    _maxim(
+        "gopro",
+        "GoPro",
+        "gopro/blur",
+        [("gopro", 32.86, 0.961), ("hide", 32.83, 0.956)],
+    ),
+    _maxim("reds", "REDS", "reds/blur", [("reds", 28.93, 0.865)]),
+    _maxim("realblur_r", "RealBlur_R", "realblur/r", [("realblur/r", 39.45, 0.962)]),
+    _maxim("realblur_j", "RealBlur_J", "realblur/j", [("realblur/j", 32.84, 0.935)]),
 )
