@@ -1,4 +1,4 @@
-"""What a network computes on JAX, in a process of its own."""
+"""What networks compute on JAX, in a process of its own."""
 
 import os
 import subprocess
@@ -6,21 +6,27 @@ import sys
 
 import numpy as np
 
+SCRIPT = """
+import sys, keras, numpy as np, tfdeblur
+assert keras.backend.backend() == "jax"
+x = np.load("images.npy")
+for i, name in enumerate(sys.argv[1:]):
+    net = keras.saving.load_model(f"{name}.keras", compile=False)
+    np.savez(f"{name}_outputs.npz", *net.predict_on_batch(x))
+    if not i:  # a size that the stride does not divide
+        assert tfdeblur.restore(net, np.zeros((5, 7, 3), "uint8")).shape == (5, 7, 3)
+"""
 
-def outputs_on_jax(net, images, folder):
-    """The first output of a network, saved and loaded there, restoring `images`."""
-    net.save(folder / "net.keras")
+
+def outputs_on_jax(names, images, folder):
+    """{name: all outputs} of the networks in `folder`/NAME.keras, of one batch."""
     np.save(folder / "images.npy", images)
-    code = (
-        "import keras, numpy as np, tfdeblur\n"
-        "assert keras.backend.backend() == 'jax'\n"
-        "net = keras.saving.load_model('net.keras', compile=False)\n"
-        "np.save('outputs.npy', net.predict_on_batch(np.load('images.npy'))[0])\n"
-    )
-    subprocess.run(
-        [sys.executable, "-c", code],
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *names],
         cwd=folder,
         env={**os.environ, "KERAS_BACKEND": "jax"},
-        check=True,
+        capture_output=True,
+        text=True,
     )
-    return np.load(folder / "outputs.npy")
+    assert done.returncode == 0, done.stderr
+    return {name: list(np.load(folder / f"{name}_outputs.npz").values()) for name in names}

@@ -92,22 +92,21 @@ class Published:
         dataset: on whose test split.
         psnr: dB.
         ssim: None where none is reported.
-        protocol: a key of `evaluation.protocols.PROTOCOLS`, which measured both.
+        protocol: a key of `evaluation.protocols.PROTOCOLS`, which measured both; None where it is
+            not stated.
         source: where it stands.
     """
 
     dataset: str
     psnr: float
     ssim: float | None
-    protocol: str
+    protocol: str | None
     source: str
 
     def __str__(self):
         ssim = "" if self.ssim is None else f", SSIM {self.ssim:g}"
-        return (
-            f"{self.psnr:.2f} dB{ssim} on {self.dataset} by the protocol {self.protocol} "
-            f"({self.source})"
-        )
+        protocol = f"the protocol {self.protocol}" if self.protocol else "a protocol not stated"
+        return f"{self.psnr:.2f} dB{ssim} on {self.dataset} by {protocol} ({self.source})"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,6 @@ import keras
 import numpy as np
 import pytest
 import torch_writer
-from other_backend import outputs_on_jax
 
 import tfdeblur
 from tfdeblur import models, precision, weights
@@ -28,12 +27,6 @@ def test_output_equals_the_reference(net, arrays):
     (output,) = net(arrays["input"].astype("float32") / 255)
     assert output.dtype == "float32"
     np.testing.assert_allclose(2 * np.asarray(output) - 1, arrays["output_1"], atol=1e-4)
-
-
-def test_output_on_jax_equals_the_reference(net, arrays, tmp_path):
-    pytest.importorskip("jax")
-    output = outputs_on_jax(net, arrays["input"].astype("float32") / 255, tmp_path)
-    np.testing.assert_allclose(2 * output - 1, arrays["output_1"], atol=1e-4)
 
 
 def test_each_picture_has_statistics_of_its_own(net, arrays):

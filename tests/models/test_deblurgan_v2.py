@@ -5,7 +5,6 @@ import golden
 import numpy as np
 import pytest
 import torch_writer
-from other_backend import outputs_on_jax
 
 import tfdeblur
 from tfdeblur import models, precision, restoration, weights
@@ -51,15 +50,6 @@ def test_outputs_equal_the_reference(reference):
         assert restored.dtype == "float32"
         difference = np.abs(2 * np.asarray(restored) - 1 - arrays[output]).max()
         assert difference <= 3e-4, output
-
-
-def test_output_on_jax_equals_the_reference(mobilenet, tmp_path):
-    pytest.importorskip("jax")
-    arrays, state = mobilenet
-    net = small()
-    weights.from_torch(net, state)
-    output = outputs_on_jax(net, arrays["input"].astype("float32") / 255, tmp_path)
-    np.testing.assert_allclose(2 * output - 1, arrays["output_2"], atol=3e-4)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,4 @@
 import pathlib
-import subprocess
-import sys
 
 import golden
 import keras
@@ -115,32 +113,6 @@ def test_keras_file_gives_the_same_pixels(name, hyperparameters, tmp_path):
     x = np.random.default_rng(0).random((1, 16, 32, 3), "float32")
     for output, expected in zip(loaded(x), net(x), strict=True):
         np.testing.assert_array_equal(output, expected)
-
-
-def test_jax_gives_the_same_pixels(tmp_path):
-    pytest.importorskip("jax")
-    x = np.random.default_rng(0).random((1, 32, 48, 3), "float32")
-    nets, expected = [SMALL[0], SMALL[3]], {}
-    for i, (name, hyperparameters) in enumerate(nets):
-        net = models.build(name, **hyperparameters)
-        net.save(tmp_path / f"{i}.keras")
-        expected.update({f"{i}_{k}": np.asarray(output) for k, output in enumerate(net(x))})
-    np.save(tmp_path / "x.npy", x)
-    code = (
-        "import keras, numpy as np, tfdeblur\n"
-        f"nets = [keras.saving.load_model(f'{{i}}.keras') for i in range({len(nets)})]\n"
-        "x = np.load('x.npy')\n"
-        "np.savez('y.npz', **{f'{i}_{k}': np.asarray(y)\n"
-        "    for i, net in enumerate(nets) for k, y in enumerate(net(x))})\n"
-    )
-    environment = {"KERAS_BACKEND": "jax", "PATH": ""}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    outputs = np.load(tmp_path / "y.npz")
-    for key, array in expected.items():
-        np.testing.assert_allclose(outputs[key], array, atol=1e-5 * np.abs(array).max())
 
 
 @pytest.mark.parametrize("size", [(4, 6), (1, 1), (3, 5)])

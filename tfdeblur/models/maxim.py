@@ -42,6 +42,20 @@ def gelu(x):
     return keras.activations.gelu(x, approximate=True)  # by tanh, as in Flax
 
 
+def nested(block):
+    """A function from feature maps to others, `block(x, ..., name)`, as a model in the network.
+
+    Keras walks a model's layers recursively, and this network's are more than Python allows.
+    """
+
+    @functools.wraps(block)
+    def call(x, *arguments, name):
+        inputs = keras.tree.map_structure(lambda x: keras.Input(x.shape[1:], dtype=x.dtype), x)
+        return keras.Model(inputs, block(inputs, *arguments, name=name), name=name)(x)
+
+    return call
+
+
 conv = functools.partial(layers.conv, kernel_initializer=lecun_normal)
 upconvolution = functools.partial(layers.upconvolution, kernel_initializer=lecun_normal)
 
@@ -62,8 +76,9 @@ class MAXIM(Network):
     Args:
         filters: channels at full size; the half and quarter sizes have 2 and 4 times as many.
         stages: U-Nets in the chain: 1, 2 or 3 in the paper's MAXIM-1S, -2S and -3S.
-        groups: pairs of multi-axis gMLP and channel attention block, per encoder or decoder level.
-        bottleneck_blocks: of a multi-axis gMLP and a channel attention block each.
+        groups: pairs of a multi-axis gMLP and a channel attention block, in each encoder or decoder
+            level and in each block of the bottleneck.
+        bottleneck_blocks: of each stage.
 
     Source: https://arxiv.org/abs/2201.02973, section 3 and figures 2 to 4, and, where these leave a
     choice, https://github.com/google-research/maxim. Parameters: 6,139,561 with one stage,
@@ -87,7 +102,7 @@ class MAXIM(Network):
                 features[k] = conv(blurry[k], channels[k], 3, name=f"{prefix}_in{k}")
                 if sam:
                     features[k], _ = cross_gating(
-                        features[k], sam[k], channels[k], WINDOWS[k], f"{prefix}_fuse{k}"
+                        [features[k], sam[k]], channels[k], WINDOWS[k], name=f"{prefix}_fuse{k}"
                     )
 
             # Encoder: from the full size down.
@@ -95,15 +110,16 @@ class MAXIM(Network):
             for k in levels:
                 name_k = f"{prefix}_encoder{k}"
                 x = _concat([x, features[k]], f"{name_k}_concat")
-                x = _level(x, channels[k], WINDOWS[k], groups, name_k)
+                x = _level(x, channels[k], WINDOWS[k], groups, name=name_k)
                 if previous:
                     x, _ = cross_gating(
-                        x, previous[k], channels[k], WINDOWS[k], f"{name_k}_previous"
+                        [x, previous[k]], channels[k], WINDOWS[k], name=f"{name_k}_previous"
                     )
                 bridges[k] = x
                 x = conv(x, channels[k], 4, strides=2, pad=1, name=f"{name_k}_down")
 
-            x = _bottleneck(x, bottleneck_blocks, f"{prefix}_bottleneck")
+            for i in range(1, bottleneck_blocks + 1):
+                x = _bottleneck_block(x, groups, name=f"{prefix}_bottleneck{i}")
 
             # Cross gating: every level's bridge, with what is known of the whole image.
             skips, context = {}, x
@@ -111,7 +127,9 @@ class MAXIM(Network):
                 name_k = f"{prefix}_skip{k}"
                 signal = _gathered(bridges, levels, k, channels[k], name_k)
                 context = upconvolution(context, channels[k], 2, name=f"{name_k}_up")
-                skips[k], context = cross_gating(signal, context, channels[k], WINDOWS[k], name_k)
+                skips[k], context = cross_gating(
+                    [signal, context], channels[k], WINDOWS[k], name=name_k
+                )
 
             # Decoder: up to the full size.
             decoded = {}
@@ -120,7 +138,7 @@ class MAXIM(Network):
                 signal = _gathered(skips, reversed(levels), k, channels[k], name_k)
                 x = upconvolution(x, channels[k], 2, name=f"{name_k}_up")
                 x = _concat([x, signal], f"{name_k}_concat")
-                x = decoded[k] = _level(x, channels[k], WINDOWS[k], groups, name_k)
+                x = decoded[k] = _level(x, channels[k], WINDOWS[k], groups, name=name_k)
 
             latent = {}
             if stage < stages:
@@ -167,11 +185,12 @@ def multi_axis_gmlp(x, window, name):
     return Add(name=name)([_dense(y, channels, f"{name}_out"), x])
 
 
-def cross_gating(x, y, channels, window, name):
+@nested
+def cross_gating(inputs, channels, window, name):
     """Cross-gating block: two inputs, each gated by the other.
 
     Args:
-        x, y: feature maps of one size.
+        inputs: x and y, feature maps of one size.
         channels: of the results.
 
     Returns:
@@ -179,6 +198,7 @@ def cross_gating(x, y, channels, window, name):
 
     Source: figure 4.
     """
+    x, y = inputs
     x0 = conv(x, channels, 1, name=f"{name}_x")
     y0 = conv(y, channels, 1, name=f"{name}_y")
     x = _dense(_norm(x0, f"{name}_x_norm"), channels, f"{name}_x_in", activation=gelu)
@@ -364,6 +384,7 @@ class BilinearReduction(keras.layers.Layer):
         return {**super().get_config(), "factor": self.factor}
 
 
+@nested
 def _level(x, channels, window, groups, name):
     """The body of an encoder or decoder level."""
     x = shortcut = conv(x, channels, 1, name=f"{name}_in")
@@ -373,13 +394,13 @@ def _level(x, channels, window, groups, name):
     return Add(name=f"{name}_out")([x, shortcut])
 
 
-def _bottleneck(x, blocks, name):
-    for i in range(1, blocks + 1):
-        x = shortcut = conv(x, x.shape[-1], 1, name=f"{name}{i}_in")
-        x = multi_axis_gmlp(x, WINDOWS["bottleneck"], f"{name}{i}_gmlp")
-        x = residual_dense_channel_attention_block(x, f"{name}{i}_rdcab")
-        x = Add(name=f"{name}{i}_out")([x, shortcut])
-    return x
+@nested
+def _bottleneck_block(x, groups, name):
+    x = shortcut = conv(x, x.shape[-1], 1, name=f"{name}_in")
+    for i in range(1, groups + 1):
+        x = multi_axis_gmlp(x, WINDOWS["bottleneck"], f"{name}_gmlp{i}")
+        x = residual_dense_channel_attention_block(x, f"{name}_rdcab{i}")
+    return Add(name=f"{name}_out")([x, shortcut])
 
 
 def _gathered(features, levels, level, channels, name):

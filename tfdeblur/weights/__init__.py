@@ -1,7 +1,8 @@
 """Weights: loading them, those that papers publish, and the authors' own checkpoints.
 
-`catalogue.py` lists published weights, `torch_files.py` reads PyTorch's files and `tf1_files.py`
-TensorFlow 1's, `torch_networks.py` and `tf1_networks.py` know what the authors call our layers.
+`catalogue.py` lists published weights. `torch_files.py`, `flax_files.py` and `tf1_files.py` read the
+files of PyTorch, Flax and TensorFlow 1; `torch_networks.py`, `flax_networks.py` and
+`tf1_networks.py` know what the authors call our layers.
 """
 
 import pathlib
@@ -10,14 +11,28 @@ from tfdeblur import models
 from tfdeblur.errors import InputError
 from tfdeblur.weights import (
     catalogue,
+    flax_files,
+    flax_networks,
     keras_files,
     tf1_files,
     tf1_networks,
     torch_files,
     torch_networks,
 )
+from tfdeblur.weights.flax_networks import from_flax
 from tfdeblur.weights.tf1_networks import from_tf1
 from tfdeblur.weights.torch_networks import from_torch
+
+__all__ = [
+    "from_flax",
+    "from_tf1",
+    "from_torch",
+    "import_network",
+    "load",
+    "load_network",
+    "newest_model",
+    "open_network",
+]
 
 RUNS = "runs"  # where train.py puts its workdirs
 
@@ -27,10 +42,10 @@ def load(net, weights):
 
     Args:
         net: a network of `tfdeblur.models`.
-        weights: a `.keras` or `.weights.h5` file; the authors' `.pt`, `.pth`, `.pkl` or `.h5`
-            file, or a folder of them with a module in each; the http(s) address of such a file;
-            the prefix of a TensorFlow 1 checkpoint's files, as checkpoints/deblur.model-523000; or
-            the name of published weights, see `catalogue.CATALOGUE`. A file or folder of such a
+        weights: a `.keras` or `.weights.h5` file; the authors' `.pt`, `.pth`, `.pkl`, `.h5`
+            or `.npz` file, or a folder of them with a module in each; the http(s) address of such a
+            file; the prefix of a TensorFlow 1 checkpoint's files, as
+            checkpoints/deblur.model-523000; or the name of published weights, see `catalogue.CATALOGUE`. A file or folder of such a
             name is given as ./gopro.
 
     Raises:
@@ -49,8 +64,8 @@ def load(net, weights):
         keras_files.load_h5(net, path)
     else:
         raise InputError(
-            f"--weights={path}: weights are .keras, .weights.h5, .pt, .pth or .pkl files, or the "
-            "prefix of a TensorFlow 1 checkpoint's."
+            f"--weights={path}: weights are .keras, .weights.h5, .pt, .pth, .pkl, .h5 or .npz files, "
+            "or the prefix of a TensorFlow 1 checkpoint's."
         )
 
 
@@ -67,7 +82,8 @@ def import_network(path):
     """The network in its authors' files, with the hyperparameters that their shapes tell.
 
     Args:
-        path: see `torch_files.read_state_dict` and `tf1_files.read_variables`.
+        path: see `torch_files.read_state_dict`, `flax_files.read_arrays` and
+            `tf1_files.read_variables`.
 
     Raises:
         InputError: the file is missing, unreadable, or of no architecture of tfdeblur.
@@ -89,8 +105,8 @@ def open_network(model=None, weights=None):
     Args:
         model: a name of `models.NETWORKS`, a `.keras` file, or None: the newest
             `runs/<recipe>/model.keras`.
-        weights: as for `load`; a name needs them. Published weights and PyTorch files decide
-            about hyperparameters, too.
+        weights: as for `load`; a name needs them. Published weights and the authors' files
+            decide about hyperparameters, too.
 
     Returns:
         The network, and a line that says where it came from.
@@ -160,20 +176,18 @@ def _existing(path):
     return path
 
 
-def _load_published(net, published):
-    files = catalogue.fetch(published)
-    if len(files) > 1:
-        from_torch(net, torch_files.read_modules(files))
-    else:
-        _load_authors(net, files[0])
-
-
 def _of_authors(path):
-    return tf1_files.is_checkpoint(path) or torch_files.is_checkpoint(path)
+    return (
+        path.suffix == flax_files.SUFFIX
+        or tf1_files.is_checkpoint(path)
+        or torch_files.is_checkpoint(path)
+    )
 
 
 def _read_authors(path):
     """The arrays in the authors' files, and the functions that recognise and assign them."""
+    if path.suffix == flax_files.SUFFIX and not path.is_dir():
+        return flax_files.read_arrays(path), flax_networks.recognise, from_flax
     if tf1_files.is_checkpoint(path):
         return tf1_files.read_variables(path), tf1_networks.recognise, from_tf1
     return torch_files.read_state_dict(path), torch_networks.recognise, from_torch
@@ -185,6 +199,21 @@ def _load_authors(net, path):
         assign(net, arrays)
     except InputError as error:
         raise InputError(f"--weights={path}: {error}") from error
+
+
+def _load_published(net, published):
+    files = catalogue.fetch(published)
+    if len(files) > 1:
+        from_torch(net, torch_files.read_modules(files))
+        return
+    try:
+        _load_authors(net, files[0])
+    except InputError as error:
+        # Without a checksum, this is the only check.
+        raise InputError(
+            f"{error} If this is not what {published.address} offers, remove the file: it is "
+            "fetched again then."
+        ) from error
 
 
 def _copy_weights(source, target, path):

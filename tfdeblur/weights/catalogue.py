@@ -31,9 +31,8 @@ class PublishedWeights:
         licence: of the repository that offers them.
         address: of the folder in which `files` lie; without those, of a page for a browser.
         layout: what lies there.
-        files: `{file name: sha256}`; empty where only a browser can download them. The sum is None
-            where the authors state none and the file was not at hand: names and shapes are then
-            all that is checked.
+        files: `{file name: sha256}`; empty where only a browser can download them. None in place
+            of a sum where none is known: only names, shapes and numbers in the file are checked.
     """
 
     network: str
@@ -80,7 +79,8 @@ def cache_folder():
 def fetch(entry):
     """Downloads the files of published weights, unless the cache has them.
 
-    Every file is checked each time; one whose content is not the published one is fetched again.
+    Every file whose checksum is known is checked each time; one whose content is not the published
+    one is fetched again.
 
     Returns:
         The paths of the files.
@@ -219,7 +219,7 @@ def _deblurgan_v2(name, backbone, filters, file, drive_id, psnr, ssim):
         name=name,
         hyperparameters={"backbone": backbone, "filters": filters, "fpn_filters": 2 * filters},
         trained_on=f"gopro among others (the blur variant is {NOT_STATED})",
-        published=(Published("gopro", psnr, ssim, NOT_STATED, "Kupyn et al. 2019"),),
+        published=(Published("gopro", psnr, ssim, None, "Kupyn et al. 2019"),),
         licence="BSD",
         address=f"https://drive.google.com/file/d/{drive_id}/view",
         layout=f"{file}, a PyTorch file in spite of its suffix",
@@ -236,6 +236,23 @@ def _nafnet(name, filters, drive_id, trained_on, published):
         licence="MIT",
         address=f"https://drive.google.com/file/d/{drive_id}/view",
         layout="a .pth file",
+    )
+
+
+def _maxim(name, folder, trained_on, published):
+    return PublishedWeights(
+        network="maxim",
+        name=name,
+        hyperparameters={},
+        trained_on=trained_on,
+        published=tuple(
+            Published(dataset, psnr, ssim, None, "Tu et al. 2022")
+            for dataset, psnr, ssim in published
+        ),
+        licence="Apache-2.0",
+        address=f"https://storage.googleapis.com/gresearch/maxim/ckpt/Deblurring/{folder}",
+        layout="a Flax checkpoint, .npz",
+        files={"checkpoint.npz": None},
     )
 
 
@@ -305,7 +322,7 @@ CATALOGUE = (
         hyperparameters={},
         trained_on="gopro/blur and synthetic blur (the paper's Comb)",
         # The authors restore with dropout on: their outputs are random.
-        published=(Published("gopro", 28.70, 0.958, NOT_STATED, "Kupyn et al. 2018"),),
+        published=(Published("gopro", 28.70, 0.958, None, "Kupyn et al. 2018"),),
         licence="BSD",
         address="https://github.com/KupynOrest/DeblurGAN",
         layout="latest_net_G.pth; the link to it has been dead since 2021",
@@ -384,4 +401,13 @@ CATALOGUE = (
         address="https://github.com/Dong1P/MTRNN",
         layout="the file model_best.pt",
     ),
+    _maxim(
+        "gopro",
+        "GoPro",
+        "gopro/blur",
+        [("gopro", 32.86, 0.961), ("hide", 32.83, 0.956)],
+    ),
+    _maxim("reds", "REDS", "reds/blur", [("reds", 28.93, 0.865)]),
+    _maxim("realblur_r", "RealBlur_R", "realblur/r", [("realblur/r", 39.45, 0.962)]),
+    _maxim("realblur_j", "RealBlur_J", "realblur/j", [("realblur/j", 32.84, 0.935)]),
 )

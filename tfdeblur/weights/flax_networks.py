@@ -6,6 +6,7 @@ weight is an error that names it.
 
 import re
 
+import keras
 import numpy as np
 
 from tfdeblur import models
@@ -162,19 +163,30 @@ def _maxim_layers(net):
                 names[f"{theirs}_output_conv_{k}"] = f"{ours}_image{k + 1}"
         for i in range(net.hyperparameters["bottleneck_blocks"]):
             block, our_block = f"{theirs}_global_block_{i}", f"{ours}_bottleneck{i + 1}"
-            attention = f"{block}/channel_attention_block_1_0"
             names[f"{block}/input_proj"] = f"{our_block}_in"
-            names |= _gmlp(f"{block}/SplitHeadMultiAxisGmlpLayer_0", f"{our_block}_gmlp")
-            names |= _attention_block(attention, f"{our_block}_rdcab")
-            for j in range(2):
-                names[f"{attention}/channel_mixing/Dense_{j}"] = f"{our_block}_rdcab_dense{j + 1}"
+            for j in range(groups):
+                gmlp = f"{block}/SplitHeadMultiAxisGmlpLayer_{j}"
+                names |= _gmlp(gmlp, f"{our_block}_gmlp{j + 1}")
+                attention = f"{block}/channel_attention_block_1_{j}"
+                rdcab = f"{our_block}_rdcab{j + 1}"
+                names |= _attention_block(attention, rdcab)
+                for n in range(2):
+                    names[f"{attention}/channel_mixing/Dense_{n}"] = f"{rdcab}_dense{n + 1}"
         # Numbered as they are called.
         calls = [f"skip{k}_from{j}" for k in (3, 2, 1) for j in (1, 2, 3)]
         calls += [f"decoder{k}_from{j}" for k in (3, 2, 1) for j in (3, 2, 1)]
         for i, call in enumerate(calls):
             names[f"UpSampleRatio_{s * len(calls) + i}/Conv_0"] = f"{ours}_{call}"
-    layers = {layer.name: layer for layer in net.layers}
+    layers = _flattened(net)
     return {theirs: layers[ours] for theirs, ours in names.items()}
+
+
+def _flattened(model):
+    """A model's layers and those of the models in it, by name."""
+    layers = {}
+    for layer in model.layers:
+        layers |= _flattened(layer) if isinstance(layer, keras.Model) else {layer.name: layer}
+    return layers
 
 
 def _level(theirs, ours, groups):
