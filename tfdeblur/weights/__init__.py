@@ -1,7 +1,7 @@
 """Weights: loading them, those that papers publish, and the authors' own checkpoints.
 
-`catalogue.py` lists published weights. `torch_files.py`, `flax_files.py` and `tf1_files.py` read the
-files of PyTorch, Flax and TensorFlow 1; `torch_networks.py`, `flax_networks.py` and
+`catalogue.py` lists published weights. `torch_files.py`, `flax_files.py` and `tf1_files.py` read
+the files of PyTorch, Flax and TensorFlow 1; `torch_networks.py`, `flax_networks.py` and
 `tf1_networks.py` know what the authors call our layers.
 """
 
@@ -45,8 +45,8 @@ def load(net, weights):
         weights: a `.keras` or `.weights.h5` file; the authors' `.pt`, `.pth`, `.pkl`, `.h5`
             or `.npz` file, or a folder of them with a module in each; the http(s) address of such a
             file; the prefix of a TensorFlow 1 checkpoint's files, as
-            checkpoints/deblur.model-523000; or the name of published weights, see `catalogue.CATALOGUE`. A file or folder of such a
-            name is given as ./gopro.
+            checkpoints/deblur.model-523000; or the name of published weights, see
+            `catalogue.CATALOGUE`. A file or folder of such a name is given as ./gopro.
 
     Raises:
         InputError: the file is missing, unreadable or holds another architecture's weights.
@@ -64,8 +64,8 @@ def load(net, weights):
         keras_files.load_h5(net, path)
     else:
         raise InputError(
-            f"--weights={path}: weights are .keras, .weights.h5, .pt, .pth, .pkl, .h5 or .npz files, "
-            "or the prefix of a TensorFlow 1 checkpoint's."
+            f"--weights={path}: weights are .keras, .weights.h5, .pt, .pth, .pkl, .h5 or .npz "
+            "files, or the prefix of a TensorFlow 1 checkpoint's."
         )
 
 
