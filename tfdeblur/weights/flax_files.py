@@ -28,10 +28,10 @@ class StoredArray:
         InputError: reading it finds that the file is damaged.
     """
 
-    def __init__(self, file, entry):
-        self._file = file
+    def __init__(self, archive, entry):
+        self._archive = archive
         self._entry = entry
-        with self._open() as stream:
+        with archive.open(entry) as stream:
             self.shape, self._fortran_order, self.dtype = _read_header(stream)
             self._start = stream.tell()
         if self.dtype.hasobject or self.dtype.names or self.dtype.subdtype:
@@ -45,7 +45,8 @@ class StoredArray:
             raise _Refusal(f"is damaged: {entry.filename} is not as long as its shape says.")
 
     def __array__(self, dtype=None, copy=None):
-        with _told_in_one_line(self._file), self._open() as stream:
+        archive = self._archive
+        with _told_in_one_line(archive.filename), archive.open(self._entry) as stream:
             stream.read(self._start)
             content = stream.read(self.size * self.dtype.itemsize)
             if stream.read(1) or len(content) != self.size * self.dtype.itemsize:
@@ -53,11 +54,6 @@ class StoredArray:
         order = "F" if self._fortran_order else "C"
         array = np.frombuffer(content, self.dtype).reshape(self.shape, order=order)
         return array if dtype is None else array.astype(dtype)
-
-    @contextlib.contextmanager
-    def _open(self):
-        with zipfile.ZipFile(self._file) as archive, archive.open(self._entry) as stream:
-            yield stream
 
 
 def read_arrays(path):
@@ -67,7 +63,8 @@ def read_arrays(path):
         path: an `.npz` file, as `numpy.savez` writes it.
 
     Returns:
-        `{name: StoredArray}`, the names as in `opt/target/stage_0_input_conv_0/kernel`.
+        `{name: StoredArray}`, the names as in `opt/target/stage_0_input_conv_0/kernel`. The file
+        stays open while one of them is in use.
 
     Raises:
         InputError: the file is missing, damaged or no such file, holds other than numbers, or more
@@ -82,8 +79,8 @@ def read_arrays(path):
                 "is a web page: open its address in a browser and download the file itself."
             )
         arrays, numbers = {}, 0
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
+        archive = zipfile.ZipFile(path)
+        entries = archive.infolist()
         if len(entries) > MOST_ARRAYS:
             raise _Refusal(f"holds {len(entries)} files: no network of tfdeblur has as many.")
         for entry in entries:
@@ -94,7 +91,7 @@ def read_arrays(path):
                 raise _Refusal(f"is damaged: it holds {entry.filename!r} twice.")
             if entry.compress_type not in _COMPRESSIONS or entry.flag_bits & 1:
                 raise _Refusal(f"is no file that numpy.savez wrote: see {entry.filename!r}.")
-            arrays[name] = StoredArray(path, entry)
+            arrays[name] = StoredArray(archive, entry)
             numbers += arrays[name].size
             if numbers > MOST_NUMBERS:
                 raise _Refusal("holds more numbers than any network of tfdeblur has.")

@@ -92,7 +92,7 @@ def from_flax(net, arrays):
         values = {key: np.asarray(arrays[key]).astype("float32") for key in expected}
     _refuse(net, {"not finite": sorted(k for k, v in values.items() if not np.isfinite(v).all())})
     for key, variable in expected.items():
-        variable.assign(_keras_layout(key, values[key]))
+        variable.assign(_keras_layout(key, values[key], variable))
 
 
 def _refuse(net, problems):
@@ -118,19 +118,27 @@ def _variables(layer):
     return {"kernel": layer.kernel, "bias": layer.bias}
 
 
-def _is_transposed(key):
-    return key.endswith("ConvTranspose_0/kernel")
+# Their dense layers over channels are convolutions of ours.
+_DENSE = re.compile(r".*/(Dense_\d+|(in|out)_project(_[xy])?)/kernel")
 
 
 def _flax_shape(key, variable):
     shape = tuple(variable.shape)
-    return (*shape[:2], shape[3], shape[2]) if _is_transposed(key) else shape
+    if _is_transposed(key):
+        return (*shape[:2], shape[3], shape[2])
+    return shape[2:] if len(shape) == 4 and _DENSE.fullmatch(key) else shape
 
 
-def _keras_layout(key, value):
-    # Flax's transposed convolutions run backwards over their kernels, which are HWIO; Keras's do
-    # not, and theirs are HWOI.
-    return value[::-1, ::-1].transpose(0, 1, 3, 2) if _is_transposed(key) else value
+def _keras_layout(key, value, variable):
+    if _is_transposed(key):
+        # Flax's transposed convolutions run backwards over their kernels, which are HWIO; Keras's
+        # do not, and theirs are HWOI.
+        return value[::-1, ::-1].transpose(0, 1, 3, 2)
+    return value.reshape(variable.shape)
+
+
+def _is_transposed(key):
+    return key.endswith("ConvTranspose_0/kernel")
 
 
 def _maxim_layers(net):
