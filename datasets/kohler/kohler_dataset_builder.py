@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import pathlib
 import re
-import zlib
 from typing import ClassVar
 
 import numpy as np
@@ -113,28 +112,8 @@ def _numbered(frames):
         if "0" in frames:
             raise InputError(f"{frames['0']}: the authors number the frames from 1, not from 0.")
         return frames
-    array = _read_mat_file(frames)
+    array = mat_files.read_frames(frames.read(), frames)
     return {str(n + 1): array[..., n] for n in range(array.shape[-1])}
-
-
-def _read_mat_file(file):
-    """uint8 [H, W, 3, frames]; raises InputError."""
-    content = file.read()
-    try:
-        array = mat_files.read_bytes(content, "GroundTruth")
-    except NotImplementedError as error:  # version 7.3, which is HDF5
-        raise InputError(
-            f"{file} has MATLAB's format 7.3, which is not read here: save it with -v7, or get "
-            "the PNG files."
-        ) from error
-    except (ValueError, zlib.error) as error:
-        raise InputError(f"{file} holds no array GroundTruth ({error}): get it again.") from error
-    if array.ndim != 4 or array.shape[2] != 3:
-        raise InputError(
-            f"{file} holds {array.dtype} {list(array.shape)}: uint8 [height, width, 3, frames] is "
-            "expected."
-        )
-    return array
 
 
 def _scored(key, numbered, at_least):

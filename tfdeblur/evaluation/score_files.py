@@ -108,13 +108,10 @@ def read(path):
     if not path.exists():
         return []
     try:
-        text = path.read_text()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is damaged: delete it, and all is scored again.") from error
-    rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
-    try:
+        text = path.read_text(encoding="utf-8")
+        rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
         return [Score(**{key: _parse(key, row[key]) for key in _FIELDS}) for row in rows]
-    except (KeyError, ValueError, TypeError, csv.Error) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError(f"{path} is damaged: delete it, and all is scored again.") from error
 
 

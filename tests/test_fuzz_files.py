@@ -1,0 +1,27 @@
+"""Broken files of weights and scores are read or refused: no crash, no hang, no flood of memory."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not pathlib.Path("/proc/self/status").exists(), reason="memory is told by /proc"
+)
+@pytest.mark.parametrize("kind", ["keras", "h5", "pt", "pt_old", "mat", "scores"])
+def test_broken_files(kind):
+    program = str(ROOT / "benchmarks" / "fuzz_files.py")
+    command = [sys.executable, program, "--count=500", f"--kinds={kind}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert "500 files of each of 1 kinds, 0 failures" in done.stdout
+    seconds, mebibytes = re.search(
+        r"slowest ([\d.]+) s .* memory \+(\d+) MiB", done.stdout
+    ).groups()
+    assert float(seconds) < 2 and int(mebibytes) < 200
