@@ -69,7 +69,7 @@ def test_one_network(folder):
     assert result["seconds"] > 0
     names = {path.name for path in pathlib.Path("report").iterdir()}
     assert names == {
-        *("report.md", "report.html", "comparison.png"),
+        *("report.md", "report.html", "comparison.png", "tfdeblur.json"),
         *("scores.csv", "metrics.json", "evaluation.json"),
     }
 

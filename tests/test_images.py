@@ -269,7 +269,7 @@ HOSTILE = pathlib.Path(__file__).parent / "cases" / "hostile"
 
 
 def test_one_door_for_images():
-    root = pathlib.Path(images.__file__).parents[1]
+    root = pathlib.Path(images.__file__).parents[2]
     sources = [*root.glob("*.py"), *root.glob("tfdeblur/**/*.py")]
     sources += [*root.glob("datasets/**/*builder.py"), *root.glob("examples/*.py")]
     pattern = re.compile(r"\bImage\.open\(|\bplt\.imread\(|\bcv2\.imread\(|\bimread\(")

@@ -449,7 +449,8 @@ def test_trains_on_jax():
     pytest.importorskip("jax")
     code = (
         "import keras, numpy as np, tfdeblur.errors\n"
-        "from tfdeblur import models, trainers\n"
+        "from tfdeblur import models\n"
+        "from tfdeblur.training import trainers\n"
         "keras.utils.set_random_seed(0)\n"
         "assert keras.backend.backend() == 'jax'\n"
         "net = models.build('mimo_unet', filters=8, resblocks=1)\n"

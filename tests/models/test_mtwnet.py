@@ -47,7 +47,7 @@ def test_each_scale_sees_its_blurry_image_and_the_coarser_result(net, blurry):
         expected.insert(0, branches["up"] + branches["down"])
         link = tf.image.resize(expected[0], 2 * np.array(expected[0].shape[1:3]))
     for latent, by_hand in zip(net(blurry), expected, strict=True):
-        np.testing.assert_allclose(latent, by_hand, atol=1e-5)
+        np.testing.assert_allclose(latent, by_hand, rtol=1e-5, atol=1e-5)
 
 
 def test_latent_images_are_the_sums_of_both_branches(net, blurry):
