@@ -24,7 +24,12 @@ def outputs_on_jax(names, images, folder):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *names],
         cwd=folder,
-        env={**os.environ, "KERAS_BACKEND": "jax"},
+        # What runs once need not run fast: compiling is what takes long.
+        env={
+            **os.environ,
+            "KERAS_BACKEND": "jax",
+            "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        },
         capture_output=True,
         text=True,
     )

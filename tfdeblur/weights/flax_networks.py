@@ -12,9 +12,9 @@ import numpy as np
 from tfdeblur import models
 from tfdeblur.errors import InputError
 from tfdeblur.models.maxim import LEVELS
+from tfdeblur.weights.torch_networks import refuse
 
 WEIGHTS = "opt/target/"  # what comes before a weight's name in the authors' checkpoints
-LISTED = 5  # keys that an error names
 
 
 def recognise(arrays):
@@ -79,7 +79,7 @@ def from_flax(net, arrays):
             misshaped.append(f"{key} {tuple(arrays[key].shape)}, expected {shape}")
         if not np.issubdtype(dtype, np.floating):
             untyped.append(f"{key} ({dtype})")
-    _refuse(
+    refuse(
         net,
         {
             "missing": sorted(expected.keys() - arrays.keys()),
@@ -90,19 +90,9 @@ def from_flax(net, arrays):
     )
     with np.errstate(over="ignore"):  # float64 beyond float32 is not finite either
         values = {key: np.asarray(arrays[key]).astype("float32") for key in expected}
-    _refuse(net, {"not finite": sorted(k for k, v in values.items() if not np.isfinite(v).all())})
+    refuse(net, {"not finite": sorted(k for k, v in values.items() if not np.isfinite(v).all())})
     for key, variable in expected.items():
         variable.assign(_keras_layout(key, values[key], variable))
-
-
-def _refuse(net, problems):
-    if any(problems.values()):
-        details = "; ".join(
-            f"{len(keys)} {problem}: {', '.join(keys[:LISTED])}{', ...' * (len(keys) > LISTED)}"
-            for problem, keys in problems.items()
-            if keys
-        )
-        raise InputError(f"these weights are not of {net.name!r} {net.hyperparameters}: {details}.")
 
 
 def _count(arrays, pattern):

@@ -11,7 +11,9 @@ import numpy as np
 from keras.layers import Conv2D, Conv2DTranspose, DepthwiseConv2D
 
 from tfdeblur import layers, models
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, printable
+
+LISTED = 5  # keys that an error names
 
 
 def recognise(state_dict):
@@ -255,21 +257,23 @@ def check_keys(net, expected, values):
     missing = sorted(expected.keys() - values.keys())
     unexpected = sorted(values.keys() - expected.keys())
     misshaped = [
-        f"{key} {values[key].shape}, expected {tuple(variable.shape)}"
+        f"{key} {values[key].shape}, expected {tuple(variable.shape)} as Keras orders axes"
         for key, variable in expected.items()
         if key in values and values[key].shape != tuple(variable.shape)
     ]
-    problems = {"missing": missing, "unexpected": unexpected, "misshaped": misshaped}
+    refuse(net, {"missing": missing, "unexpected": unexpected, "misshaped": misshaped})
+
+
+def refuse(net, problems):
+    """Raises an InputError if any list of the keys that are `{problem: keys}` has one."""
     if any(problems.values()):
         details = "; ".join(
-            f"{len(keys)} {problem}: {', '.join(keys[:5])}{', ...' if len(keys) > 5 else ''}"
+            f"{len(keys)} {problem}: {printable(', '.join(keys[:LISTED]))}"
+            f"{', ...' * (len(keys) > LISTED)}"
             for problem, keys in problems.items()
             if keys
         )
-        raise InputError(
-            f"these weights are not of {net.name!r} {net.hyperparameters} "
-            f"(shapes as Keras orders them): {details}."
-        )
+        raise InputError(f"these weights are not of {net.name!r} {net.hyperparameters}: {details}.")
 
 
 def _check_shared(expected, values):
