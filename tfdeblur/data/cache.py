@@ -17,7 +17,7 @@ import tqdm
 
 from tfdeblur import files, memory
 from tfdeblur.data import pipeline
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, reason
 
 IN_MEMORY = "ram"
 MANIFEST = "patches.json"  # written last: a folder that has it is complete
@@ -115,7 +115,7 @@ def cut_patches(pairs, folder, side):
         images = _map_patches(manifest, folder, side)
     except (OSError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise InputError(
-            f"--cache={folder} is damaged ({error}): remove it, or name another folder."
+            f"--cache={folder} is damaged ({reason(error)}): remove it, or name another folder."
         ) from error
     fields = _fields(pairs) | {
         "name": f"{pairs.name}, in {side}x{side} patches",

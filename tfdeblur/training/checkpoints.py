@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from tfdeblur import precision
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, reason
 from tfdeblur.files import replacing
 from tfdeblur.training import strategies
 
@@ -81,12 +81,11 @@ class Checkpoints(keras.callbacks.Callback):
                 values, self.threads = _read(path, variables)
             # NumPy and zipfile meet broken files with ValueError, BadZipFile, zlib.error, ...
             except Exception as error:
-                reason = " ".join(str(error).split())[:200] or type(error).__name__
-                reasons.append(f"{path} is broken ({reason})")
+                reasons.append(f"{path} is broken ({reason(error)})")
                 self.broken.add(path)
                 continue
-            for reason in reasons:
-                print(f"{reason}: going on from the checkpoint before it", file=sys.stderr)
+            for broken in reasons:
+                print(f"{broken}: going on from the checkpoint before it", file=sys.stderr)
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
             return self.step
