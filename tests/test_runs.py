@@ -18,7 +18,7 @@ from tfdeblur.data import pipeline
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import evaluate, protocols, summarise
 from tfdeblur.recipes import RECIPES, Adversarial, CosineDecay
-from tfdeblur.training import callbacks, checkpoints, runs
+from tfdeblur.training import build, callbacks, checkpoints, runs
 
 RECIPE = dataclasses.replace(
     RECIPES["quickstart"],
@@ -183,7 +183,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(signal_at, whole, pairs, tmp_p
 def test_gradient_checkpointing_needs_less_memory():
     recipe = dataclasses.replace(RECIPE, gradient_checkpointing=True)
     needed = [
-        runs.memory_of_step(runs.build_trainer(r), r.batch_size, r.crop) for r in (recipe, RECIPE)
+        build.memory_of_step(build.build_trainer(r), r.batch_size, r.crop) for r in (recipe, RECIPE)
     ]
     assert needed[0] < needed[1]
 
@@ -194,7 +194,7 @@ def test_moving_averages_clipping_and_accumulation(pairs, tmp_path):
     workdir = tmp_path / "run"
     runs.train(recipe, *pairs, workdir, precision_name="float32", keep_checkpoints=3)
     assert len(list(workdir.glob("checkpoints/step_*.npz"))) == 3
-    trainer = runs.build_trainer(recipe)
+    trainer = build.build_trainer(recipe)
     assert trainer.optimizer.global_clipnorm == 0.1
     assert trainer.optimizer.gradient_accumulation_steps == 2
     checkpoints.Checkpoints(workdir / "checkpoints", trainer).restore()
