@@ -134,14 +134,14 @@ class Npz(Kind):
 
         from tfdeblur.training import checkpoints
 
-        self.variables = [keras.Variable(np.zeros((3, 3), "float32")) for _ in range(3)]
-        trainer = types.SimpleNamespace(saved_variables=self.variables)
+        self.variables = [keras.Variable(np.zeros((3, 3)), "float32", name=x) for x in "abc"]
+        trainer = types.SimpleNamespace(saved_variables=self.variables, optimizers=[])
         self.folder = folder / "checkpoints"
         self.make = functools.partial(checkpoints.Checkpoints, self.folder, trainer)
 
     def samples(self):
         buffer = io.BytesIO()
-        arrays = {f"variable_{i}": np.array(v) for i, v in enumerate(self.variables)}
+        arrays = {v.path: np.array(v) for v in self.variables}
         np.savez(buffer, **arrays)
         return [buffer.getvalue()]
 
