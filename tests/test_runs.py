@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 
 from tfdeblur import metrics, models, restoration
-from tfdeblur.data import pipeline
+from tfdeblur.data.pairs import split_folders
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import evaluate, protocols, summarise
 from tfdeblur.recipes import RECIPES, Adversarial, CosineDecay
@@ -52,7 +52,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pairs(folders):
-    return pipeline.split_folders(*folders, smallest=16)
+    return split_folders(*folders, smallest=16)
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +267,7 @@ def test_a_truncated_image_is_named(folders, tmp_path):
         shutil.copytree(folder, tmp_path / folder.name)
     broken = tmp_path / "blurry" / "03.png"
     broken.write_bytes(broken.read_bytes()[:300])
-    pairs = pipeline.split_folders(tmp_path / "blurry", tmp_path / "sharp", smallest=16)
+    pairs = split_folders(tmp_path / "blurry", tmp_path / "sharp", smallest=16)
     recipe = dataclasses.replace(RECIPE, steps=20, validate_every=20)
     with pytest.raises(InputError, match=r"03\.png is broken \(.*\): replace or remove it"):
         runs.train(recipe, *pairs, tmp_path / "run", precision_name="float32")

@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 
 import tfdeblur.datasets  # noqa: F401 (registers our builders)
 from tfdeblur import errors, precision, recipes
-from tfdeblur.data import pipeline
+from tfdeblur.data.pairs import open_pairs
 from tfdeblur.evaluation import complexity
 from tfdeblur.training import build
 from tfdeblur.training.callbacks import duration
@@ -55,10 +55,10 @@ def count_training_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None)
     """How many pairs a recipe trains on, without building its dataset; None where unknown.
 
     Raises:
-        InputError: see `pipeline.open_pairs`.
+        InputError: see `pairs.open_pairs`.
     """
     if blurry_dir or sharp_dir:
-        return pipeline.open_pairs(recipe, data_dir, blurry_dir, sharp_dir)[0].count
+        return open_pairs(recipe, data_dir, blurry_dir, sharp_dir)[0].count
     counts = [_count(name, recipe.train_split, data_dir) for name in recipe.dataset.split("+")]
     return None if None in counts else sum(counts)
 

@@ -49,7 +49,7 @@ def train(
 
     Args:
         recipe: a `recipes.Recipe`.
-        train_pairs, test_pairs: `pipeline.Pairs`.
+        train_pairs, test_pairs: `pairs.Pairs`.
         workdir: the folder; several workers have to see the same.
         seed: of initial weights, data order and augmentation.
         precision_name: "auto", "float32", "bfloat16" or "float16".
