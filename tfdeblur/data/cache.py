@@ -100,8 +100,9 @@ def cut_patches(pairs, folder, side):
     """
     folder = pathlib.Path(folder)
     made_of = {"data": pairs.name, "version": pairs.version, "side": side}
-    if not os.path.lexists(folder / MANIFEST):
-        _write_patches(pairs, folder, side, made_of)
+    with files.locked(folder, waiting=True):
+        if not os.path.lexists(folder / MANIFEST):
+            _write_patches(pairs, folder, side, made_of)
     manifest = files.read_json(folder / MANIFEST, f"name another folder than --cache={folder}")
     if not isinstance(manifest.get("shards"), list) or "patches" not in manifest:
         raise InputError(f"--cache={folder} holds no patches of tfdeblur: name a new folder.")
