@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from tfdeblur import evaluation
-from tfdeblur.evaluation import PROTOCOLS, pictures, published, reports, scoring
+from tfdeblur import evaluation, published
+from tfdeblur.evaluation import PROTOCOLS, pictures, reports, scoring
 from tfdeblur.io import images
 
 PROTOCOL = PROTOCOLS["deepdeblur_pytorch"]
@@ -70,7 +70,7 @@ def test_results_table_leaves_out_what_is_unknown(scores):
 
 
 def test_published_scores_stand_beside_measured_ones(pairs):
-    same = published.Published("net", "gopro/blur", "nah2017", 30.0, 0.9, source="a paper")
+    same = published.Published("gopro/blur", 30.0, 0.9, "nah2017", "a paper")
     networks = {"restored": reports.Network(1_234_567, 63_700_000_000, [same])}
     (scored,) = scoring.score(
         pairs[:1], {"restored": brighten}, [PROTOCOLS["nah2017"], PROTOCOLS["mimo_unet"]]

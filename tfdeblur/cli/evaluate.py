@@ -16,14 +16,13 @@ import sys
 import keras
 from absl import flags
 
-from tfdeblur import evaluation, precision, restoration, weights
+from tfdeblur import evaluation, precision, recipes, restoration, weights
 from tfdeblur.cli.flags import start as start_command
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import (
     complexity,
     pictures,
     protocols,
-    published,
     reports,
     score_files,
     scoring,
@@ -186,7 +185,7 @@ def describe(network):
     return reports.Network(
         parameters=network.count_params(),
         macs=complexity.multiply_accumulates(network, 256, 256) if counted else None,
-        published=published.of_network(network, FLAGS.self_ensemble),
+        published=recipes.published_of(network, FLAGS.self_ensemble),
     )
 
 

@@ -11,8 +11,8 @@ import keras
 import markdown
 import numpy as np
 
-from tfdeblur import files
-from tfdeblur.evaluation import footprint, pictures, protocols, published, score_files
+from tfdeblur import files, published
+from tfdeblur.evaluation import footprint, pictures, protocols, score_files
 from tfdeblur.evaluation.pictures import Row, comparison
 from tfdeblur.evaluation.scoring import BLURRY, RESTORED, mean, median, summarise
 from tfdeblur.restoration import quantise

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import pooch
 
 from tfdeblur.errors import InputError
-from tfdeblur.recipes import RECIPES, Published
+from tfdeblur.published import Published
+from tfdeblur.recipes import RECIPES
 
 NOT_STATED = "not stated"
 ACADEMIC = "academic, non-commercial"
