@@ -248,10 +248,10 @@ def _advance(bar, position):
 
 def _restore_file(job, restore, quality, progress):
     def show(before, after):
-        from tfdeblur.io import before_after
+        from tfdeblur.io import comparisons
 
         if job.compared:
-            before_after.write(job.compared, before, after)
+            comparisons.before_and_after(job.compared, before, after)
 
     if _is_video(job.source):
         from tfdeblur.io import videos

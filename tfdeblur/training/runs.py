@@ -234,6 +234,7 @@ def _finish(trainer, recipe, test_pairs, workdir, settings):
     scores = evaluation.evaluate(
         test_pairs.numpy_pairs(), restore, protocol, total=test_pairs.count
     )
+    rows = callbacks.read_metrics(workdir / "metrics.csv")
     reports.write_report(
         workdir / "report.md",
         scores,
@@ -252,8 +253,6 @@ def _finish(trainer, recipe, test_pairs, workdir, settings):
             "versions": reports.versions(),
         },
         reports.examples(scores, test_pairs.numpy_pairs(), restore),
+        sections=[curves.section(workdir, rows)] if rows else [],
     )
-    rows = callbacks.read_metrics(workdir / "metrics.csv")
-    if rows:
-        curves.append(workdir / "report.md", rows)
     return evaluation.summarise(scores)
