@@ -54,6 +54,11 @@ def printable(text, keep=""):
     )
 
 
+def reason(error):
+    """What an exception says, in one line that is not long: libraries quote broken files."""
+    return printable(" ".join(str(error).split())[:200]) or type(error).__name__
+
+
 def _escaped(char):
     # A surrogate stands for a byte of a file name that is not UTF-8.
     if 0xDC80 <= ord(char) <= 0xDCFF:

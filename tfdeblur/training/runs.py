@@ -12,7 +12,7 @@ import time
 import keras
 import tensorflow as tf
 
-from tfdeblur import evaluation, precision, restoration
+from tfdeblur import evaluation, files, precision, restoration
 from tfdeblur.data import pipeline
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import protocols, reports
@@ -93,7 +93,8 @@ def train(
     saved = checkpoints.Checkpoints(
         workdir / "checkpoints", trainer, keep_checkpoints, write=is_chief
     )
-    with _failures_explained(workdir, saved, strategy, (train_pairs, test_pairs)):
+    held = files.locked(workdir) if is_chief else contextlib.nullcontext()
+    with held, _failures_explained(workdir, saved, strategy, (train_pairs, test_pairs)):
         if is_chief:
             saved.owned = workdirs.prepare(workdir, settings, overwrite)
         _restore(saved, resume, recipe.steps, strategy)
