@@ -6,8 +6,9 @@ the files of PyTorch, Flax and TensorFlow 1; `torch_networks.py`, `flax_networks
 """
 
 import pathlib
+import sys
 
-from tfdeblur import models
+from tfdeblur import errors, models
 from tfdeblur.errors import InputError
 from tfdeblur.weights import (
     catalogue,
@@ -202,7 +203,7 @@ def _load_authors(net, path):
 
 
 def _load_published(net, published):
-    files = catalogue.fetch(published)
+    files = catalogue.fetch(published, check=lambda path: _load_authors(net, path))
     if len(files) > 1:
         from_torch(net, torch_files.read_modules(files))
         return
@@ -214,6 +215,13 @@ def _load_published(net, published):
             f"{error} If this is not what {published.address} offers, remove the file: it is "
             "fetched again then."
         ) from error
+    known = published.digest
+    if known and flax_networks.digest(flax_files.read_arrays(files[0])) != known:
+        errors.say(
+            f"warning: {files[0]} fits {net.name}, but does not hold the numbers that are known as "
+            f"its weights {published.name}: what is documented of them may not be true of these.",
+            file=sys.stderr,
+        )
 
 
 def _copy_weights(source, target, path):
