@@ -31,11 +31,11 @@ __all__ = [
     "import_network",
     "load",
     "load_network",
-    "newest_model",
     "open_network",
 ]
 
 RUNS = "runs"  # where train.py puts its workdirs
+DEFAULT = "maxim", "gopro"  # the best openly licensed network that there are weights of
 
 
 def load(net, weights):
@@ -104,10 +104,9 @@ def open_network(model=None, weights=None):
     """The network that a command line's --model and --weights mean.
 
     Args:
-        model: a name of `models.NETWORKS`, a `.keras` file, or None: the newest
-            `runs/<recipe>/model.keras`.
+        model: a name of `models.NETWORKS`, or a `.keras` file. None: that of `DEFAULT`.
         weights: as for `load`; a name needs them. Published weights and the authors' files
-            decide about hyperparameters, too.
+            decide about hyperparameters, too. None beside no model: those of `DEFAULT`.
 
     Returns:
         The network, and a line that says where it came from.
@@ -115,7 +114,9 @@ def open_network(model=None, weights=None):
     Raises:
         InputError: nothing fits; the message lists the choices.
     """
-    model = model or newest_model()
+    if not model and not weights:
+        return _open_default()
+    model = model or DEFAULT[0]
     if str(model).endswith(".keras"):
         net = load_network(model)
         if weights:
@@ -131,16 +132,21 @@ def open_network(model=None, weights=None):
     return _open_named(model, weights), f"{model} with {weights}"
 
 
-def newest_model():
-    """The newest `runs/<recipe>/model.keras`; an InputError that says how to make one if none."""
-    found = sorted(pathlib.Path(RUNS).glob("*/model.keras"), key=lambda p: p.stat().st_mtime)
-    if not found:
-        raise InputError(
-            f"no trained model under {RUNS}/: train one with `python train.py`, or name one with "
-            "--model=FILE.keras, or with --model=NAME --weights=FILE "
-            f"(names: {', '.join(models.NETWORKS)})."
-        )
-    return found[-1]
+def trained_models():
+    """All `runs/<recipe>/model.keras`, the newest first."""
+    found = pathlib.Path(RUNS).glob("*/model.keras")
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def _open_default():
+    try:
+        return open_network(*DEFAULT)
+    except InputError as error:
+        here = [f"--model={path}" for path in trained_models()]
+        here += [f"--model={x.network} --weights={x.name}" for x in catalogue.cached()]
+        if not here:
+            raise
+        raise InputError(f"{error} Networks that are here already: {'; '.join(here)}.") from error
 
 
 def _open_named(name, weights):
