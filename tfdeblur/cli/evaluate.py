@@ -196,7 +196,7 @@ def _define_flags():
         "model",
         [],
         "A .keras file, or a network's name (then with --weights); several separated by commas. "
-        "Default: the newest model.keras under runs/.",
+        "Default: maxim with its authors' weights gopro.",
     )
     flags.DEFINE_list(
         "weights",

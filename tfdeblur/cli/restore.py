@@ -38,8 +38,8 @@ def _define_flags():
     flags.DEFINE_string(
         "model",
         None,
-        "A .keras file, or a network's name (then with --weights). Default: the newest model.keras "
-        "under runs/.",
+        "A .keras file, or a network's name (then with --weights). Default: maxim, with its "
+        "authors' weights gopro, which are fetched once.",
     )
     flags.DEFINE_string(
         "weights",
@@ -111,7 +111,8 @@ def _run(argv):
     with _device(FLAGS.device):
         with precision.policy(FLAGS.precision):
             net, description = weights.open_network(FLAGS.model, FLAGS.weights)
-        errors.say(f"Restoring with {description}.")
+        chosen = "" if FLAGS.model or FLAGS.weights else ", the default: --model names another"
+        errors.say(f"Restoring with {description}{chosen}.")
 
         def restore(image, progress):
             return restoration.restore(

@@ -86,6 +86,7 @@ def _run(argv):
     for name in ("model.keras", "best.keras", "saved_model/", "report.md"):
         if pathlib.Path(workdir, name).exists():
             print(f"{workdir}/{name}")
+    print(f"\nTo restore with it: tfdeblur photo.jpg --model={workdir}/model.keras")
 
 
 def show(recipe):
