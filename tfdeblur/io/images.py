@@ -53,6 +53,8 @@ _NO_PIXELS = (
     (b"<!DOCTYPE", "a document"),
 )
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_TIFF_SUBFILE = 254  # its lowest bit says that a page is a reduced version of another one
+_MANY = 100  # pages, among which previews are looked for
 # No file of an image, nor of a data set, is larger: Pillow refuses more than 179 million pixels.
 MAX_BYTES = 2**31
 
@@ -259,18 +261,24 @@ def opened(source, name=None, formats=FORMATS):
     """
     path = None if isinstance(source, bytes) else source
     name = path if name is None else name
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(telling(name))
+        file = io.BytesIO(source) if path is None else stack.enter_context(open_regular(path))
+        suffix = pathlib.Path(str(name)).suffix.lower()
+        image = stack.enter_context(_identified(file, name, suffix, formats))
+        frames = _frames(image)
+        if frames > 1:
+            raise InputError(
+                f"{name} holds {frames} images: save the wanted one as a file of its own."
+            )
+        yield image
+
+
+@contextlib.contextmanager
+def telling(name):
+    """Tells all that a decoder raises inside the block as an InputError about the file `name`."""
     try:
-        with contextlib.ExitStack() as stack:
-            file = io.BytesIO(source) if path is None else stack.enter_context(open_regular(path))
-            suffix = pathlib.Path(str(name)).suffix.lower()
-            image = stack.enter_context(_identified(file, name, suffix, formats))
-            # A multi-picture JPEG (MPO) of a camera holds the photograph first, then previews.
-            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-            if frames > 1:
-                raise InputError(
-                    f"{name} holds {frames} images: save the wanted one as a file of its own."
-                )
-            yield image
+        yield
     except (InputError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
@@ -280,6 +288,22 @@ def opened(source, name=None, formats=FORMATS):
         raise InputError(
             f"{name} cannot be read as an image ({_reason(error)}): replace or remove it."
         ) from error
+
+
+def _frames(image):
+    """How many pictures a file holds, previews aside."""
+    # A multi-picture JPEG (MPO) of a camera holds the photograph first, then previews.
+    if image.format == "MPO":
+        return 1
+    frames = getattr(image, "n_frames", 1)
+    if frames == 1 or image.format != "TIFF":
+        return frames
+    previews = 0
+    for index in range(1, min(frames, _MANY)):
+        image.seek(index)
+        previews += image.tag_v2.get(_TIFF_SUBFILE, 0) & 1
+    image.seek(0)
+    return frames - previews
 
 
 def _identified(file, name, suffix, formats):
