@@ -17,7 +17,7 @@ from tfdeblur.io import images, metadata, tiff
 from tfdeblur.io.metadata import Metadata
 
 # What a folder is searched for, and what `write` can write.
-SUFFIXES = (*images.SUFFIXES, ".avif", *images.HEIF_SUFFIXES)
+SUFFIXES = (*images.SUFFIXES, ".avif", ".jfif", ".jpe", ".pgm", *images.HEIF_SUFFIXES)
 # Formats, named as Pillow does.
 _WITH_ALPHA = ("AVIF", "HEIF", "PNG", "TIFF", "WEBP")
 _WITH_QUALITY = ("AVIF", "HEIF", "JPEG", "WEBP")
@@ -127,7 +127,7 @@ def size(path):
     return (height, width) if turned else (width, height)
 
 
-def write(path, photo, quality=95, form=None):
+def write(path, photo, quality=95, form=None, like=None):
     """Writes a photograph.
 
     What the format cannot hold is left out: alpha, metadata, 16 bits become 8. Colour is not
@@ -140,6 +140,7 @@ def write(path, photo, quality=95, form=None):
         quality: of JPEG, WebP, AVIF and HEIC, 1 to 100.
         form: the format, one of those in `Photo.format`; None: that which the suffix names, one of
             `SUFFIXES`.
+        like: a file whose access rights and time of change it gets, see `images.replacing`.
 
     Returns:
         str, what was left out, for a message; "" for nothing.
@@ -151,7 +152,7 @@ def write(path, photo, quality=95, form=None):
     check_suffix(path)
     form = form if form in _WRITTEN else Image.registered_extensions()[path.suffix.lower()]
     planes = _planes(photo, form in _WITH_ALPHA)
-    with images.replacing(path) as temporary:
+    with images.replacing(path, like) as temporary:
         if form == "TIFF":
             _write_tiff(temporary, planes, photo.metadata)
         elif planes.dtype != np.uint8 and form == "PNG":
