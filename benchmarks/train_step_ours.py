@@ -12,7 +12,7 @@ import stopwatch
 from keras import ops
 
 from tfdeblur import models, precision
-from tfdeblur.training import trainers
+from tfdeblur.training import optimizers, trainers
 
 LOSSES = {"deepdeblur": ("mse", "gaussian")}
 CONVOLUTIONS = 20
@@ -41,7 +41,7 @@ def training_step(name, shape, gradient_checkpointing):
     net = models.build(name)
     loss, pyramid = LOSSES.get(name, ("mimo_unet", "bilinear"))
     trainer = trainers.MultiScaleTrainer(net, loss, pyramid, gradient_checkpointing)
-    trainer.compile(trainers.SkippingAdam(1e-4, epsilon=1e-8), jit_compile=net.jit_compile)
+    trainer.compile(optimizers.SkippingAdam(1e-4, epsilon=1e-8), jit_compile=net.jit_compile)
     blurry, sharp = np.random.default_rng(0).random((2, *shape, 3), "float32")
 
     def step():

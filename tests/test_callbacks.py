@@ -9,7 +9,8 @@ from tfdeblur.models import build
 from tfdeblur.training import callbacks
 from tfdeblur.training.callbacks import Best, Log, Progress, duration, read_metrics
 from tfdeblur.training.checkpoints import Checkpoints
-from tfdeblur.training.trainers import MultiScaleTrainer, SkippingAdam
+from tfdeblur.training.optimizers import SkippingAdam
+from tfdeblur.training.trainers import MultiScaleTrainer
 
 
 @pytest.fixture

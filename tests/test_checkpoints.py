@@ -7,7 +7,7 @@ import pytest
 from tfdeblur import models, precision
 from tfdeblur.errors import InputError
 from tfdeblur.files import replacing
-from tfdeblur.training import strategies, trainers
+from tfdeblur.training import optimizers, strategies, trainers
 from tfdeblur.training.checkpoints import Checkpoints, save_network
 
 
@@ -16,7 +16,7 @@ def make_trainer(seed=0):
     keras.utils.set_random_seed(seed)
     net = models.build("mimo_unet_plus", filters=4, resblocks=1)
     trainer = trainers.MultiScaleTrainer(net, "l1", "bilinear")
-    adam = trainers.SkippingAdam(1e-3, use_ema=True, ema_momentum=0.5)
+    adam = optimizers.SkippingAdam(1e-3, use_ema=True, ema_momentum=0.5)
     trainer.compile(adam, run_eagerly=True)  # compiling would take longer than three steps
     return trainer
 

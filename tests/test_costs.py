@@ -3,7 +3,8 @@ import pytest
 
 from tfdeblur import models
 from tfdeblur.evaluation import complexity
-from tfdeblur.training.trainers import MultiScaleTrainer, SkippingAdam
+from tfdeblur.training.optimizers import SkippingAdam
+from tfdeblur.training.trainers import MultiScaleTrainer
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from keras import layers, ops
 
 from tfdeblur import losses, models, precision, pyramid
 from tfdeblur.models import initialization
-from tfdeblur.training import trainers
+from tfdeblur.training import optimizers, trainers
 
 
 def make_trainer(loss="mimo_unet", rate=3e-3):
     net = models.build("mimo_unet", filters=8, resblocks=1)
     initialization.near_identity(net)
     trainer = trainers.MultiScaleTrainer(net, loss, "bilinear")
-    trainer.compile(optimizer=trainers.SkippingAdam(rate, epsilon=1e-8), jit_compile=False)
+    trainer.compile(optimizer=optimizers.SkippingAdam(rate, epsilon=1e-8), jit_compile=False)
     return trainer
 
 
@@ -83,7 +83,7 @@ def test_steps_that_are_not_finite_change_nothing_and_are_counted(batch):
 
 def test_finite_steps_equal_those_of_keras_adam(batch):
     results = []
-    for optimizer in (trainers.SkippingAdam(1e-3), keras.optimizers.Adam(1e-3)):
+    for optimizer in (optimizers.SkippingAdam(1e-3), keras.optimizers.Adam(1e-3)):
         keras.utils.set_random_seed(1)
         trainer = make_trainer(loss="mse")
         trainer.compile(optimizer=optimizer, jit_compile=False)
@@ -100,7 +100,7 @@ def make_small_trainer(adversarial, *, seed=0, weight=0.1, form="minimax", jit=F
     net = models.build("deepdeblur", scales=2, filters=8, resblocks=1)
 
     def adam():
-        return trainers.SkippingAdam(1e-3, epsilon=1e-8, **options)
+        return optimizers.SkippingAdam(1e-3, epsilon=1e-8, **options)
 
     if not adversarial:
         trainer = trainers.MultiScaleTrainer(net, "mse", "gaussian")
@@ -154,7 +154,7 @@ def test_adversarial_training_overfits_and_its_discriminator_learns():
     net = models.build("deepdeblur", scales=1, filters=8, resblocks=1)
     discriminator = models.build("discriminator", filters=8)
     trainer = trainers.AdversarialTrainer(net, discriminator, "mse", "gaussian")
-    trainer.compile(trainers.SkippingAdam(2e-3), trainers.SkippingAdam(1e-3), jit_compile=False)
+    trainer.compile(optimizers.SkippingAdam(2e-3), optimizers.SkippingAdam(1e-3), jit_compile=False)
     noise = np.random.default_rng(0).random((2, 64, 64, 3), "float32")
     sharp = np.repeat(np.repeat(noise, 4, axis=1), 4, axis=2)
     blurry = np.mean([np.roll(sharp, k, axis=2) for k in range(4)], axis=0)
@@ -267,7 +267,7 @@ def test_saved_variables_are_all_that_a_training_goes_on_from(adversarial, small
 
 @both_trainers
 def test_float16_scales_the_loss_of_every_network(adversarial, small, monkeypatch):
-    monkeypatch.setattr(trainers, "GOOD_BEFORE_DOUBLING", 2)
+    monkeypatch.setattr(optimizers, "GOOD_BEFORE_DOUBLING", 2)
     with precision.policy("float16"):
         trainer = make_small_trainer(adversarial)
 
@@ -296,7 +296,7 @@ def test_float16_gradients_vanish_unless_the_loss_is_scaled(scale, vanishes, sma
     with precision.policy("float16"):
         net = models.build("deepdeblur", scales=1, filters=8, resblocks=1)
         trainer = trainers.MultiScaleTrainer(net, "mse", "gaussian")
-        trainer.compile(trainers.SkippingAdam(1e-3, loss_scale=scale), jit_compile=False)
+        trainer.compile(optimizers.SkippingAdam(1e-3, loss_scale=scale), jit_compile=False)
     last = net.get_layer("scale1").get_layer("conv_out")
     last.set_weights([np.zeros_like(w) for w in last.get_weights()])  # so every output is 0.5
     trainer.train_on_batch(small[0], np.full_like(small[1], 0.5 + 1e-5))
@@ -450,12 +450,12 @@ def test_trains_on_jax():
     code = (
         "import keras, numpy as np, tfdeblur.errors\n"
         "from tfdeblur import models\n"
-        "from tfdeblur.training import trainers\n"
+        "from tfdeblur.training import optimizers, trainers\n"
         "keras.utils.set_random_seed(0)\n"
         "assert keras.backend.backend() == 'jax'\n"
         "net = models.build('mimo_unet', filters=8, resblocks=1)\n"
         "trainer = trainers.MultiScaleTrainer(net, 'mimo_unet', 'bilinear')\n"
-        "trainer.compile(optimizer=trainers.SkippingAdam(3e-3, use_ema=True, ema_momentum=0.5))\n"
+        "trainer.compile(optimizer=optimizers.SkippingAdam(3e-3, use_ema=True, ema_momentum=0.5))\n"
         "sharp = np.random.default_rng(0).random((2, 16, 16, 3), 'float32')\n"
         "blurry = (sharp + np.roll(sharp, 1, 2)) / 2\n"
         "loss = trainer.fit(blurry, sharp, epochs=40, verbose=0).history['loss']\n"
@@ -493,7 +493,7 @@ def test_gradient_checkpointing_trains_to_the_same_weights(name, batch):
         keras.utils.set_random_seed(0)
         net = models.build(name, filters=8, resblocks=1)
         trainer = trainers.MultiScaleTrainer(net, "mse", "bilinear", gradient_checkpointing)
-        trainer.compile(optimizer=trainers.SkippingAdam(1e-3, epsilon=1e-3), jit_compile=False)
+        trainer.compile(optimizer=optimizers.SkippingAdam(1e-3, epsilon=1e-3), jit_compile=False)
         for _ in range(3):
             trainer.train_on_batch(*batch)
         weights.append(net.get_weights())

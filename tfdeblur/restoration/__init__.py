@@ -1,5 +1,12 @@
-"""Restoring images with a network: whole, in tiles, in another precision."""
+"""Restoring images with a network: whole, in tiles, in another precision; and whole folders."""
 
-from tfdeblur.restoration.restoring import quantise, restore, restore_float
+import importlib
 
 __all__ = ["quantise", "restore", "restore_float"]
+
+
+def __getattr__(name):
+    # Keras takes seconds to import, and files.py, which plans and checks, does without it.
+    if name in __all__:
+        return getattr(importlib.import_module("tfdeblur.restoration.restoring"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,8 @@ from tfdeblur.evaluation import protocols, reports
 from tfdeblur.export import save_saved_model
 from tfdeblur.models.initialization import INITIALIZATIONS
 from tfdeblur.training import callbacks, checkpoints, curves, strategies, workdirs
-from tfdeblur.training.trainers import AdversarialTrainer, MultiScaleTrainer, SkippingAdam
+from tfdeblur.training.optimizers import SkippingAdam
+from tfdeblur.training.trainers import AdversarialTrainer, MultiScaleTrainer
 
 VALIDATED = 32  # crops after each epoch
 

@@ -1,0 +1,264 @@
+"""Restoring files and folders: what goes where, what is refused, and that the rest goes on.
+
+Nothing here imports Keras, so that mistakes are answered at once.
+"""
+
+import dataclasses
+import glob
+import itertools
+import os
+import pathlib
+import sys
+
+import tqdm
+
+from tfdeblur import errors
+from tfdeblur.errors import InputError
+from tfdeblur.io import footage, images, photos
+
+SUFFIXES = photos.SUFFIXES + footage.VIDEO_SUFFIXES
+# Below the output folder, where --compare puts its pictures.
+COMPARE = "compare"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One image or video to restore.
+
+    Attributes:
+        source, target: the files to read and to write.
+        compared: where the picture of before and after goes; None for none.
+        problem: why there is nothing to restore: the input does not exist, say.
+    """
+
+    source: pathlib.Path
+    target: pathlib.Path
+    compared: pathlib.Path | None = None
+    problem: str = ""
+
+
+def plan(inputs, output, suffix="", kind="", overwrite=False, compare=False):
+    """Decides what goes where, before anything is restored.
+
+    Args:
+        inputs: image and video files, folders (searched recursively; the output folder is left
+            out), and patterns of `glob` ("**" for folders of any depth).
+        output: a folder; or, for a single input file, the file to write if its suffix is one of
+            `SUFFIXES`.
+        suffix: appended to each file's stem: "_restored" makes a.jpg a_restored.jpg.
+        kind: a format, such as "png": that of all restored images; or such as "mp4": that of all
+            restored videos. The others, and all where it is "", keep theirs.
+        overwrite: whether a file may be replaced by its own restored version.
+        compare: whether pictures of before and after are wanted, below `output`/compare.
+
+    Returns:
+        list of Job, each source once. An input that does not exist, beside others that do, is a Job
+        with a problem.
+
+    Raises:
+        InputError: no input exists; one would be overwritten; two would go to one file; there is
+            nothing to restore; or `output` or `kind` does not fit the inputs.
+    """
+    output = pathlib.Path(output)
+    if not inputs:
+        raise InputError("no input: name images, videos or folders, such as `tfdeblur photo.jpg`.")
+    kind = kind and "." + kind.lower().removeprefix(".")
+    if kind and kind not in SUFFIXES:
+        raise InputError(f"--format={kind[1:]}: choose {_listed(SUFFIXES)}.")
+    given, missing = [], []
+    for pattern in inputs:
+        try:
+            given += _expanded(pattern)
+        except InputError as error:
+            missing.append(Job(pathlib.Path(pattern), output, problem=str(error)))
+    if not given:
+        raise InputError(missing[0].problem)
+    to_file = output.suffix.lower() in SUFFIXES and not output.is_dir()
+    if to_file and (len(inputs) > 1 or len(given) > 1 or given[0][0].is_dir()):
+        raise InputError(f"--output={output} is one file, for one input file: name a folder.")
+    if to_file and (suffix or kind):
+        flag = f"--suffix={suffix}" if suffix else f"--format={kind[1:]}"
+        raise InputError(f"{flag} is for folders, but --output={output} is a file.")
+    if not to_file and output.exists() and not output.is_dir():
+        raise InputError(f"--output={output} is a file: name a folder.")
+    jobs = {}
+    for path, root in given:
+        for source in _sources(path, output):
+            place = pathlib.Path(source.relative_to(root))
+            place = place.with_name(place.stem + suffix + _suffix(source, kind))
+            target = output if to_file else output / place
+            folder = output.parent if to_file else output
+            compared = folder / COMPARE / place.with_name(target.name + ".jpg") if compare else None
+            jobs.setdefault(os.path.realpath(source), Job(source, target, compared))
+    if not jobs:
+        raise InputError(f"no image or video ({_listed(SUFFIXES)}) in {', '.join(inputs)}.")
+    _refuse_collisions(jobs.values(), overwrite)
+    return [*missing, *jobs.values()]
+
+
+def check(job, overwrite=False):
+    """Tells what is wrong with a job, as far as names and headers say.
+
+    Returns:
+        str, what is to be restored: "1280x720 pixels".
+
+    Raises:
+        InputError: the target exists and `overwrite` is not given, its format cannot be written or
+            is of the other kind, or the source cannot be read.
+    """
+    if job.problem:
+        raise InputError(job.problem)
+    if os.path.lexists(job.target) and not overwrite:
+        raise InputError(f"{job.target} exists: give --overwrite to replace it.")
+    if _is_video(job.source):
+        if not _is_video(job.target):
+            raise InputError(f"{job.source} is a video: name one, not {job.target}.")
+        from tfdeblur.io import videos
+
+        count, (width, height) = videos.frame_count(job.source)
+        return f"{count} frames of {width}x{height} pixels"
+    if job.target.suffix.lower() not in photos.SUFFIXES:
+        raise InputError(
+            f"{job.source}: cannot write {job.target.suffix or 'a file without suffix'}; give "
+            "--format=png, say."
+        )
+    photos.check_suffix(job.target)
+    width, height = images.size(job.source)
+    return f"{width}x{height} pixels"
+
+
+def restore_files(jobs, restore, overwrite=False, quality=95):
+    """Restores file after file; one that fails is reported on stderr, and the rest go on.
+
+    Args:
+        jobs: of `plan`.
+        restore: function of an image, uint8 or uint16 [H, W, 3], and of a function that it calls
+            with the share done, or None; returns the restored image, of the same type and shape.
+        overwrite: replace targets that exist; otherwise they count as failures.
+        quality: of JPEG, WebP, AVIF and HEIC.
+
+    Returns:
+        int, how many failed.
+
+    Raises:
+        KeyboardInterrupt: as it was raised, when it has been said how many were done.
+    """
+    failures = 0
+    # Shares of files: one large file has progress, too.
+    layout = "{l_bar}{bar}| {n:.1f}/{total} files [{elapsed}<{remaining}]"
+    with tqdm.tqdm(total=len(jobs), disable=None, bar_format=layout) as bar:
+        for done, job in enumerate(jobs):
+            bar.set_description(errors.printable(job.source.name))
+            try:
+                check(job, overwrite)
+                _restore_file(job, restore, quality, lambda share, n=done: _advance(bar, n + share))
+            except KeyboardInterrupt:
+                bar.close()
+                print(
+                    f"\n{done - failures} of {len(jobs)} files were restored before.",
+                    file=sys.stderr,
+                )
+                raise
+            except Exception as error:
+                if errors.is_out_of_memory(error):
+                    error = InputError(f"{job.source}: {errors.OUT_OF_MEMORY}")
+                if not isinstance(error, InputError):
+                    raise
+                with tqdm.tqdm.external_write_mode(file=sys.stderr):
+                    errors.say(f"error: {error}", file=sys.stderr)
+                failures += 1
+            _advance(bar, done + 1)
+    return failures
+
+
+def _expanded(pattern):
+    """(path, the folder below which its place is kept) of each file or folder that is meant."""
+    path = pathlib.Path(pattern)
+    if os.path.lexists(path):  # a link to nowhere, too: it fails alone
+        return [(path, path if path.is_dir() else path.parent)]
+    if not glob.has_magic(pattern):
+        raise InputError(f"{pattern} does not exist: name an image, a video or a folder.")
+    found = sorted(glob.glob(pattern, recursive=True))
+    if not found:
+        raise InputError(f"{pattern} matches no file.")
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
+    root = pathlib.Path(*fixed)
+    return [(pathlib.Path(name), root) for name in found]
+
+
+def _sources(given, output):
+    """The files below an input; not those that an earlier run restored into a folder inside it."""
+    found = images.find_images([given], SUFFIXES)
+    # Unlike Path.resolve, realpath does not stop at links in circles.
+    whole, written = (pathlib.Path(os.path.realpath(path)) for path in (given, output))
+    inside = whole in written.parents
+    return [
+        path
+        for path in found
+        if not (inside and pathlib.Path(os.path.realpath(path)).is_relative_to(written))
+    ]
+
+
+def _suffix(source, kind):
+    same_sort = _is_video(source) == (kind in footage.VIDEO_SUFFIXES)
+    return kind if kind and same_sort else source.suffix
+
+
+def _is_video(path):
+    return path.suffix.lower() in footage.VIDEO_SUFFIXES
+
+
+def _listed(names):
+    return ", ".join(name.removeprefix(".") for name in names)
+
+
+def _refuse_collisions(jobs, overwrite):
+    """No file is written that is an input, under whatever name, or that another job writes."""
+    inputs = {_identity(job.source): job.source for job in jobs}
+    written = {}
+    for job in jobs:
+        for target in filter(None, (job.target, job.compared)):
+            identity = _identity(target)
+            other = identity and inputs.get(identity)
+            if other and not (overwrite and other == job.source and target == job.target):
+                raise InputError(
+                    f"--output would overwrite the input {other}: name another folder, or give "
+                    "--suffix=_restored; --overwrite replaces inputs by their restored versions."
+                )
+            if target in written:
+                raise InputError(
+                    f"{written[target].source} and {job.source} would both go to {target}: restore "
+                    "them one after the other, with different --output."
+                )
+            written[target] = job
+
+
+def _identity(path):
+    """None where there is no file, or none that can be reached."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _advance(bar, position):
+    bar.update(position - bar.n)
+
+
+def _restore_file(job, restore, quality, progress):
+    def show(before, after):
+        from tfdeblur.io import before_after
+
+        if job.compared:
+            before_after.write(job.compared, before, after)
+
+    if _is_video(job.source):
+        from tfdeblur.io import videos
+
+        videos.restore(job.source, job.target, lambda x: restore(x, None), progress, show)
+        return
+    photo = photos.read(job.source)
+    restored = dataclasses.replace(photo, pixels=restore(photo.pixels, progress))
+    photos.write(job.target, restored, quality)
+    show(photo.pixels, restored.pixels)
