@@ -8,7 +8,7 @@ from tfdeblur import losses, models, pyramid, recipes
 from tfdeblur.data import augment
 from tfdeblur.evaluation import protocols
 from tfdeblur.models import initialization
-from tfdeblur.recipes import RECIPES, CosineDecay, StepDecay
+from tfdeblur.recipes import RECIPES, CosineDecay, PolynomialDecay, StepDecay
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -24,6 +24,9 @@ def test_every_name_in_a_recipe_exists(recipe):
     if recipe.adversarial:
         assert recipe.adversarial.loss in losses.ADVERSARIAL_LOSSES
     assert set(recipe.not_stated) <= {field.name for field in dataclasses.fields(recipe)}
+    stages = recipe.stages()
+    assert sum(steps for steps, _, _ in stages) == recipe.steps
+    assert max(crop for _, crop, _ in stages) == recipe.crop
 
 
 def rates(recipe, steps):
@@ -101,3 +104,32 @@ def test_schedules_shrink_with_the_run():
     values = [float(cosine(s)) for s in range(101)]
     assert max(values) == pytest.approx(1.0) == values[10]
     assert values[5] == pytest.approx(0.5) and values[100] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected", "words"),
+    [
+        (
+            CosineDecay(rate=1.0, warmup=0, end=0.2),
+            [1, 0.8828, 0.6, 0.3172, 0.2, 0.2],
+            "1, a cosine to 0.2",
+        ),
+        (
+            CosineDecay(rate=1.0, warmup=0.5, start=1.0, end=0.2),
+            [1, 1, 1, 0.6, 0.2, 0.2],
+            "1 in the first 50 %, then a cosine to 0.2",
+        ),
+        (
+            PolynomialDecay(rate=1.0, power=1, hold=0.5),
+            [1, 1, 1, 0.5, 0, 0],
+            "1 in the first 50 %, then falling to 0 as the part of the rest that is left, to the "
+            "power 1",
+        ),
+    ],
+    ids=["cosine", "held, then cosine", "held, then linear"],
+)
+def test_schedules_by_hand(schedule, expected, words):
+    built = schedule.build(120)
+    values = [float(built(step)) for step in (0, 30, 60, 90, 120, 130)]
+    np.testing.assert_allclose(values, expected, atol=1e-4)
+    assert str(schedule) == words

@@ -17,7 +17,7 @@ from tfdeblur import metrics, models, restoration
 from tfdeblur.data import pipeline
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import evaluate, protocols, summarise
-from tfdeblur.recipes import RECIPES, Adversarial, CosineDecay
+from tfdeblur.recipes import RECIPES, Adversarial, CosineDecay, Stage
 from tfdeblur.training import callbacks, checkpoints, runs
 
 RECIPE = dataclasses.replace(
@@ -26,6 +26,7 @@ RECIPE = dataclasses.replace(
     hyperparameters={"scales": 2, "filters": 4, "resblocks": 1},
     crop=16,
     batch_size=2,
+    progressive=(Stage(until=0.8, crop=8, batch_size=4),),
     steps=5,
     validate_every=2,
     schedule=CosineDecay(rate=1e-3, warmup=0.2),

@@ -34,36 +34,94 @@ class StepDecay:
 
 @dataclasses.dataclass(frozen=True)
 class PolynomialDecay:
-    """The rate falls to 0 as (1 - step / steps) to the `power`."""
+    """The rate falls to 0 as (1 - step / steps) to the `power`, or does so after `hold` of them."""
 
     rate: float
     power: float
+    hold: float | None = None
 
     def build(self, steps):
-        return keras.optimizers.schedules.PolynomialDecay(self.rate, steps, 0.0, self.power)
+        held = round((self.hold or 0) * steps)
+        falling = keras.optimizers.schedules.PolynomialDecay(
+            self.rate, max(1, steps - held), 0.0, self.power
+        )
+        return _Held(falling, held) if held else falling
 
     def __str__(self):
-        return f"{self.rate:g}, falling to 0 as (1 - step / steps)^{self.power:g}"
+        if self.hold is None:
+            return f"{self.rate:g}, falling to 0 as (1 - step / steps)^{self.power:g}"
+        return (
+            f"{self.rate:g} in the first {100 * self.hold:.3g} %, then falling to 0 as the part of "
+            f"the rest that is left, to the power {self.power:g}"
+        )
+
+
+class _Held(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule that begins after so many steps, and before has its first rate."""
+
+    def __init__(self, schedule, held):
+        self.schedule = schedule
+        self.held = held
+
+    def __call__(self, step):
+        return self.schedule(keras.ops.maximum(step - self.held, 0))
+
+    def get_config(self):
+        return {"schedule": self.schedule, "held": self.held}
 
 
 @dataclasses.dataclass(frozen=True)
 class CosineDecay:
-    """The rate rises linearly over the first `warmup` of the run, then falls to 0 as a cosine."""
+    """The rate rises linearly over the first `warmup` of the run, then falls as a cosine.
+
+    It rises from `start` to `rate`, and falls to `end`; None: 0. A `start` that is the `rate` holds
+    it.
+    """
 
     rate: float
     warmup: float
+    start: float | None = None
+    end: float | None = None
 
     def build(self, steps):
+        alpha = (self.end or 0.0) / self.rate if self.rate else 0.0
+        if not self.warmup:
+            return keras.optimizers.schedules.CosineDecay(self.rate, steps, alpha)
         warmup = max(1, round(self.warmup * steps))
         return keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0,
+            initial_learning_rate=self.start or 0.0,
             decay_steps=max(1, steps - warmup),
+            alpha=alpha,
             warmup_target=self.rate,
             warmup_steps=warmup,
         )
 
     def __str__(self):
-        return f"up to {self.rate:g} in the first {100 * self.warmup:g} %, then a cosine to 0"
+        first = f"in the first {100 * self.warmup:.3g} %, then "
+        if not self.warmup:
+            first = f"{self.rate:g}, "
+        elif self.start == self.rate:
+            first = f"{self.rate:g} {first}"
+        else:
+            first = f"up to {self.rate:g} {first}"
+        return f"{first}a cosine to {self.end or 0:g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A part of a run with crops and batches of its own: progressive learning.
+
+    Attributes:
+        until: the fraction of the run's steps at which it ends.
+        crop, batch_size: as those of `Recipe`.
+    """
+
+    until: float
+    crop: int
+    batch_size: int
+
+    def __str__(self):
+        return f"{self.batch_size} crops of {self.crop} up to {100 * self.until:.3g} %"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +169,7 @@ class Published:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """One training run.
+    """One training run. An attribute that is None changes nothing.
 
     Attributes:
         paper: its source.
@@ -120,9 +178,12 @@ class Recipe:
         crop: height and width of training crops in pixels.
         crops_per_image: crops that are taken of an image each time it is decoded.
         batch_size: crops per step.
+        progressive: what comes before `crop`, the largest, and `batch_size` along the run.
         steps: optimizer steps in all.
         schedule: of Adam's learning rate.
         epsilon: of Adam (Keras's default is 1e-7).
+        betas: of Adam; None: 0.9 and 0.999.
+        weight_decay: by which, times the rate, each step shrinks all weights (AdamW); None: not.
         clip_norm: to which global norm gradients are clipped; None for no clipping.
         accumulate: batches whose mean gradient makes one update of the weights; `steps` and
             `schedule` count batches.
@@ -158,8 +219,11 @@ class Recipe:
     validate_every: int
     published: tuple[Published, ...] = ()
     adversarial: Adversarial | None = None
+    progressive: tuple[Stage, ...] | None = None
     crops_per_image: int = 1
     epsilon: float = 1e-8
+    betas: tuple[float, float] | None = None
+    weight_decay: float | None = None
     clip_norm: float | None = None
     accumulate: int = 1
     ema_momentum: float | None = None
@@ -170,6 +234,15 @@ class Recipe:
     test_split: str = "test"
     not_stated: tuple[str, ...] = ()
     remarks: str = ""
+
+    def stages(self):
+        """(number of steps, crop, batch size) of each part of the run, in order."""
+        earlier = [
+            (round(s.until * self.steps), s.crop, s.batch_size) for s in self.progressive or ()
+        ]
+        ends = [*earlier, (self.steps, self.crop, self.batch_size)]
+        starts = [0, *(end for end, *_ in earlier)]
+        return [(end - start, *rest) for start, (end, *rest) in zip(starts, ends, strict=True)]
 
 
 def _gopro_steps(epochs, batch_size, keep_remainder=True):

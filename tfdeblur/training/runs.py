@@ -77,7 +77,7 @@ def train(
     is_chief = strategies.is_chief(strategy)
     precision_name = precision.resolve(precision_name)
     settings = {
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": dataclasses.asdict(recipe, dict_factory=_stated),
         "training data": train_pairs.name,
         "test data": test_pairs.name,
         "seed": seed,
@@ -86,13 +86,15 @@ def train(
     }
     if is_chief:
         workdirs.check(workdir, resume, overwrite)
-    strategies.check_batch(strategy, recipe.batch_size)
+    for _, _, batch_size in recipe.stages():
+        strategies.check_batch(strategy, batch_size)
     keras.utils.set_random_seed(seed)
     if precision.on_cpu():
         tf.config.experimental.enable_op_determinism()  # on a GPU it would cost too much
     with precision.policy(precision_name), strategy.scope():
         trainer = build_trainer(recipe, initial_weights)
-    check_memory(trainer, strategies.own_part(strategy, recipe.batch_size), recipe.crop)
+    for _, crop, batch_size in recipe.stages():
+        check_memory(trainer, strategies.own_part(strategy, batch_size), crop)
     saved = checkpoints.Checkpoints(
         workdir / "checkpoints", trainer, keep_checkpoints, write=is_chief
     )
@@ -117,8 +119,9 @@ def build_trainer(recipe, initial_weights=None):
         InputError: the crops do not fit the network or its discriminator, or see `weights.load`.
     """
     network = models.build(recipe.network, **recipe.hyperparameters)
-    if recipe.crop % network.stride:
-        raise InputError(f"--crop={recipe.crop} must be a multiple of {network.stride}.")
+    for _, crop, _ in recipe.stages():
+        if crop % network.stride:
+            raise InputError(f"--crop={crop} must be a multiple of {network.stride}.")
     INITIALIZATIONS[recipe.initialization](network)
     if initial_weights:
         weights.load(network, initial_weights)
@@ -166,10 +169,19 @@ def check_memory(trainer, batch_size, crop):
     )
 
 
+def _stated(items):
+    """A dict without what is None: so attributes that came later do not part older runs from it."""
+    return {name: value for name, value in items if value is not None}
+
+
 def _adam(recipe):
+    beta_1, beta_2 = recipe.betas or (0.9, 0.999)
     averages = {"use_ema": True, "ema_momentum": recipe.ema_momentum}
     return SkippingAdam(
         recipe.schedule.build(recipe.steps),
+        beta_1,
+        beta_2,
+        weight_decay=recipe.weight_decay,
         epsilon=recipe.epsilon,
         global_clipnorm=recipe.clip_norm,
         gradient_accumulation_steps=recipe.accumulate if recipe.accumulate > 1 else None,
@@ -239,16 +251,15 @@ def _callbacks(recipe, test_pairs, workdir, saved, started):
     # Logged before it is saved: what is logged twice is dropped, what is not, is lost.
     log = callbacks.Log(workdir, saved, *next(iter(shown)), f".{saved.owned.id}.v2")
     best = callbacks.Best(workdir / "best.keras", log)
-    progress = callbacks.Progress(saved, recipe.steps, recipe.batch_size, started)
+    progress = callbacks.Progress(saved, recipe.stages(), started)
     return [log, best, saved, steps, progress]
 
 
 def _fit(trainer, recipe, train_pairs, test_pairs, seed, strategy, saved, calls):
     def batches(shard):
-        return pipeline.batches(
+        return pipeline.staged_batches(
             train_pairs,
-            crop=recipe.crop,
-            batch_size=recipe.batch_size,
+            recipe.stages(),
             augmentations=recipe.augmentations,
             seed=seed,
             start_step=saved.step,
