@@ -20,7 +20,7 @@ def test_every_name_in_a_recipe_exists(recipe):
     assert recipe.initialization in initialization.INITIALIZATIONS
     assert recipe.epsilon == 1e-8
     for published in recipe.published:
-        assert published.protocol in protocols.PROTOCOLS
+        assert published.protocol in {None, *protocols.PROTOCOLS}
     if recipe.adversarial:
         assert recipe.adversarial.loss in losses.ADVERSARIAL_LOSSES
     assert set(recipe.not_stated) <= {field.name for field in dataclasses.fields(recipe)}
@@ -72,6 +72,35 @@ def test_mtwnet_follows_the_paper():
     half = recipe.steps // 2
     np.testing.assert_allclose(
         rates(recipe, [0, half, recipe.steps]), [1e-4, 1e-4 * 0.5**0.3, 0], rtol=1e-4
+    )
+
+
+def test_restormer_follows_the_authors_code():
+    recipe = RECIPES["restormer"]
+    assert recipe.stages() == [
+        (92_000, 128, 64),
+        (64_000, 160, 40),
+        (48_000, 192, 32),
+        (36_000, 256, 16),
+        (36_000, 320, 8),
+        (24_000, 384, 8),
+    ]
+    np.testing.assert_allclose(
+        rates(recipe, [0, 91_999, 196_000, 300_000]), [3e-4, 3e-4, 1.505e-4, 1e-6], rtol=1e-4
+    )
+
+
+def test_mprnet_and_nafnet_follow_the_authors_code():
+    recipe = RECIPES["mprnet"]
+    per_epoch = 132  # 2103 pairs in batches of 16
+    assert recipe.steps == 3000 * per_epoch
+    np.testing.assert_allclose(
+        rates(recipe, [0, per_epoch, 3 * per_epoch, recipe.steps]),
+        [0, 2e-4 / 3, 2e-4, 1e-6],
+        rtol=1e-4,
+    )
+    np.testing.assert_allclose(
+        rates(RECIPES["nafnet_width64"], [0, 200_000, 400_000]), [1e-3, 5e-4, 1e-7], rtol=1e-3
     )
 
 
