@@ -26,6 +26,7 @@ from absl import flags
 from tfdeblur import errors, recipes
 from tfdeblur.data import cache, pipeline, png
 from tfdeblur.data.augment import AUGMENTATIONS
+from tfdeblur.data.pairs import from_folders
 from tfdeblur.evaluation import reports
 from tfdeblur.io import images
 
@@ -145,7 +146,7 @@ def lay_out(files, folder):
             ):
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(path.resolve())
-    return pipeline.from_folders(folder / "GOPRO/train/blur", folder / "GOPRO/train/sharp", CROP)
+    return from_folders(folder / "GOPRO/train/blur", folder / "GOPRO/train/sharp", CROP)
 
 
 def their_loaders(folder):

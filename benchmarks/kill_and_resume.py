@@ -22,7 +22,7 @@ import numpy as np
 from absl import flags
 
 from tfdeblur import errors, recipes
-from tfdeblur.data import pipeline
+from tfdeblur.data.pairs import split_folders
 from tfdeblur.files import INCOMPLETE
 from tfdeblur.io import images
 from tfdeblur.training import callbacks, runs
@@ -103,7 +103,7 @@ def start(root, workdir):
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:
-            pairs = pipeline.split_folders(root / "blurry", root / "sharp", smallest=16)
+            pairs = split_folders(root / "blurry", root / "sharp", smallest=16)
             recipe = dataclasses.replace(RECIPE, steps=STEPS_PER_KILL * FLAGS.kills)
             runs.train(recipe, *pairs, workdir, precision_name="float32", resume=True)
             status = 0

@@ -11,7 +11,7 @@ from absl import flags
 from scipy.ndimage import gaussian_filter
 
 from tfdeblur import errors, metrics, restoration
-from tfdeblur.data import pipeline
+from tfdeblur.data.pairs import from_tfds
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", "dead_leaves/small", "A TFDS dataset of pairs.")
@@ -24,7 +24,7 @@ STRENGTHS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 
 def main(argv):
     del argv
-    pairs = pipeline.from_tfds(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
+    pairs = from_tfds(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
     blurry_scores, scores = [], {(r, s): [] for r in RADII for s in STRENGTHS}
     for _, blurry, sharp in pairs.numpy_pairs():
         blurry_scores.append(metrics.psnr(sharp, blurry, 255))

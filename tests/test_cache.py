@@ -6,6 +6,7 @@ import pytest
 
 from tfdeblur import memory
 from tfdeblur.data import cache, pipeline
+from tfdeblur.data.pairs import from_folders
 from tfdeblur.errors import InputError
 
 SIZES = [(40, 70), (32, 32), (20, 90), (50, 33)]  # height, width
@@ -24,7 +25,7 @@ def folders(tmp_path):
 
 @pytest.fixture
 def pairs(folders):
-    return pipeline.from_folders(*folders)
+    return from_folders(*folders)
 
 
 def batches(pairs, **changes):
@@ -87,7 +88,7 @@ def test_patches_of_other_images_or_another_size_are_refused(pairs, folders, tmp
         cache.cut_patches(pairs, tmp_path / "patches", 48)
     PIL.Image.new("RGB", (70, 40)).save(folders[0] / "0.png")
     with pytest.raises(InputError, match=r"--cache=.*patches.*version"):
-        cache.cut_patches(pipeline.from_folders(*folders), tmp_path / "patches", 32)
+        cache.cut_patches(from_folders(*folders), tmp_path / "patches", 32)
 
 
 def test_a_folder_with_other_files_is_left_alone(pairs, tmp_path):

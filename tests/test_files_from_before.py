@@ -10,7 +10,7 @@ import pytest
 
 import tfdeblur
 from tfdeblur.recipes import RECIPES, CosineDecay
-from tfdeblur.training import checkpoints, runs
+from tfdeblur.training import build, checkpoints
 
 FOLDER = golden.FOLDER / "before_subpackages"
 
@@ -35,7 +35,7 @@ def test_a_checkpoint_from_before_is_resumed(tmp_path):
         label_pyramid="gaussian",
         initialization="as_built",
     )
-    trainer = runs.build_trainer(recipe)
+    trainer = build.build_trainer(recipe)
     assert checkpoints.Checkpoints(tmp_path, trainer).restore() == 4
     with np.load(FOLDER / "step_000000004.npz") as saved:
         assert len(saved.files) == len(trainer.saved_variables)

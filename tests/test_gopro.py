@@ -24,7 +24,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from tfdeblur import blur, evaluation, recipes, restoration, weights
-from tfdeblur.data import pipeline
+from tfdeblur.data.pairs import open_pairs
 from tfdeblur.datasets.gopro import gopro_dataset_builder as gopro
 from tfdeblur.errors import InputError
 from tfdeblur.training import runs
@@ -393,7 +393,7 @@ def test_from_archives_to_scores(data_dir, tmp_path, config):
         steps=3,
         validate_every=3,
     )
-    train_pairs, test_pairs = pipeline.open_pairs(recipe, data_dir)
+    train_pairs, test_pairs = open_pairs(recipe, data_dir)
     assert train_pairs.count == 2103
     summary = runs.train(recipe, train_pairs, test_pairs, tmp_path / "run")
     assert summary["images"] == 16

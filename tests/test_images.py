@@ -362,3 +362,11 @@ def test_bytes_of_a_file(colours):
         images.opened(buffer.getvalue(), "archive/x.png", formats=("JPEG",)),
     ):
         pass
+
+
+def test_names_as_long_as_a_file_system_takes(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
+    path = tmp_path / ("ä" * 125 + ".png")  # 254 bytes
+    images.write(path, image)
+    np.testing.assert_array_equal(images.read(path), image)
+    assert list(tmp_path.iterdir()) == [path]

@@ -5,6 +5,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tfdeblur.data import pipeline, png
+from tfdeblur.data.pairs import from_folders, from_tfds
 from tfdeblur.datasets.dead_leaves import dead_leaves_dataset_builder
 from tfdeblur.errors import InputError
 
@@ -32,7 +33,7 @@ def settings(**changes):
 
 
 def test_batches_have_the_documented_form(folders):
-    pairs = pipeline.from_folders(*folders)
+    pairs = from_folders(*folders)
     (blurry, sharp), *_ = take(pipeline.batches(pairs, **settings()), 1)
     assert blurry.shape == sharp.shape == (4, 16, 16, 3)
     assert blurry.dtype == sharp.dtype == np.float32
@@ -40,14 +41,14 @@ def test_batches_have_the_documented_form(folders):
 
 
 def test_crops_stay_paired(folders):
-    pairs = pipeline.from_folders(*folders)
+    pairs = from_folders(*folders)
     augmentations = ("flip_horizontally", "flip_vertically", "rotate_by_90", "permute_channels")
     for blurry, sharp in take(pipeline.batches(pairs, **settings(augmentations=augmentations)), 5):
         np.testing.assert_allclose(sharp - blurry, 1 / 255, atol=1e-6)
 
 
 def test_every_pair_comes_once_an_epoch_and_epochs_differ(folders):
-    pairs = pipeline.from_folders(*folders)
+    pairs = from_folders(*folders)
     batches = take(pipeline.batches(pairs, **settings(batch_size=6, augmentations=())), 4)
     orders = [tuple(np.floor(b.mean((1, 2, 3)) * 255 / 40).astype(int)) for b, _ in batches]
     assert all(sorted(order) == list(range(6)) for order in orders)
@@ -56,7 +57,7 @@ def test_every_pair_comes_once_an_epoch_and_epochs_differ(folders):
 
 @pytest.mark.parametrize("crops_per_image", [1, 5])
 def test_batches_are_a_function_of_seed_and_step(folders, crops_per_image):
-    pairs = pipeline.from_folders(*folders)
+    pairs = from_folders(*folders)
     several = settings(crops_per_image=crops_per_image)
     whole = take(pipeline.batches(pairs, **several), 87)
     resumed = take(pipeline.batches(pairs, **several, start_step=84), 3)
@@ -84,7 +85,7 @@ def test_stages_follow_one_another_and_a_resume_sees_the_same(folders):
 
 
 def test_crops_lie_everywhere(folders):
-    pairs = pipeline.from_folders(*folders)
+    pairs = from_folders(*folders)
     _, image, _ = next(pairs.numpy_pairs())
     seen = set()
     corners = tf.random.stateless_uniform([800, 2], (0, 0))
@@ -105,7 +106,7 @@ def test_crops_lie_everywhere(folders):
 def test_images_decoded_wholly_or_partly_give_the_same_batches(folders, fast, monkeypatch):
     if fast and not png.AVAILABLE:
         pytest.skip("the extra [fast] is not installed")
-    pairs = pipeline.from_folders(*folders)
+    pairs = from_folders(*folders)
     monkeypatch.setattr(png, "AVAILABLE", fast)
     (got, _), *_ = take(pipeline.batches(pairs, **settings()), 1)
     monkeypatch.setattr(png, "AVAILABLE", False)
@@ -119,7 +120,7 @@ def image_numbers(batch):
 
 def test_several_crops_of_an_image_are_spread_over_batches(folders, monkeypatch):
     monkeypatch.setattr(pipeline, "MIXED_IMAGES", 6)  # the whole epoch
-    pairs = pipeline.from_folders(*folders)
+    pairs = from_folders(*folders)
     several = settings(batch_size=3, augmentations=(), crops_per_image=4)
     batches = take(pipeline.batches(pairs, **several), 8)
     numbers = [image_numbers(batch) for batch in batches]
@@ -133,7 +134,7 @@ def test_several_crops_of_an_image_are_spread_over_batches(folders, monkeypatch)
 @pytest.mark.parametrize("crops_per_image", [1, 3])
 @pytest.mark.parametrize("start_step", [0, 71])
 def test_workers_share_the_batches_of_one(folders, crops_per_image, start_step):
-    pairs = pipeline.from_folders(*folders)
+    pairs = from_folders(*folders)
     common = settings(crops_per_image=crops_per_image, start_step=start_step)
     alone = take(pipeline.batches(pairs, **common), 5)
     workers = [take(pipeline.batches(pairs, **common, shard=(i, 2)), 5) for i in range(2)]
@@ -145,11 +146,11 @@ def test_workers_share_the_batches_of_one(folders, crops_per_image, start_step):
 
 def test_workers_that_cannot_share_a_batch_are_refused(folders):
     with pytest.raises(InputError, match=r"--batch_size=4.*3 workers"):
-        pipeline.batches(pipeline.from_folders(*folders), **settings(), shard=(0, 3))
+        pipeline.batches(from_folders(*folders), **settings(), shard=(0, 3))
 
 
 def test_shuffled_blocks_are_bounded_in_bytes(folders, monkeypatch):
-    pairs = pipeline.from_folders(*folders)
+    pairs = from_folders(*folders)
     monkeypatch.setattr(pipeline, "SHUFFLED_BYTES", 2 * pairs.encoded_bytes)
     one_epoch = settings(batch_size=6, augmentations=())
     numbers = [image_numbers(b) for b in take(pipeline.batches(pairs, **one_epoch), 8)]
@@ -159,7 +160,7 @@ def test_shuffled_blocks_are_bounded_in_bytes(folders, monkeypatch):
 
 
 def test_pairs_of_two_sizes_and_small_images_stop_the_training(folders):
-    pairs = pipeline.from_folders(*folders)
+    pairs = from_folders(*folders)
     with pytest.raises(tf.errors.InvalidArgumentError, match="smaller than the crop"):
         take(pipeline.batches(pairs, **settings(crop=24)), 1)
     PIL.Image.new("RGB", (30, 21)).save(folders[1] / "3.png")  # after the pairs were found
@@ -168,7 +169,7 @@ def test_pairs_of_two_sizes_and_small_images_stop_the_training(folders):
 
 
 def test_a_file_that_is_cut_off_stops_the_training(folders):
-    pairs = pipeline.from_folders(*folders)
+    pairs = from_folders(*folders)
     content = (folders[0] / "3.png").read_bytes()
     (folders[0] / "3.png").write_bytes(content[:-20])
     with pytest.raises(tf.errors.InvalidArgumentError):
@@ -186,7 +187,7 @@ def test_folders_take_images_of_every_mode(folders, mode):
         image = image.convert("RGB").convert(mode)
     image.save(folders[0] / f"6.{suffix}")
     PIL.Image.fromarray(np.full((20, 30, 3), 160, "uint8")).save(folders[1] / "6.png")
-    pairs = pipeline.from_folders(*folders)
+    pairs = from_folders(*folders)
     name, blurry, sharp = list(pairs.numpy_pairs())[6]
     assert name == "6" and blurry.shape == sharp.shape == (20, 30, 3)
     tolerance = 95 if mode == "1" else 2  # one bit can only say black or white
@@ -197,11 +198,11 @@ def test_images_smaller_than_the_crop_are_named(folders):
     PIL.Image.new("RGB", (1, 1)).save(folders[0] / "tiny.png")
     PIL.Image.new("RGB", (1, 1)).save(folders[1] / "tiny.png")
     with pytest.raises(InputError, match=r"tiny.png is 1x1 pixels.*16x16"):
-        pipeline.from_folders(*folders, smallest=16)
+        from_folders(*folders, smallest=16)
 
 
 def test_middle_crops(folders):
-    pairs = pipeline.from_folders(*folders)
+    pairs = from_folders(*folders)
     batches = take(pipeline.middle_crops(pairs, crop=8, batch_size=4, limit=5), 9)
     assert [len(b) for b, _ in batches] == [4, 1]
     expected = np.asarray(PIL.Image.open(folders[0] / "0.png"))[6:14, 11:19]
@@ -210,7 +211,7 @@ def test_middle_crops(folders):
 
 def test_unknown_datasets_are_refused():
     with pytest.raises(InputError, match=r"nothing .* is unknown.*dead_leaves"):
-        pipeline.from_tfds("nothing", "train")
+        from_tfds("nothing", "train")
 
 
 def test_a_union_takes_evenly_from_its_datasets(tmp_path):
@@ -220,7 +221,7 @@ def test_a_union_takes_evenly_from_its_datasets(tmp_path):
         )
         tfds.builder("dead_leaves", config=config, data_dir=tmp_path).download_and_prepare()
     name = "dead_leaves/large_images+dead_leaves/small_images"
-    pairs = pipeline.from_tfds(name, "train", data_dir=tmp_path)
+    pairs = from_tfds(name, "train", data_dir=tmp_path)
     assert pairs.count == 9
     assert "large_images" in pairs.name and "small_images" in pairs.name
     sizes = [len(blurry) for _, blurry, _ in pairs.numpy_pairs()]
@@ -231,4 +232,4 @@ def test_files_that_the_user_has_to_get_are_asked_for(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").touch()
     with pytest.raises(InputError, match=r"Nothing of it is in .*mine.*HIDE_dataset\.zip"):
-        pipeline.from_tfds("hide", "test", tmp_path / "data", manual_dir=tmp_path / "mine")
+        from_tfds("hide", "test", tmp_path / "data", manual_dir=tmp_path / "mine")

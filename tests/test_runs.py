@@ -14,11 +14,11 @@ import PIL.Image
 import pytest
 
 from tfdeblur import metrics, models, restoration
-from tfdeblur.data import pipeline
+from tfdeblur.data.pairs import split_folders
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import evaluate, protocols, summarise
 from tfdeblur.recipes import RECIPES, Adversarial, CosineDecay, Stage
-from tfdeblur.training import callbacks, checkpoints, runs
+from tfdeblur.training import build, callbacks, checkpoints, runs
 
 RECIPE = dataclasses.replace(
     RECIPES["quickstart"],
@@ -53,7 +53,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pairs(folders):
-    return pipeline.split_folders(*folders, smallest=16)
+    return split_folders(*folders, smallest=16)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(signal_at, whole, pairs, tmp_p
 def test_gradient_checkpointing_needs_less_memory():
     recipe = dataclasses.replace(RECIPE, gradient_checkpointing=True)
     needed = [
-        runs.memory_of_step(runs.build_trainer(r), r.batch_size, r.crop) for r in (recipe, RECIPE)
+        build.memory_of_step(build.build_trainer(r), r.batch_size, r.crop) for r in (recipe, RECIPE)
     ]
     assert needed[0] < needed[1]
 
@@ -195,7 +195,7 @@ def test_moving_averages_clipping_and_accumulation(pairs, tmp_path):
     workdir = tmp_path / "run"
     runs.train(recipe, *pairs, workdir, precision_name="float32", keep_checkpoints=3)
     assert len(list(workdir.glob("checkpoints/step_*.npz"))) == 3
-    trainer = runs.build_trainer(recipe)
+    trainer = build.build_trainer(recipe)
     assert trainer.optimizer.global_clipnorm == 0.1
     assert trainer.optimizer.gradient_accumulation_steps == 2
     checkpoints.Checkpoints(workdir / "checkpoints", trainer).restore()
@@ -268,7 +268,7 @@ def test_a_truncated_image_is_named(folders, tmp_path):
         shutil.copytree(folder, tmp_path / folder.name)
     broken = tmp_path / "blurry" / "03.png"
     broken.write_bytes(broken.read_bytes()[:300])
-    pairs = pipeline.split_folders(tmp_path / "blurry", tmp_path / "sharp", smallest=16)
+    pairs = split_folders(tmp_path / "blurry", tmp_path / "sharp", smallest=16)
     recipe = dataclasses.replace(RECIPE, steps=20, validate_every=20)
     with pytest.raises(InputError, match=r"03\.png is broken \(.*\): replace or remove it"):
         runs.train(recipe, *pairs, tmp_path / "run", precision_name="float32")

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from tfdeblur import errors
-from tfdeblur.data import pipeline
+from tfdeblur.data.pairs import split_folders
 from tfdeblur.errors import InputError
 from tfdeblur.io import images
 from tfdeblur.recipes import QUICKSTART, Adversarial, Stage
@@ -46,7 +46,7 @@ RUNS = {"content": CONTENT, "adversarial": ADVERSARIAL}
 
 
 def train_all(strategy, root, results):
-    pairs = pipeline.split_folders(root / "blurry", root / "sharp", smallest=256)
+    pairs = split_folders(root / "blurry", root / "sharp", smallest=256)
     for name, recipe in RUNS.items():
         options = {"precision_name": "float32", "strategy": strategy, "resume": True}
         runs.train(recipe, *pairs, results / name, **options)

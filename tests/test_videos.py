@@ -12,7 +12,7 @@ from tfdeblur.datasets.high_speed_video.high_speed_video_dataset_builder_test im
     write_video,
 )
 from tfdeblur.errors import InputError
-from tfdeblur.io import footage, videos
+from tfdeblur.io import ffmpeg, videos
 
 LOSSLESS = {"codec": "ffv1", "pix_fmt_out": "bgr0"}
 
@@ -22,17 +22,17 @@ def needs_ffmpeg():
     pytest.importorskip("imageio_ffmpeg")
 
 
-def ffmpeg(*arguments):
-    command = [footage.ffmpeg(), "-v", "error", "-y", *map(str, arguments)]
+def run_ffmpeg(*arguments):
+    command = [ffmpeg.executable(), "-v", "error", "-y", *map(str, arguments)]
     subprocess.run(command, check=True)
 
 
 def frames_of(path):
-    return np.stack(list(footage.decode(path, footage.probe(path)["size"])))
+    return np.stack(list(ffmpeg.decode(path, ffmpeg.probe(path)["size"])))
 
 
 def sound_of(path):
-    command = [footage.ffmpeg(), "-v", "error", "-i", str(path)]
+    command = [ffmpeg.executable(), "-v", "error", "-i", str(path)]
     command += ["-map", "0:a", "-c", "copy", "-f", "data", "-"]
     return subprocess.run(command, capture_output=True, check=True).stdout
 
@@ -42,7 +42,7 @@ def clip(path, frames, *options, fps=25, sound=True):
     raw = path.with_name("raw.mkv")
     write_video(raw, frames, fps=fps, **LOSSLESS)
     tone = ("-f", "lavfi", "-i", f"sine=duration={len(frames) / fps}") if sound else ()
-    ffmpeg("-i", raw, *tone, "-pix_fmt", "yuv420p", *options, path)
+    run_ffmpeg("-i", raw, *tone, "-pix_fmt", "yuv420p", *options, path)
     return path
 
 
@@ -84,7 +84,7 @@ def test_colours(tmp_path, matrix):
     source = clip(tmp_path / "a.mp4", red, *labels)
     videos.restore(source, tmp_path / "b.mp4", lambda frame: frame)
     assert_close(frames_of(tmp_path / "b.mp4"), frames_of(source), mean=1.1)
-    assert (matrix or "yuv420p") in footage.probe(tmp_path / "b.mp4")["pix_fmt"]
+    assert (matrix or "yuv420p") in ffmpeg.probe(tmp_path / "b.mp4")["pix_fmt"]
 
 
 def test_another_format(tmp_path):
@@ -104,7 +104,7 @@ def test_without_sound_and_with_an_odd_size(tmp_path):
 
 def test_rotated_videos_are_turned_upright(tmp_path):
     clip(tmp_path / "a.mp4", large(3))
-    ffmpeg("-display_rotation", 90, "-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "b.mp4")
+    run_ffmpeg("-display_rotation", 90, "-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "b.mp4")
     videos.restore(tmp_path / "b.mp4", tmp_path / "c.mp4", lambda frame: frame)
     assert_close(frames_of(tmp_path / "c.mp4"), frames_of(tmp_path / "b.mp4"))
 
@@ -113,7 +113,7 @@ def test_a_rate_that_varies_becomes_constant_and_keeps_the_time(tmp_path):
     source = clip(tmp_path / "a.mp4", large(40), "-vf", "select='lt(mod(n,10),6)'")
     calls = []
     videos.restore(source, tmp_path / "b.mp4", lambda frame: calls.append(1) or frame)
-    header, before = footage.probe(tmp_path / "b.mp4"), footage.probe(source)
+    header, before = ffmpeg.probe(tmp_path / "b.mp4"), ffmpeg.probe(source)
     assert abs(header["duration"] - before["duration"]) < 0.1
     assert len(calls) <= 24 <= len(frames_of(tmp_path / "b.mp4"))
 
@@ -130,7 +130,7 @@ def test_a_constant_rate_keeps_its_frames(tmp_path):
     source = clip(tmp_path / "a.mp4", large(60), "-r", "30000/1001", fps=29.97)
     videos.restore(source, tmp_path / "b.mp4", lambda frame: frame)
     assert len(frames_of(tmp_path / "b.mp4")) == len(frames_of(source))
-    assert footage.probe(tmp_path / "b.mp4")["fps"] == 29.97
+    assert ffmpeg.probe(tmp_path / "b.mp4")["fps"] == 29.97
 
 
 def test_broken_videos_leave_no_file(tmp_path):

@@ -19,6 +19,7 @@ INCOMPLETE = ".incomplete-"  # begins the names of files and folders that are be
 MARKER = "tfdeblur.json"
 _LARGEST = 2**26  # bytes of JSON that are read
 _SHOWN = 3  # names in an error
+_LONG = 200  # bytes of a name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,7 +253,7 @@ def replacing(path):
 def write_text(path, text):
     """Writes a text file, whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -372,7 +373,9 @@ def read_json(path, remedy):
 
 
 def _temporary(path):
-    return path.with_name(f"{INCOMPLETE}{uuid.uuid4().hex[:8]}-{path.name}")
+    # A file system that takes a long name has no room for more in it.
+    name = path.name if len(os.fsencode(path.name)) <= _LONG else path.suffix
+    return path.with_name(f"{INCOMPLETE}{uuid.uuid4().hex[:8]}-{name}")
 
 
 def list_names(names):

@@ -10,8 +10,8 @@ import tensorflow_datasets as tfds
 
 from tfdeblur import blur
 from tfdeblur.errors import InputError
-from tfdeblur.io import footage, images
-from tfdeblur.preparation import archives
+from tfdeblur.io import images
+from tfdeblur.preparation import archives, clips
 from tfdeblur.preparation.builders import ParallelBuilder, png
 
 
@@ -31,7 +31,7 @@ class HighSpeedVideoConfig(tfds.core.BuilderConfig):
         stride: frames from the start of an averaged window to the start of the next one. None:
             each starts where the last one ended.
         response: of the camera, "gamma" or "linear"; see `tfdeblur.blur.synthesize`.
-        min_motion: windows in which less moves are dropped, see `footage.motion`. 0 keeps
+        min_motion: windows in which less moves are dropped, see `clips.motion`. 0 keeps
             them all.
         height: larger frames are reduced to this height, by area averaging. None keeps the size.
         test_share: share of the clips that make the test split; 0 is none.
@@ -115,22 +115,22 @@ class Builder(ParallelBuilder):
     def _split_generators(self, dl_manager):
         config = self.builder_config
         path = config.footage or dl_manager.manual_dir / "high_speed_video"
-        clips = footage.find_clips(path, config.fps, config.min_fps)
-        train, test = archives.split(clips, config.test_share)
+        found = clips.find_clips(path, config.fps, config.min_fps)
+        train, test = archives.split(found, config.test_share)
         splits = {"train": train, "test": test} if test else {"train": train}
-        return {name: self._generate_examples(clips) for name, clips in splits.items()}
+        return {name: self._generate_examples(chosen) for name, chosen in splits.items()}
 
-    def _generate_examples(self, clips):
+    def _generate_examples(self, chosen):
         config = self.builder_config
         cut = functools.partial(
-            footage.windows,
+            clips.windows,
             frames_averaged=config.frames_averaged,
             stride=config.stride,
             min_motion=config.min_motion,
             height=config.height,
         )
         synthesize = functools.partial(_synthesize, response=config.response)
-        return self.examples(synthesize, clips, expand=cut)
+        return self.examples(synthesize, chosen, expand=cut)
 
 
 def _synthesize(window, response):

@@ -44,7 +44,8 @@ def _run(argv):
     with quiet_imports():
         import tensorflow  # noqa: F401
     from tfdeblur import precision, recipes
-    from tfdeblur.data import cache, pipeline
+    from tfdeblur.data import cache
+    from tfdeblur.data.pairs import open_pairs
     from tfdeblur.evaluation import protocols, reports
     from tfdeblur.training import runs, strategies, workdirs
 
@@ -62,7 +63,7 @@ def _run(argv):
     workdir = FLAGS.workdir or f"runs/{recipe.name}"
     if strategies.is_chief(strategy):
         workdirs.check(workdir, FLAGS.resume, FLAGS.overwrite)
-    train_pairs, test_pairs = pipeline.open_pairs(
+    train_pairs, test_pairs = open_pairs(
         recipe, FLAGS.data_dir, FLAGS.blurry_dir, FLAGS.sharp_dir, FLAGS.manual_dir
     )
     if FLAGS.cache:

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tqdm
 
 from tfdeblur import files, memory
-from tfdeblur.data import pipeline
+from tfdeblur.data.pairs import Pairs, crop_arrays
 from tfdeblur.errors import InputError
 
 IN_MEMORY = "ram"
@@ -25,7 +25,7 @@ SHARD_BYTES = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
-class DecodedPairs(pipeline.Pairs):
+class DecodedPairs(Pairs):
     """`Pairs` that take their crops from decoded images.
 
     Attributes:
@@ -40,7 +40,7 @@ class DecodedPairs(pipeline.Pairs):
 
     def crops(self, example, corners, side):
         def copy(index, corners):
-            return pipeline.crop_arrays(*self.images[index], corners, side)
+            return crop_arrays(*self.images[index], corners, side)
 
         return tf.numpy_function(copy, [example, corners], tf.uint8, stateful=False)
 
@@ -49,7 +49,7 @@ def open_cache(pairs, where, crop):
     """The pairs that the flag --cache makes of those of a dataset.
 
     Args:
-        pairs: `pipeline.Pairs`.
+        pairs: `pairs.Pairs`.
         where: `IN_MEMORY`, or a folder for patches.
         crop: height and width of training crops, in pixels; patches are twice as large.
 
@@ -86,7 +86,7 @@ def cut_patches(pairs, folder, side):
     more; an image smaller than `side` is a single patch, or a row of them.
 
     Args:
-        pairs: `pipeline.Pairs`.
+        pairs: `pairs.Pairs`.
         folder: where the files are, or else are put: several of about 1 GiB, decoded, and
             `MANIFEST`. They appear together or not at all.
         side: height and width of the patches, in pixels.

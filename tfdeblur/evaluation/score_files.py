@@ -18,7 +18,10 @@ FILES = (SCORES, IDENTITY, "report.md", "report.html", "metrics.json", "comparis
 REPORT = files.Kind(
     "report",
     (*map(re.escape, FILES), r"comparison/(?s:.+)\.png"),
-    (files.incomplete(f"(?:{'|'.join(map(re.escape, FILES))})"),),
+    (
+        files.incomplete(f"(?:{'|'.join(map(re.escape, FILES))})"),
+        rf"comparison/(?s:.+/)?{files.incomplete('(?s:.+)')}",
+    ),
 )
 _FIELDS = [field.name for field in dataclasses.fields(Score)]
 _TEXTS = ("image", "method", "protocol")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfdeblur.data import pipeline
+from tfdeblur.data import pairs as training_pairs
 from tfdeblur.errors import InputError
 from tfdeblur.io import images
 
@@ -70,10 +70,10 @@ def from_tfds(name, split="test", data_dir=None, manual_dir=None):
     Args:
         name: of pairs, such as "gopro/blur_gamma"; "kohler"; or "lai/real".
         split: such as "test" or "train[:10%]".
-        data_dir, manual_dir: see `pipeline.from_tfds`.
+        data_dir, manual_dir: see `pairs.from_tfds`.
 
     Raises:
-        InputError: see `pipeline.from_tfds`.
+        InputError: see `pairs.from_tfds`.
     """
     import tensorflow_datasets as tfds
 
@@ -81,7 +81,7 @@ def from_tfds(name, split="test", data_dir=None, manual_dir=None):
 
     if name not in _WITHOUT_PAIRS:
         # Checks the name, the split and the features.
-        pipeline.from_tfds(name, split, data_dir, manual_dir)
+        training_pairs.from_tfds(name, split, data_dir, manual_dir)
     builder = tfds.builder(name, data_dir=data_dir)
     builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)

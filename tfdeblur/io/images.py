@@ -6,12 +6,12 @@ import io
 import os
 import pathlib
 import stat
-import uuid
 import warnings
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from tfdeblur import files
 from tfdeblur.errors import InputError
 
 # What a folder is searched for, and what `write` can write.
@@ -154,26 +154,21 @@ def write(path, image):
 
 @contextlib.contextmanager
 def replacing(path):
-    """Gives a path to write to; renamed to `path` where the block ends well, removed otherwise.
+    """`files.replacing` for what people ask for: its folder is made, failures are an InputError.
 
     Raises:
         InputError: the folder cannot be made, or the block raised something else than MemoryError.
     """
     path = pathlib.Path(path)
-    # Not named after the file: a long name would get too long.
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
+        with files.replacing(path) as temporary:
+            yield temporary
     except (InputError, MemoryError):
         raise
     # Pillow raises ValueError or struct.error for sizes that a format cannot hold.
     except Exception as error:
         raise InputError(f"cannot write {path}: {_reason(error)}.") from error
-    finally:  # also after Ctrl-C
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def to_eight_bits(values):

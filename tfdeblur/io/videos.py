@@ -9,7 +9,7 @@ import tempfile
 import numpy as np
 
 from tfdeblur.errors import InputError
-from tfdeblur.io import footage, images
+from tfdeblur.io import ffmpeg, images
 
 # How each kind of file is written: FFmpeg's name of the format, and its options.
 _H264 = ("-c:v", "libx264", "-crf", "17", "-preset", "medium")
@@ -39,8 +39,8 @@ def restore(source, target, restore_frame, progress=None, shown=None):
     it is encoded anew. Subtitles are left out.
 
     Args:
-        source: a video, see `footage.probe`.
-        target: the file to write, whose suffix is one of `footage.VIDEO_SUFFIXES`; it appears
+        source: a video, see `ffmpeg.probe`.
+        target: the file to write, whose suffix is one of `ffmpeg.VIDEO_SUFFIXES`; it appears
             whole or not at all.
         restore_frame: uint8 [H, W, 3] -> the same.
         progress: function that is called with the share done, in [0, 1], after each frame; or None.
@@ -50,10 +50,10 @@ def restore(source, target, restore_frame, progress=None, shown=None):
     Raises:
         InputError: the source is broken, or the target cannot be written.
     """
-    header = footage.probe(source)
+    header = ffmpeg.probe(source)
     rate = _rate(source, header["fps"])
     count = max(1, round(header["duration"] * rate))
-    frames = footage.decode(source, header["size"], ("-fps_mode", "cfr", "-r", str(rate)))
+    frames = ffmpeg.decode(source, header["size"], ("-fps_mode", "cfr", "-r", str(rate)))
     last = restored = None
     with (
         contextlib.closing(frames),
@@ -76,9 +76,9 @@ def frame_count(path):
     """How many frames a video has, about, and their (width, height), by its header.
 
     Raises:
-        InputError: as `footage.probe`.
+        InputError: as `ffmpeg.probe`.
     """
-    header = footage.probe(path)
+    header = ffmpeg.probe(path)
     return max(1, round(header["duration"] * _rate(path, header["fps"]))), header["size"]
 
 
@@ -95,15 +95,15 @@ def _encoder(source, target, temporary, header, rate):
     """Gives a function that takes the frames one after the other."""
     kind, *options = _FORMATS[target.suffix.lower()]
     width, height = header["size"]
-    command = [footage.ffmpeg(), "-v", "error", "-nostdin", "-y"]
+    command = [ffmpeg.executable(), "-v", "error", "-nostdin", "-y"]
     command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate)]
-    command += ["-i", "-", *footage.input_options(source), "-map", "0:v", "-map", "1:a?"]
+    command += ["-i", "-", *ffmpeg.input_options(source), "-map", "0:v", "-map", "1:a?"]
     command += ["-map_metadata", "1", *options, *_colours(header)]
     # Half the colour resolution is what players expect; it needs even sizes.
     command += ["-pix_fmt", "yuv444p" if width % 2 or height % 2 else "yuv420p"]
     if source.suffix.lower() == target.suffix.lower():
         command += ["-c:a", "copy"]
-    command += ["-f", kind, footage.address(temporary)]
+    command += ["-f", kind, ffmpeg.address(temporary)]
     with (
         tempfile.TemporaryFile() as messages,
         subprocess.Popen(
@@ -115,7 +115,7 @@ def _encoder(source, target, temporary, header, rate):
                 yield process.stdin.write
                 process.stdin.close()
             if process.wait():
-                raise InputError(f"cannot write {target}: {footage.first_line(messages)}.")
+                raise InputError(f"cannot write {target}: {ffmpeg.first_line(messages)}.")
         finally:
             process.kill()
             with contextlib.suppress(BrokenPipeError):  # of what was not written yet
@@ -127,7 +127,7 @@ def _colours(header):
     found = re.search(r"\((?:tv|pc), ([\w/]+)", header["pix_fmt"])
     labels = found[1].split("/") if found else ["unknown"]
     matrix, primaries, transfer = labels if len(labels) == 3 else labels[:1] * 3
-    conversion = f"scale=flags={footage.ACCURATELY}+bicubic:out_range=tv"
+    conversion = f"scale=flags={ffmpeg.ACCURATELY}+bicubic:out_range=tv"
     if matrix not in _MATRICES:
         return ["-vf", conversion]
     labelled = ["-colorspace", matrix, "-color_primaries", primaries, "-color_trc", transfer]

@@ -14,9 +14,9 @@ import tqdm
 
 from tfdeblur import errors
 from tfdeblur.errors import InputError
-from tfdeblur.io import footage, images, photos
+from tfdeblur.io import ffmpeg, images, photos
 
-SUFFIXES = photos.SUFFIXES + footage.VIDEO_SUFFIXES
+SUFFIXES = photos.SUFFIXES + ffmpeg.VIDEO_SUFFIXES
 # Below the output folder, where --compare puts its pictures.
 COMPARE = "compare"
 
@@ -200,12 +200,12 @@ def _sources(given, output):
 
 
 def _suffix(source, kind):
-    same_sort = _is_video(source) == (kind in footage.VIDEO_SUFFIXES)
+    same_sort = _is_video(source) == (kind in ffmpeg.VIDEO_SUFFIXES)
     return kind if kind and same_sort else source.suffix
 
 
 def _is_video(path):
-    return path.suffix.lower() in footage.VIDEO_SUFFIXES
+    return path.suffix.lower() in ffmpeg.VIDEO_SUFFIXES
 
 
 def _listed(names):

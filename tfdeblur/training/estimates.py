@@ -6,9 +6,9 @@ import tensorflow_datasets as tfds
 
 import tfdeblur.datasets  # noqa: F401 (registers our builders)
 from tfdeblur import errors, precision, recipes
-from tfdeblur.data import pipeline
+from tfdeblur.data.pairs import open_pairs
 from tfdeblur.evaluation import complexity
-from tfdeblur.training import runs
+from tfdeblur.training import build
 from tfdeblur.training.callbacks import duration
 from tfdeblur.training.trainers import AdversarialTrainer
 
@@ -29,7 +29,7 @@ def print_recipe(recipe, precision_name="auto", training_pairs=None):
     """
     precision_name = precision.resolve(precision_name)
     with precision.policy(precision_name):
-        trainer = runs.build_trainer(recipe)
+        trainer = build.build_trainer(recipe)
     _print("recipe", recipe.name)
     for name, value in recipes.describe(recipe):
         _print(name, value)
@@ -44,7 +44,7 @@ def print_recipe(recipe, precision_name="auto", training_pairs=None):
         macs += 2 * judging
     flops = 2 * FORWARD_PASSES * macs * _crops(recipe)
     _print("the whole run", f"about {flops:.1e} floating-point operations")
-    needed = max(runs.memory_of_step(trainer, size, crop) for _, crop, size in recipe.stages())
+    needed = max(build.memory_of_step(trainer, size, crop) for _, crop, size in recipe.stages())
     _print("memory of a step", f"more than {needed / 2**20:,.0f} MiB in {precision_name}")
     timed = min(recipe.batch_size, max(1, int(TIMED_MACS / (FORWARD_PASSES * macs))))
     timed = timed if precision.on_cpu() else recipe.batch_size
@@ -55,10 +55,10 @@ def count_training_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None)
     """How many pairs a recipe trains on, without building its dataset; None where unknown.
 
     Raises:
-        InputError: see `pipeline.open_pairs`.
+        InputError: see `pairs.open_pairs`.
     """
     if blurry_dir or sharp_dir:
-        return pipeline.open_pairs(recipe, data_dir, blurry_dir, sharp_dir)[0].count
+        return open_pairs(recipe, data_dir, blurry_dir, sharp_dir)[0].count
     counts = [_count(name, recipe.train_split, data_dir) for name in recipe.dataset.split("+")]
     return None if None in counts else sum(counts)
 
@@ -92,7 +92,7 @@ def _crops(recipe):
 def _time(trainer, recipe, precision_name, timed):
     """In words, from a few steps of `timed` crops."""
     try:
-        runs.check_memory(trainer, timed, recipe.crop)
+        build.check_memory(trainer, timed, recipe.crop)
         seconds = complexity.seconds_per_step(trainer, timed, recipe.crop, timed=2) / timed
     except Exception as error:
         if isinstance(error, errors.InputError) or errors.is_out_of_memory(error):

@@ -38,7 +38,7 @@ RUN = files.Kind(
     ),
     (
         files.incomplete(f"(?:{_NAMES})"),
-        r"\.[0-9a-f]{32}\.tmp",  # of `images.replacing`
+        r"\.[0-9a-f]{32}\.tmp",  # of pictures, by earlier versions
         f"checkpoints/{files.incomplete(CHECKPOINT)}",
         *(
             f"{files.incomplete(SAVED)}/(?:{pattern})"

@@ -9,8 +9,6 @@ import itertools
 import os
 import pathlib
 import re
-import subprocess
-import tempfile
 
 import numpy as np
 from absl import logging
@@ -18,48 +16,13 @@ from PIL import Image
 
 from tfdeblur.errors import InputError
 from tfdeblur.io import images
-
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+from tfdeblur.io.ffmpeg import VIDEO_SUFFIXES, decode, probe
 
 # A cut is a step between frames larger than this, and than this many times its neighbours; see
 # `mark_cuts`.
 CUT = 0.3
 CUT_RATIO = 2.0
 
-# FFmpeg's readers of files, by a video's first bytes and, where these tell nothing, its suffix.
-# Without a name FFmpeg would try all that it has, some of which open other files and addresses.
-_CONTAINERS = (
-    (re.compile(rb"....(ftyp|moov|mdat|free|skip|wide|pnot|uuid)", re.DOTALL), "mov"),
-    (re.compile(rb"\x1aE\xdf\xa3"), "matroska"),
-    (re.compile(rb"RIFF....AVI[ X\x19]", re.DOTALL), "avi"),
-    (re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), "asf"),
-    (re.compile(rb"\0*\0\0\x01\xba"), "mpeg"),
-    (re.compile(rb"\0*\0\0\x01\xb3"), "mpegvideo"),
-    (re.compile(rb"(?:....)?\x47.{187}(?:....)?\x47", re.DOTALL), "mpegts"),
-    (re.compile(rb"FLV\x01"), "flv"),
-    (re.compile(rb"OggS"), "ogg"),
-)
-_BY_SUFFIX = {
-    ".avi": "avi",
-    ".m4v": "mov",
-    ".mkv": "matroska",
-    ".mov": "mov",
-    ".mp4": "mov",
-    ".mpeg": "mpeg",
-    ".mpg": "mpeg",
-    ".webm": "matroska",
-    ".wmv": "asf",
-}
-_PLAYLIST = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*"
-    rb"(#EXTM3U|ffconcat|file\s|\[(playlist|reference)|<\?xml|<MPD|<asx|<smil|v=0|rtsp:|https?:)",
-    re.IGNORECASE,
-)
-
-# Transfer functions of high dynamic range (HLG and PQ), as FFmpeg calls them.
-_HDR = ("arib-std-b67", "smpte2084")
-# By default the frames get a grey level too dark, and their colours come from the nearest pixel.
-ACCURATELY = "accurate_rnd+full_chroma_int"
 # A video has at least this share of the frames that its duration promises: sound may be longer than
 # the picture. And FFmpeg rounds the duration to hundredths of a second.
 _COMPLETE = 0.9
@@ -368,129 +331,3 @@ def _read_video(path):
             f"per second should have {expected:.0f}: it is incomplete, or its frame rate varies. "
             "Get it again, or remove it."
         )
-
-
-def decode(path, size, options=()):
-    """Decodes a video, turned upright.
-
-    Args:
-        path: a video.
-        size: (width, height), of `probe`.
-        options: more of FFmpeg's options for its output.
-
-    Yields:
-        uint8 [H, W, 3], one frame after the other; they cannot be written to.
-
-    Raises:
-        InputError: FFmpeg met an error, after the frames before it.
-    """
-    width, height = size
-    command = [ffmpeg(), "-v", "error", "-nostdin", "-xerror", *input_options(path)]
-    command += ["-map", "0:v:0", *options, "-sws_flags", ACCURATELY]
-    command += ["-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
-    count = 0
-    # imageio-ffmpeg's own reader does not tell whether FFmpeg met an error. In a session of its
-    # own, FFmpeg is not stopped by the Ctrl-C that is meant for this program.
-    with (
-        tempfile.TemporaryFile() as messages,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=messages, start_new_session=True
-        ) as process,
-    ):
-        while len(content := process.stdout.read(3 * width * height)) == 3 * width * height:
-            yield np.frombuffer(content, np.uint8).reshape(height, width, 3)
-            count += 1
-        if process.wait():
-            raise InputError(
-                f"{path} is broken after {count} frames ({first_line(messages)}): get it again, or "
-                "remove it."
-            )
-
-
-def probe(path):
-    """Reads a video's header.
-
-    Returns:
-        A dict, see `imageio_ffmpeg.read_frames`: "size" is that of the upright frames.
-
-    Raises:
-        InputError: the file is no video, or an HDR one; imageio-ffmpeg is not installed.
-    """
-    ffmpeg(path)
-    import imageio_ffmpeg
-
-    *options, _, address = input_options(path)
-    reader = imageio_ffmpeg.read_frames(
-        address, input_params=options, output_params=["-map", "0:v:0"]
-    )
-    try:
-        header = next(reader)
-    except Exception as error:  # of several kinds, by where the reading of FFmpeg's output ended
-        last = str(error).strip().splitlines()[-1:]
-        raise InputError(
-            f"{path} cannot be read as a video ({''.join(last)}): get it again, or remove it."
-        ) from error
-    finally:
-        reader.close()
-    hdr = next((name for name in _HDR if name in header["pix_fmt"]), None)
-    if hdr:
-        raise InputError(
-            f"{path} is HDR ({hdr}), whose light is coded otherwise than this library assumes: "
-            "convert it to SDR, or switch HDR off in the camera."
-        )
-    return header
-
-
-def input_options(path):
-    """FFmpeg's options to read a file, and nothing else, whatever its name or content says.
-
-    Raises:
-        InputError: the file is a playlist of others, cannot be opened, or is no regular file.
-    """
-    with images.open_regular(path, limit=2**63) as file:
-        head = file.read(4096)
-    kind = next((kind for start, kind in _CONTAINERS if start.match(head)), None)
-    if kind is None and _PLAYLIST.match(head):
-        raise InputError(
-            f"{path} cannot be read as a video: it is a list that names other files. Give those, "
-            "or remove it."
-        )
-    kind = kind or _BY_SUFFIX.get(pathlib.Path(path).suffix.lower())
-    if kind is None or not head:
-        reason = "unknown format" if head else "the file is empty"
-        raise InputError(
-            f"{path} cannot be read as a video ({reason}): get it again, or remove it."
-        )
-    return ["-protocol_whitelist", "file,pipe", "-f", kind, "-i", address(path)]
-
-
-def address(path):
-    """A path as FFmpeg takes it for a file: 12:30.mp4 would be of a protocol called 12."""
-    return f"file:{path}"
-
-
-def ffmpeg(path=None):
-    """The path of FFmpeg; an InputError that names the extra where imageio-ffmpeg is missing.
-
-    Args:
-        path: of the video that is to be read, for the error.
-    """
-    try:
-        import imageio_ffmpeg
-    except ImportError as error:
-        raise InputError(
-            f"{path or 'a video'}: videos are read with imageio-ffmpeg: pip install "
-            "'tfdeblur[video]', or give folders of frames."
-        ) from error
-    return imageio_ffmpeg.get_ffmpeg_exe()
-
-
-def first_line(messages):
-    """FFmpeg's first message without the name of its part, such as "[h264 @ 0x55d3146da1c0]".
-
-    Args:
-        messages: the open file to which FFmpeg wrote them.
-    """
-    messages.seek(0)
-    lines = messages.read().decode(errors="replace").strip().splitlines() or ["no reason given"]
-    return re.sub(r"^\[.*?\] ", "", lines[0])

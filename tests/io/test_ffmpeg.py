@@ -1,0 +1,63 @@
+"""Videos through FFmpeg: hostile names and contents."""
+
+import os
+
+import numpy as np
+import pytest
+
+from tfdeblur.datasets.high_speed_video.high_speed_video_dataset_builder_test import (
+    panned,
+    write_video,
+)
+from tfdeblur.errors import InputError
+from tfdeblur.io import ffmpeg
+
+LOSSLESS = {"codec": "ffv1", "pix_fmt_out": "bgr0"}
+
+
+def playlist(kind, target):
+    return {
+        "ffconcat": f"ffconcat version 1.0\nfile '{target}'\n",
+        "concat without a title": f"file '{target}'\n",
+        "m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{target}\n#EXT-X-ENDLIST\n",
+        "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n",
+        "dash": "<?xml version='1.0'?><MPD/>",
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["ffconcat", "concat without a title", "m3u8", "sdp", "dash"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mpg", ".mkv"])
+def test_playlists_are_refused_before_ffmpeg_sees_them(tmp_path, monkeypatch, kind, suffix):
+    pytest.importorskip("imageio_ffmpeg")
+    monkeypatch.setattr("subprocess.Popen", None)
+    path = tmp_path / f"a{suffix}"
+    path.write_text(playlist(kind, tmp_path / "other.mp4"))
+    with pytest.raises(InputError, match=rf"a\{suffix} cannot be read as a video: it is a list"):
+        ffmpeg.probe(path)
+    with pytest.raises(InputError, match="it is a list"):
+        next(ffmpeg.decode(path, (64, 48)))
+
+
+def test_a_playlist_in_disguise_is_not_followed(tmp_path):
+    write_video(tmp_path / "other.mp4", panned(9))
+    (tmp_path / "a.mp4").write_text("\0\n" + playlist("ffconcat", "other.mp4"))
+    with pytest.raises(InputError, match=r"a\.mp4 cannot be read as a video"):
+        ffmpeg.probe(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("name", ["12-30:15.mp4", "concat:a|b.mp4", "-i.mp4", "http:x.mkv"])
+def test_names_are_paths_whatever_ffmpeg_would_take_them_for(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    frames = panned(9)
+    write_video(tmp_path / "a.mkv", frames, **LOSSLESS)
+    os.rename("a.mkv", name)  # which content tells
+    np.testing.assert_array_equal(list(ffmpeg.decode(name, ffmpeg.probe(name)["size"])), frames)
+
+
+def test_pipes_and_devices_are_no_videos(tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    os.mkfifo(tmp_path / "a.mp4")
+    os.symlink("/dev/zero", tmp_path / "b.mp4")
+    for name in ("a.mp4", "b.mp4"):
+        with pytest.raises(InputError, match="pipe or a device"):
+            ffmpeg.probe(tmp_path / name)

@@ -1,0 +1,304 @@
+"""Pairs of blurry and sharp images, from TFDS datasets or from two folders."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfdeblur.data import png
+from tfdeblur.errors import InputError
+from tfdeblur.io import images
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """Blurry and sharp images, still encoded, so that shuffling moves no pixels.
+
+    Attributes:
+        name: where they come from, for reports.
+        version: changes when their pixels or their order do.
+        count: how many pairs.
+        encoded: dataset of (name, blurry, sharp) string tensors.
+        encoded_bytes: that one element of `encoded` has, on average.
+        load: maps an encoded image, which may be a path, to the bytes of its file.
+    """
+
+    name: str
+    version: str
+    count: int
+    encoded: tf.data.Dataset
+    encoded_bytes: float
+    load: Callable
+
+    def read(self, encoded):
+        """An encoded image as a uint8 tensor `[H, W, 3]`."""
+        return _decode(self.load(encoded))
+
+    @property
+    def examples(self):
+        """Dataset of what `crops` takes: `count` elements, always in the same order."""
+        return self.encoded
+
+    def crops(self, example, corners, side):
+        """The same squares of a pair's blurry and sharp image.
+
+        Args:
+            example: an element of `examples`.
+            corners: float32 `[K, 2]` in [0, 1): where each square lies, from the top and the left,
+                as shares of the room that it has.
+            side: of the squares, in pixels.
+
+        Returns:
+            uint8 tensor `[K, 2, side, side, 3]`.
+
+        Raises:
+            tf.errors.InvalidArgumentError: an image is broken or smaller than `side`, or the two
+                differ in size.
+        """
+        _, blurry, sharp = example
+        files = [self.load(blurry), self.load(sharp)]
+
+        def decode_partly():
+            return tf.numpy_function(_crop_png, [*files, corners, side], tf.uint8, stateful=False)
+
+        def decode_wholly():
+            pair = [_decode(file) for file in files]
+            tf.debugging.assert_equal(*map(tf.shape, pair), "a pair differs in size")
+            return tf.numpy_function(crop_arrays, [*pair, corners, side], tf.uint8, stateful=False)
+
+        if not png.AVAILABLE:
+            return decode_wholly()
+        return tf.cond(
+            tf.reduce_all([_is_plain_png(file) for file in files]), decode_partly, decode_wholly
+        )
+
+    def numpy_pairs(self, limit=None):
+        """Yields (name, blurry, sharp), images as uint8 `[H, W, 3]`, one pair at a time."""
+        for name, blurry, sharp in self.encoded.take(-1 if limit is None else limit):
+            yield name.numpy().decode(), self.read(blurry).numpy(), self.read(sharp).numpy()
+
+
+def from_tfds(name, split, data_dir=None, manual_dir=None):
+    """The pairs of a TFDS dataset, which is built first where that has not been done.
+
+    Args:
+        name: such as "dead_leaves" or "gopro/blur_gamma"; any dataset whose `supervised_keys`
+            are a blurry and a sharp image. "a+b" is the union of two, evenly mixed.
+        split: such as "train", "test" or "train[:10%]".
+        data_dir: where TFDS keeps its datasets; None: its default.
+        manual_dir: where files are that the user has downloaded; None: TFDS's default, below
+            `data_dir`.
+
+    Raises:
+        InputError: unknown dataset or split, no pairs of images, or files to build it are missing
+            or broken.
+    """
+    parts = [_from_tfds(part, split, data_dir, manual_dir) for part in name.split("+")]
+    return parts[0] if len(parts) == 1 else _union(parts)
+
+
+def _from_tfds(name, split, data_dir, manual_dir):
+    import tensorflow_datasets as tfds
+
+    import tfdeblur.datasets  # registers our builders
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        ours = ", ".join(x.removesuffix("_dataset_builder") for x in tfdeblur.datasets.__all__)
+        raise InputError(
+            f"the dataset {name} (of the recipe, or --dataset) is unknown to TFDS. tfdeblur brings "
+            f"{ours}; or give your own pairs, --blurry_dir and --sharp_dir."
+        ) from error
+    keys = builder.info.supervised_keys
+    if not keys or any(not isinstance(builder.info.features[k], tfds.features.Image) for k in keys):
+        raise InputError(f"--dataset={name}: its supervised_keys {keys} are no pair of images.")
+    try:
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+        )
+    # No network, no space (TFDS has its own kind of error for it), no permission.
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"--dataset={name} could not be built in --data_dir: {error}") from error
+    try:
+        count = builder.info.splits[split].num_examples
+    except (KeyError, ValueError) as error:
+        raise InputError(f"--dataset={name} has no split {split!r}: {error}") from error
+    blurry, sharp = keys
+    examples = builder.as_dataset(
+        split=split,
+        decoders={key: tfds.decode.SkipDecoding() for key in keys},
+        read_config=tfds.ReadConfig(
+            interleave_cycle_length=1, add_tfds_id=True, try_autocache=False
+        ),
+    )
+    examples_in_all = builder.info.splits.total_num_examples
+    return Pairs(
+        name=f"{builder.info.full_name} {split}",
+        version=f"{count} of {examples_in_all} examples, {builder.info.dataset_size} bytes in all",
+        count=count,
+        encoded=examples.map(lambda x: (x["tfds_id"], x[blurry], x[sharp])),
+        encoded_bytes=max(1, builder.info.dataset_size / examples_in_all),
+        load=tf.identity,
+    )
+
+
+def _union(parts):
+    """Several `Pairs` from TFDS as one: each goes on evenly from the first pair to the last."""
+    places = [(np.arange(part.count) + 0.5) / part.count for part in parts]
+    owners = np.repeat(np.arange(len(parts)), [part.count for part in parts])
+    turns = tf.data.Dataset.from_tensor_slices(owners[np.argsort(np.concatenate(places))])
+    count = sum(part.count for part in parts)
+    return Pairs(
+        name=" + ".join(part.name for part in parts),
+        version=" + ".join(part.version for part in parts),
+        count=count,
+        encoded=tf.data.Dataset.choose_from_datasets([part.encoded for part in parts], turns),
+        encoded_bytes=sum(part.count * part.encoded_bytes for part in parts) / count,
+        load=tf.identity,
+    )
+
+
+def from_folders(blurry_dir, sharp_dir, smallest=1):
+    """The pairs of two folders, partners having the same path below them, suffixes aside.
+
+    Images in formats that TensorFlow cannot read (TIFF, CMYK, 16-bit greyscale, ...) are converted
+    to PNG in memory, once.
+
+    Args:
+        smallest: pixels that the height and width of every image must have.
+
+    Raises:
+        InputError: see `images.find_pairs`; or an image is smaller than `smallest`.
+    """
+    return _from_files(_find(blurry_dir, sharp_dir, smallest), f"{blurry_dir} and {sharp_dir}")
+
+
+def split_folders(blurry_dir, sharp_dir, smallest=1):
+    """The pairs of two folders, for training and, the last tenth by name, for testing.
+
+    Neighbours in name are often neighbours in a video: a random split would test on what was
+    trained on. Arguments and errors are those of `from_folders`, and one pair is too few.
+
+    Returns:
+        (training `Pairs`, test `Pairs`).
+    """
+    files = _find(blurry_dir, sharp_dir, smallest)
+    if len(files) < 2:
+        raise InputError(f"--blurry_dir={blurry_dir} holds one pair: training needs two or more.")
+    tested = max(1, len(files) // 10)
+    name = f"{blurry_dir} and {sharp_dir}"
+    return (
+        _from_files(files[:-tested], f"{name}, all but the last {tested}"),
+        _from_files(files[-tested:], f"{name}, the last {tested}"),
+    )
+
+
+def open_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None, manual_dir=None):
+    """What a recipe trains and is tested on: its dataset, or two folders instead.
+
+    Returns:
+        (training `Pairs`, test `Pairs`).
+
+    Raises:
+        InputError: one of the folders is not given; or see `from_tfds` and `split_folders`.
+    """
+    if blurry_dir and sharp_dir:
+        return split_folders(blurry_dir, sharp_dir, smallest=recipe.crop)
+    if blurry_dir or sharp_dir:
+        raise InputError("--blurry_dir and --sharp_dir go together: give both.")
+    return tuple(
+        from_tfds(recipe.dataset, split, data_dir, manual_dir)
+        for split in (recipe.train_split, recipe.test_split)
+    )
+
+
+def crop_arrays(blurry, sharp, corners, side):
+    """`Pairs.crops` of two decoded images, as uint8 arrays `[H, W, 3]`.
+
+    Raises:
+        ValueError: the images are smaller than `side`.
+    """
+    corners = _in_pixels(corners, blurry.shape[:2], side)
+    return np.stack(
+        [
+            [image[top : top + side, left : left + side] for image in (blurry, sharp)]
+            for top, left in corners
+        ]
+    )
+
+
+def _find(blurry_dir, sharp_dir, smallest):
+    files = images.find_pairs(blurry_dir, sharp_dir)
+    for pair in files:
+        if min(pair.size) < smallest:
+            width, height = pair.size
+            raise InputError(
+                f"{pair.blurry} is {width}x{height} pixels, smaller than the training crop of "
+                f"{smallest}x{smallest}: remove the pair, or choose a smaller --crop."
+            )
+    return files
+
+
+def _from_files(files, name):
+    columns = (
+        [pair.name for pair in files],
+        [_readable(pair.blurry) for pair in files],
+        [_readable(pair.sharp) for pair in files],
+    )
+    return Pairs(
+        name=name,
+        version=_fingerprint(files),
+        count=len(files),
+        encoded=tf.data.Dataset.from_tensor_slices(columns),
+        encoded_bytes=sum(len(text) for column in columns for text in column) / len(files),
+        load=_load,
+    )
+
+
+def _fingerprint(files):
+    """Of the files' names, sizes and times of change."""
+    digest = hashlib.sha256()
+    for path in [path for pair in files for path in (pair.blurry, pair.sharp)]:
+        status = os.stat(path)
+        digest.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _is_plain_png(file):
+    is_png = tf.strings.substr(file, 0, len(png.SIGNATURE)) == png.SIGNATURE
+    return is_png & (tf.strings.substr(file, png.PLAIN_AT, len(png.PLAIN)) == png.PLAIN)
+
+
+def _crop_png(blurry, sharp, corners, side):
+    """`crop_arrays`, of the bytes of two plain PNG files."""
+    if png.size(blurry) != png.size(sharp):
+        raise ValueError("a pair differs in size")
+    corners = _in_pixels(corners, png.size(blurry), side)
+    return np.stack([png.crops(file, corners, side) for file in (blurry, sharp)], axis=1)
+
+
+def _in_pixels(corners, size, side):
+    """List of (top, left)."""
+    room = np.subtract(size, side - 1)
+    if room.min() < 1:
+        raise ValueError("an image is smaller than the crop")
+    return [(int(top), int(left)) for top, left in corners * room.astype(np.float32)]
+
+
+def _decode(content):
+    image = tf.io.decode_image(content, channels=3, expand_animations=False)
+    return tf.ensure_shape(image, (None, None, 3))
+
+
+def _load(path_or_png):
+    is_png = tf.strings.substr(path_or_png, 0, len(png.SIGNATURE)) == png.SIGNATURE
+    return tf.cond(is_png, lambda: path_or_png, lambda: tf.io.read_file(path_or_png))
+
+
+def _readable(path):
+    """The path of a file that TensorFlow decodes as `images.read` does, else its pixels as PNG."""
+    return str(path) if images.is_plain(path) else images.encode_png(images.read(path))

@@ -1,0 +1,83 @@
+"""From a recipe to a compiled trainer, and the memory that its steps take."""
+
+import tensorflow as tf
+
+from tfdeblur import memory, models, weights
+from tfdeblur.errors import InputError
+from tfdeblur.models.initialization import INITIALIZATIONS
+from tfdeblur.training.optimizers import SkippingAdam
+from tfdeblur.training.trainers import AdversarialTrainer, MultiScaleTrainer
+
+
+def build_trainer(recipe, initial_weights=None):
+    """A compiled trainer of `tfdeblur.training.trainers` with the network of a recipe.
+
+    It computes in the present `precision.policy`, under the present `tf.distribute` strategy.
+
+    Raises:
+        InputError: the crops do not fit the network or its discriminator, or see `weights.load`.
+    """
+    network = models.build(recipe.network, **recipe.hyperparameters)
+    for _, crop, _ in recipe.stages():
+        if crop % network.stride:
+            raise InputError(f"--crop={crop} must be a multiple of {network.stride}.")
+    INITIALIZATIONS[recipe.initialization](network)
+    if initial_weights:
+        weights.load(network, initial_weights)
+    jit = network.jit_compile and tf.distribute.get_strategy().num_replicas_in_sync == 1
+    if recipe.adversarial is None:
+        trainer = MultiScaleTrainer(
+            network, recipe.loss, recipe.label_pyramid, recipe.gradient_checkpointing
+        )
+        trainer.compile(_adam(recipe), jit_compile=jit)
+        return trainer
+    discriminator = models.build("discriminator", **recipe.adversarial.discriminator)
+    side = discriminator.input_shape[1]
+    if recipe.crop != side:
+        raise InputError(
+            f"--crop={recipe.crop}: the discriminator of --recipe={recipe.name} judges "
+            f"{side}x{side} pixels: choose --crop={side}, or a recipe without adversarial loss."
+        )
+    trainer = AdversarialTrainer(
+        network,
+        discriminator,
+        recipe.loss,
+        recipe.label_pyramid,
+        recipe.adversarial.loss,
+        recipe.adversarial.weight,
+        recipe.gradient_checkpointing,
+    )
+    trainer.compile(_adam(recipe), _adam(recipe), jit_compile=jit)
+    return trainer
+
+
+def memory_of_step(trainer, batch_size, crop):
+    """Bytes that a training step needs at least: the feature maps that its gradients need."""
+    maps = trainer.network.trained_maps / (2 if trainer.gradient_checkpointing else 1)
+    if isinstance(trainer, AdversarialTrainer):
+        maps += 2 * trainer.discriminator.trained_maps  # of a sharp and a restored image
+    return int(batch_size * crop**2 * maps * memory.bytes_per_value(trainer.network))
+
+
+def check_memory(trainer, batch_size, crop):
+    """Raises an InputError where a training step cannot fit."""
+    memory.check(
+        memory_of_step(trainer, batch_size, crop),
+        f"a training step of {batch_size} crops of {crop}x{crop}",
+        "choose a smaller --batch_size or --crop.",
+    )
+
+
+def _adam(recipe):
+    beta_1, beta_2 = recipe.betas or (0.9, 0.999)
+    averages = {"use_ema": True, "ema_momentum": recipe.ema_momentum}
+    return SkippingAdam(
+        recipe.schedule.build(recipe.steps),
+        beta_1,
+        beta_2,
+        weight_decay=recipe.weight_decay,
+        epsilon=recipe.epsilon,
+        global_clipnorm=recipe.clip_norm,
+        gradient_accumulation_steps=recipe.accumulate if recipe.accumulate > 1 else None,
+        **(averages if recipe.ema_momentum is not None else {}),
+    )
