@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from tfdeblur.errors import InputError
-from tfdeblur.recipes import RECIPES, Adversarial
+from tfdeblur.recipes import RECIPES, Adversarial, Stage
 from tfdeblur.training import estimates
 
 SMALL = dataclasses.replace(
@@ -38,6 +38,16 @@ def test_the_discriminator_counts_twice(capsys):
     costs = printed(recipe, capsys)
     assert costs["steps per epoch"] == "unknown until gopro/blur_gamma is built"
     assert costs["discriminator"].endswith("G MACs, of a sharp and of a restored crop")
+
+
+def test_costs_of_progressive_learning(capsys):
+    recipe = dataclasses.replace(SMALL, progressive=(Stage(until=0.4, crop=8, batch_size=12),))
+    costs = printed(recipe, capsys, training_pairs=2103)
+    assert costs["progressive"] == "12 crops of 8 up to 40 %"
+    assert costs["steps per epoch"] == "176 to 526 (2,103 pairs); 3.4 epochs in all"
+    macs = 16 * 16 * 25 * (3 * 4 + 2 * 4 * 4 + 4 * 3)
+    flops = 2 * 3 * macs * (400 * 12 / 4 + 600 * 4)
+    assert costs["the whole run"].startswith(f"about {flops:.1e} floating")
 
 
 def test_what_does_not_fit_is_not_timed(capsys, monkeypatch):

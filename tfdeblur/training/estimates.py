@@ -40,9 +40,9 @@ def print_recipe(recipe, precision_name="auto", training_pairs=None):
         judging = complexity.multiply_accumulates(trainer.discriminator, recipe.crop, recipe.crop)
         _print("discriminator", f"{judging / 1e9:,.1f} G MACs, of a sharp and of a restored crop")
         macs += 2 * judging
-    flops = 2 * FORWARD_PASSES * macs * recipe.batch_size * recipe.steps
+    flops = 2 * FORWARD_PASSES * macs * _crops(recipe)
     _print("the whole run", f"about {flops:.1e} floating-point operations")
-    needed = build.memory_of_step(trainer, recipe.batch_size, recipe.crop)
+    needed = max(build.memory_of_step(trainer, size, crop) for _, crop, size in recipe.stages())
     _print("memory of a step", f"more than {needed / 2**20:,.0f} MiB in {precision_name}")
     timed = min(recipe.batch_size, max(1, int(TIMED_MACS / (FORWARD_PASSES * macs))))
     timed = timed if precision.on_cpu() else recipe.batch_size
@@ -74,8 +74,15 @@ def _steps_per_epoch(recipe, training_pairs):
     if training_pairs is None:
         return f"unknown until {recipe.dataset} is built"
     crops = training_pairs * recipe.crops_per_image
-    steps = math.ceil(crops / recipe.batch_size)
-    return f"{steps:,} ({training_pairs:,} pairs); {recipe.steps / steps:,.1f} epochs in all"
+    per_epoch = [math.ceil(crops / size) for _, _, size in recipe.stages()]
+    shown = " to ".join(f"{steps:,}" for steps in sorted({per_epoch[0], per_epoch[-1]}))
+    epochs = sum(steps / n for (steps, _, _), n in zip(recipe.stages(), per_epoch, strict=True))
+    return f"{shown} ({training_pairs:,} pairs); {epochs:,.1f} epochs in all"
+
+
+def _crops(recipe):
+    """In the whole run; smaller ones, in earlier stages, count by their area."""
+    return sum(steps * size * (crop / recipe.crop) ** 2 for steps, crop, size in recipe.stages())
 
 
 def _time(trainer, recipe, precision_name, timed):
@@ -88,7 +95,7 @@ def _time(trainer, recipe, precision_name, timed):
             return "unknown: a step does not fit into memory"
         raise
     return (
-        f"{duration(seconds * recipe.batch_size * recipe.steps)}, at {1 / seconds:.2f} patches/s "
+        f"{duration(seconds * _crops(recipe))}, at {1 / seconds:.2f} patches/s "
         f"(timed steps of {timed}, {precision_name}, one device)"
     )
 
