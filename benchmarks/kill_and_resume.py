@@ -38,6 +38,8 @@ RECIPE = dataclasses.replace(
     hyperparameters={"scales": 1, "filters": 4, "resblocks": 1},
     crop=16,
     batch_size=2,
+    progressive=(recipes.Stage(until=0.5, crop=8, batch_size=4),),
+    weight_decay=1e-3,
     validate_every=2,
     ema_momentum=0.9,
     accumulate=3,

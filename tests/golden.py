@@ -1,5 +1,6 @@
 """Arrays computed by the authors' reference implementations on random weights and images."""
 
+import json
 import pathlib
 import zlib
 
@@ -10,6 +11,10 @@ FOLDER = pathlib.Path(__file__).parent / "golden"
 
 def arrays(name):
     return dict(np.load(FOLDER / f"{name}.npz"))
+
+
+def values(name):
+    return json.loads((FOLDER / f"{name}.json").read_text())
 
 
 def state_dict(arrays):

@@ -66,6 +66,20 @@ def test_saturation_is_scaled_in_hsv(image):
     np.testing.assert_allclose(after[:, 2], before[:, 2], atol=1e-5)
 
 
+def test_a_third_of_images_is_blended_with_grey(image):
+    image = 0.25 + image / 2  # nothing is clipped
+    factors = []
+    for i in range(90):
+        blurry, sharp = augment.blend_with_grey(image, 1 - image, (i, 5))
+        grey, _ = augment.to_luminance(image, image, SEED)
+        np.testing.assert_allclose(sharp, 1 - blurry, atol=1e-3)
+        factors.append(np.std(blurry - grey) / np.std(image - grey))
+    changed = [factor for factor in factors if abs(factor - 1) > 1e-4]
+    assert 0.2 < len(changed) / len(factors) < 0.47
+    assert min(changed) > 0.8 and max(changed) < 1.2
+    np.testing.assert_allclose(np.std(changed), 0.4 / 12**0.5, rtol=0.3)
+
+
 def test_luminance_has_three_equal_channels(image):
     grey, _ = augment.to_luminance(image, image, SEED)
     expected = 0.2989 * image[..., 0] + 0.587 * image[..., 1] + 0.114 * image[..., 2]

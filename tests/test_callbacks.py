@@ -104,7 +104,7 @@ def test_the_best_network_is_kept_over_a_resume(trainer, saved, tmp_path):
 def test_one_line_per_epoch_says_how_it_goes(trainer, saved, monkeypatch, capsys):
     clock = iter([10.0, 30.0, 30.0])
     monkeypatch.setattr(callbacks, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
-    progress = Progress(saved, last=101, batch_size=4, started=7.0)
+    progress = Progress(saved, [(101, 16, 4)], started=7.0)
     for step in (1, 11):
         saved.step = step
         progress.on_train_batch_end(0, logs(22.0))
@@ -123,7 +123,7 @@ def test_on_a_terminal_the_line_is_rewritten_about_every_second(
     monkeypatch.setenv("COLUMNS", "80")
     clock = iter([10.0, 10.5, 12.0, 12.0])
     monkeypatch.setattr(callbacks, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
-    progress = Progress(saved, last=3, batch_size=4, started=7.0)
+    progress = Progress(saved, [(3, 16, 4)], started=7.0)
     for saved.step in (1, 2, 3):
         progress.on_train_batch_end(0, logs(22.0))
     first, second, third = capsys.readouterr().out.split("\r\x1b[K")

@@ -2,7 +2,8 @@ import dataclasses
 
 import pytest
 
-from tfdeblur.recipes import RECIPES, Adversarial
+from tfdeblur.errors import InputError
+from tfdeblur.recipes import RECIPES, Adversarial, Stage
 from tfdeblur.training import estimates
 
 SMALL = dataclasses.replace(
@@ -39,6 +40,16 @@ def test_the_discriminator_counts_twice(capsys):
     assert costs["discriminator"].endswith("G MACs, of a sharp and of a restored crop")
 
 
+def test_costs_of_progressive_learning(capsys):
+    recipe = dataclasses.replace(SMALL, progressive=(Stage(until=0.4, crop=8, batch_size=12),))
+    costs = printed(recipe, capsys, training_pairs=2103)
+    assert costs["progressive"] == "12 crops of 8 up to 40 %"
+    assert costs["steps per epoch"] == "176 to 526 (2,103 pairs); 3.4 epochs in all"
+    macs = 16 * 16 * 25 * (3 * 4 + 2 * 4 * 4 + 4 * 3)
+    flops = 2 * 3 * macs * (400 * 12 / 4 + 600 * 4)
+    assert costs["the whole run"].startswith(f"about {flops:.1e} floating")
+
+
 def test_what_does_not_fit_is_not_timed(capsys, monkeypatch):
     monkeypatch.setattr("tfdeblur.memory.available", lambda: 1000)
     costs = printed(SMALL, capsys)
@@ -52,10 +63,22 @@ def test_what_does_not_fit_is_not_timed(capsys, monkeypatch):
         ("gopro/blur", "train[:50%]", None),
         ("gopro/blur+realblur/j", "train", None),
         ("dead_leaves/small", "train", None),
-        ("no_such_dataset", "train", None),
     ],
 )
 def test_pairs_are_counted_without_building_anything(dataset, split, count, tmp_path):
     recipe = dataclasses.replace(SMALL, dataset=dataset, train_split=split)
     assert estimates.count_training_pairs(recipe, tmp_path / "data") == count
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ("no_such_dataset", "no_such_dataset .* is unknown to TFDS"),
+        ("lai", r"lai/real has no pairs .*: choose lai/uniform or lai/nonuniform"),
+        ("kohler/default", "kohler/default has no pairs .*: choose another dataset"),
+    ],
+)
+def test_datasets_that_cannot_be_trained_on_are_refused(dataset, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        estimates.count_training_pairs(dataclasses.replace(SMALL, dataset=dataset), tmp_path)

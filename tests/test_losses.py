@@ -1,6 +1,13 @@
+import json
+import os
+import subprocess
+import sys
+
 import golden
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfdeblur import losses
 from tfdeblur.pyramid import bilinear_pyramid
@@ -49,6 +56,105 @@ def test_srn_loss_by_hand():
     outputs = [np.full((2, size, size, 3), value) for size, value in ((4, 0.5), (2, 1.0), (1, 2.0))]
     labels = [np.zeros_like(image) for image in outputs]
     np.testing.assert_allclose(losses.srn_loss(outputs, labels), 0.25 + 1 + 4, rtol=1e-6)
+
+
+RESTORATION = {
+    "charbonnier": losses.charbonnier,
+    "edge": losses.edge,
+    "psnr_loss": losses.psnr_loss,
+    "l1": losses.multi_scale_l1,
+}
+
+
+@pytest.fixture
+def restoration():
+    return golden.arrays("restoration_losses"), golden.values("restoration_losses")
+
+
+@pytest.mark.parametrize("name", RESTORATION)
+def test_restoration_losses_equal_the_reference(name, restoration):
+    arrays, expected = restoration
+    for k in (1, 2, 3):
+        value = RESTORATION[name]([arrays[f"pred_{k}"]], [arrays["target"]])
+        np.testing.assert_allclose(value, expected[name][k - 1], rtol=1e-5)
+    equal = RESTORATION[name]([arrays["target"]], [arrays["target"]])
+    np.testing.assert_allclose(equal, expected["equal_images"][name], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", RESTORATION)
+def test_gradients_of_restoration_losses_equal_the_reference(name, restoration):
+    arrays, _ = restoration
+    output = tf.constant(arrays["pred_2"])
+    with tf.GradientTape() as tape:
+        tape.watch(output)
+        loss = RESTORATION[name]([output], [arrays["target"]])
+    expected = arrays[f"grad_{name}_2"]
+    np.testing.assert_allclose(
+        tape.gradient(loss, output), expected, atol=1e-5 * np.abs(expected).max()
+    )
+
+
+def test_the_loss_of_mprnet_is_summed_over_its_stages(restoration):
+    arrays, expected = restoration
+    outputs, labels = [arrays[f"pred_{k}"] for k in (1, 2, 3)], [arrays["target"]] * 3
+    loss = losses.mprnet_loss(outputs, labels)
+    np.testing.assert_allclose(loss, expected["mprnet_total"], rtol=1e-5)
+
+
+def test_the_loss_of_maxim_is_summed_over_stages_and_sizes(mimo):
+    labels = bilinear_pyramid(mimo["label"], 3) * 2
+    loss = losses.maxim_loss(outputs(mimo) * 2, labels)
+    expected = 2 * (losses.charbonnier(outputs(mimo), labels[:3]) + 0.1 * mimo["frequency"].sum())
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 4)])
+def test_edges_of_images_of_any_size(size):
+    output = np.random.default_rng(0).random((1, *size, 3), "float32")
+    known = losses.edge([output], [0 * output])
+    signature = [tf.TensorSpec((None, None, None, 3))]
+    unknown = tf.function(lambda x: losses.edge([x], [0 * x]), input_signature=signature)(output)
+    np.testing.assert_allclose(unknown, known, rtol=1e-6)
+
+
+def values_and_gradients(loss, arrays):
+    import jax
+
+    label = arrays["target"]
+    return jax.value_and_grad(lambda output: loss([output], [label]))(arrays["pred_2"])
+
+
+def assert_all_are_the_same_on_jax():
+    assert keras.backend.backend() == "jax"
+    arrays, expected = golden.arrays("restoration_losses"), golden.values("restoration_losses")
+    for name, loss in RESTORATION.items():
+        value, gradient = values_and_gradients(loss, arrays)
+        np.testing.assert_allclose(value, expected[name][1], rtol=1e-5)
+        array = arrays[f"grad_{name}_2"]
+        np.testing.assert_allclose(gradient, array, atol=1e-5 * np.abs(array).max())
+    print(
+        json.dumps({k: float(values_and_gradients(v, arrays)[0]) for k, v in losses.LOSSES.items()})
+    )
+
+
+def test_losses_are_the_same_on_jax(restoration):
+    pytest.importorskip("jax")
+    name = assert_all_are_the_same_on_jax.__name__
+    done = subprocess.run(
+        [sys.executable, "-c", f"import test_losses as t; t.{name}()"],
+        cwd=os.path.dirname(__file__),
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    arrays, _ = restoration
+    on_jax = json.loads(done.stdout)
+    assert set(on_jax) == set(losses.LOSSES)
+    for name, loss in losses.LOSSES.items():
+        value = loss([arrays["pred_2"]], [arrays["target"]])
+        np.testing.assert_allclose(on_jax[name], value, rtol=1e-5)
 
 
 def test_half_precision_outputs_are_compared_in_float32():

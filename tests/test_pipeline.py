@@ -68,6 +68,22 @@ def test_batches_are_a_function_of_seed_and_step(folders, crops_per_image):
     assert not np.array_equal(other[0][0], whole[0][0])
 
 
+def test_stages_follow_one_another_and_a_resume_sees_the_same(folders):
+    pairs = pipeline.from_folders(*folders)
+    stages = [(3, 8, 6), (2, 12, 4), (2, 16, 2)]
+    common = {"augmentations": ["flip_vertically"], "seed": 7}
+    whole = take(pipeline.staged_batches(pairs, stages, **common), 8)  # the last is endless
+    expected = [(6, 8, 8, 3)] * 3 + [(4, 12, 12, 3)] * 2 + [(2, 16, 16, 3)] * 3
+    assert [blurry.shape for blurry, _ in whole] == expected
+    alone = take(pipeline.batches(pairs, crop=12, batch_size=4, start_step=3, **common), 1)
+    np.testing.assert_array_equal(whole[3][0], alone[0][0])
+    for start in (3, 6):
+        resumed = pipeline.staged_batches(pairs, stages, start_step=start, **common)
+        for batch, other in zip(take(resumed, 8 - start), whole[start:], strict=True):
+            np.testing.assert_array_equal(batch[0], other[0])
+            np.testing.assert_array_equal(batch[1], other[1])
+
+
 def test_crops_lie_everywhere(folders):
     pairs = from_folders(*folders)
     _, image, _ = next(pairs.numpy_pairs())
@@ -196,6 +212,10 @@ def test_middle_crops(folders):
 def test_unknown_datasets_are_refused():
     with pytest.raises(InputError, match=r"nothing .* is unknown.*dead_leaves"):
         from_tfds("nothing", "train")
+    with pytest.raises(
+        InputError, match=r"gopro/blue .* unknown.*gopro/blur_gamma.*Did you mean gopro/blur\?"
+    ):
+        from_tfds("gopro/blue", "train")
 
 
 def test_a_union_takes_evenly_from_its_datasets(tmp_path):

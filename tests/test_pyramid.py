@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from tfdeblur import pyramid
+from tfdeblur.models.maxim import NearestReduction
 
 
 def test_gaussian_pyramid_equals_the_reference():
@@ -24,6 +25,14 @@ def test_nearest_pyramid_takes_even_pixels():
     levels = pyramid.nearest_pyramid(images, 3)
     np.testing.assert_array_equal(np.asarray(levels[1])[0, :, :, 0], images[0, ::2, ::2, 0])
     np.testing.assert_array_equal(np.asarray(levels[2])[0, :, :, 0], [[0, 4], [32, 36]])
+
+
+def test_labels_of_maxim_are_the_pixels_of_its_inputs_again_for_each_stage():
+    images = np.random.default_rng(0).random((1, 8, 12, 3), "float32")
+    levels = pyramid.maxim_pyramid(images, 6)
+    for k in (0, 1, 2):
+        for level in (levels[k], levels[k + 3]):
+            np.testing.assert_array_equal(level, NearestReduction(2**k)(images))
 
 
 @pytest.mark.parametrize("kind", pyramid.PYRAMIDS)

@@ -8,7 +8,7 @@ from tfdeblur import losses, models, pyramid, recipes
 from tfdeblur.data import augment
 from tfdeblur.evaluation import protocols
 from tfdeblur.models import initialization
-from tfdeblur.recipes import RECIPES, CosineDecay, StepDecay
+from tfdeblur.recipes import RECIPES, CosineDecay, PolynomialDecay, StepDecay
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -20,10 +20,13 @@ def test_every_name_in_a_recipe_exists(recipe):
     assert recipe.initialization in initialization.INITIALIZATIONS
     assert recipe.epsilon == 1e-8
     for published in recipe.published:
-        assert published.protocol in protocols.PROTOCOLS
+        assert published.protocol in {None, *protocols.PROTOCOLS}
     if recipe.adversarial:
         assert recipe.adversarial.loss in losses.ADVERSARIAL_LOSSES
     assert set(recipe.not_stated) <= {field.name for field in dataclasses.fields(recipe)}
+    stages = recipe.stages()
+    assert sum(steps for steps, _, _ in stages) == recipe.steps
+    assert max(crop for _, crop, _ in stages) == recipe.crop
 
 
 def rates(recipe, steps):
@@ -72,6 +75,35 @@ def test_mtwnet_follows_the_paper():
     )
 
 
+def test_restormer_follows_the_authors_code():
+    recipe = RECIPES["restormer"]
+    assert recipe.stages() == [
+        (92_000, 128, 64),
+        (64_000, 160, 40),
+        (48_000, 192, 32),
+        (36_000, 256, 16),
+        (36_000, 320, 8),
+        (24_000, 384, 8),
+    ]
+    np.testing.assert_allclose(
+        rates(recipe, [0, 91_999, 196_000, 300_000]), [3e-4, 3e-4, 1.505e-4, 1e-6], rtol=1e-4
+    )
+
+
+def test_mprnet_and_nafnet_follow_the_authors_code():
+    recipe = RECIPES["mprnet"]
+    per_epoch = 132  # 2103 pairs in batches of 16
+    assert recipe.steps == 3000 * per_epoch
+    np.testing.assert_allclose(
+        rates(recipe, [0, per_epoch, 3 * per_epoch, recipe.steps]),
+        [0, 2e-4 / 3, 2e-4, 1e-6],
+        rtol=1e-4,
+    )
+    np.testing.assert_allclose(
+        rates(RECIPES["nafnet_width64"], [0, 200_000, 400_000]), [1e-3, 5e-4, 1e-7], rtol=1e-3
+    )
+
+
 def test_the_published_scores_of_deepdeblur_belong_to_adversarial_training():
     for name, recipe in RECIPES.items():
         if name.startswith("deepdeblur_k"):
@@ -101,3 +133,32 @@ def test_schedules_shrink_with_the_run():
     values = [float(cosine(s)) for s in range(101)]
     assert max(values) == pytest.approx(1.0) == values[10]
     assert values[5] == pytest.approx(0.5) and values[100] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected", "words"),
+    [
+        (
+            CosineDecay(rate=1.0, warmup=0, end=0.2),
+            [1, 0.8828, 0.6, 0.3172, 0.2, 0.2],
+            "1, a cosine to 0.2",
+        ),
+        (
+            CosineDecay(rate=1.0, warmup=0.5, start=1.0, end=0.2),
+            [1, 1, 1, 0.6, 0.2, 0.2],
+            "1 in the first 50 %, then a cosine to 0.2",
+        ),
+        (
+            PolynomialDecay(rate=1.0, power=1, hold=0.5),
+            [1, 1, 1, 0.5, 0, 0],
+            "1 in the first 50 %, then falling to 0 as the part of the rest that is left, to the "
+            "power 1",
+        ),
+    ],
+    ids=["cosine", "held, then cosine", "held, then linear"],
+)
+def test_schedules_by_hand(schedule, expected, words):
+    built = schedule.build(120)
+    values = [float(built(step)) for step in (0, 30, 60, 90, 120, 130)]
+    np.testing.assert_allclose(values, expected, atol=1e-4)
+    assert str(schedule) == words

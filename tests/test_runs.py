@@ -19,7 +19,7 @@ from tfdeblur import metrics, models, restoration
 from tfdeblur.data.pairs import split_folders
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import evaluate, protocols, summarise
-from tfdeblur.recipes import RECIPES, Adversarial, CosineDecay
+from tfdeblur.recipes import RECIPES, Adversarial, CosineDecay, Stage
 from tfdeblur.training import build, callbacks, checkpoints, runs, strategies
 
 RECIPE = dataclasses.replace(
@@ -28,6 +28,7 @@ RECIPE = dataclasses.replace(
     hyperparameters={"scales": 2, "filters": 4, "resblocks": 1},
     crop=16,
     batch_size=2,
+    progressive=(Stage(until=0.8, crop=8, batch_size=4),),
     steps=5,
     validate_every=2,
     schedule=CosineDecay(rate=1e-3, warmup=0.2),

@@ -16,7 +16,7 @@ from tfdeblur import errors
 from tfdeblur.data.pairs import split_folders
 from tfdeblur.errors import InputError
 from tfdeblur.io import images
-from tfdeblur.recipes import QUICKSTART, Adversarial
+from tfdeblur.recipes import QUICKSTART, Adversarial, Stage
 from tfdeblur.training import callbacks, checkpoints, runs, strategies
 
 CONTENT = dataclasses.replace(
@@ -27,6 +27,7 @@ CONTENT = dataclasses.replace(
     batch_size=4,
     steps=4,
     validate_every=2,
+    progressive=(Stage(until=0.5, crop=16, batch_size=8),),
     accumulate=2,
     clip_norm=0.1,
     ema_momentum=0.5,
@@ -38,6 +39,7 @@ ADVERSARIAL = dataclasses.replace(
     CONTENT,
     crop=256,
     batch_size=2,
+    progressive=None,
     adversarial=Adversarial(weight=0.1, discriminator={"filters": 4}),
 )
 RUNS = {"content": CONTENT, "adversarial": ADVERSARIAL}

@@ -15,11 +15,12 @@ from tfdeblur.models import initialization
 from tfdeblur.training import optimizers, trainers
 
 
-def make_trainer(loss="mimo_unet", rate=3e-3):
+def make_trainer(loss="mimo_unet", rate=3e-3, **options):
     net = models.build("mimo_unet", filters=8, resblocks=1)
     initialization.near_identity(net)
     trainer = trainers.MultiScaleTrainer(net, loss, "bilinear")
-    trainer.compile(optimizer=optimizers.SkippingAdam(rate, epsilon=1e-8), jit_compile=False)
+    optimizer = optimizers.SkippingAdam(rate, epsilon=1e-8, **options)
+    trainer.compile(optimizer=optimizer, jit_compile=False)
     return trainer
 
 
@@ -59,7 +60,7 @@ def test_one_batch_is_overfitted(name, batch):
 
 
 def test_steps_that_are_not_finite_change_nothing_and_are_counted(batch):
-    trainer = make_trainer()
+    trainer = make_trainer(weight_decay=0.1)
     trainer.train_on_batch(*batch)
     optimizer = trainer.optimizer
 
@@ -81,17 +82,18 @@ def test_steps_that_are_not_finite_change_nothing_and_are_counted(batch):
     assert any(np.any(a != b) for a, b in zip(state(), before, strict=True))
 
 
-def test_finite_steps_equal_those_of_keras_adam(batch):
+@pytest.mark.parametrize("decay", [None, 0.5], ids=["Adam", "AdamW"])
+def test_finite_steps_equal_those_of_keras(decay, batch):
     results = []
-    for optimizer in (optimizers.SkippingAdam(1e-3), keras.optimizers.Adam(1e-3)):
+    keras_own = keras.optimizers.AdamW(1e-3, decay) if decay else keras.optimizers.Adam(1e-3)
+    for optimizer in (optimizers.SkippingAdam(1e-3, weight_decay=decay), keras_own):
         keras.utils.set_random_seed(1)
         trainer = make_trainer(loss="mse")
         trainer.compile(optimizer=optimizer, jit_compile=False)
         for _ in range(3):
             trainer.train_on_batch(*batch)
         results.append(trainer.network.get_weights())
-    for ours, keras_own in zip(*results, strict=True):
-        np.testing.assert_allclose(ours, keras_own, atol=1e-6)
+    assert_equal(*results, atol=1e-6)
 
 
 def make_small_trainer(adversarial, *, seed=0, weight=0.1, form="minimax", jit=False, **options):
@@ -251,7 +253,12 @@ def test_both_networks_pass_over_a_step_that_is_not_finite(small):
 
 @both_trainers
 def test_saved_variables_are_all_that_a_training_goes_on_from(adversarial, small):
-    options = {"use_ema": True, "gradient_accumulation_steps": 2, "global_clipnorm": 0.05}
+    options = {
+        "use_ema": True,
+        "gradient_accumulation_steps": 2,
+        "global_clipnorm": 0.05,
+        "weight_decay": 0.1,
+    }
     whole = make_small_trainer(adversarial, **options)
     for _ in range(3):  # ends between two halves of an accumulated step
         whole.train_on_batch(*small)
@@ -371,6 +378,7 @@ def train_under(strategy):
                 adversarial,
                 gradient_accumulation_steps=2,
                 global_clipnorm=0.05,
+                weight_decay=0.1,
                 use_ema=True,
                 ema_momentum=0.5,
             )
@@ -455,7 +463,8 @@ def test_trains_on_jax():
         "assert keras.backend.backend() == 'jax'\n"
         "net = models.build('mimo_unet', filters=8, resblocks=1)\n"
         "trainer = trainers.MultiScaleTrainer(net, 'mimo_unet', 'bilinear')\n"
-        "trainer.compile(optimizer=optimizers.SkippingAdam(3e-3, use_ema=True, ema_momentum=0.5))\n"
+        "trainer.compile(optimizer=optimizers.SkippingAdam(3e-3, use_ema=True, ema_momentum=0.5, "
+        "weight_decay=1e-3))\n"
         "sharp = np.random.default_rng(0).random((2, 16, 16, 3), 'float32')\n"
         "blurry = (sharp + np.roll(sharp, 1, 2)) / 2\n"
         "loss = trainer.fit(blurry, sharp, epochs=40, verbose=0).history['loss']\n"

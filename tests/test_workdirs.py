@@ -42,6 +42,15 @@ def workdir(tmp_path):
     return workdir
 
 
+def test_a_run_from_before_an_attribute_came_is_the_same_unless_it_has_it(workdir):
+    later = {**SETTINGS, "recipe": {**SETTINGS["recipe"], "betas": [0.9, 0.9]}}
+    with pytest.raises(InputError, match=r"different are: betas \(None, now \[0.9, 0.9\]\)"):
+        workdirs.prepare(workdir, later, overwrite=False)
+    nulls = {**OLD, "recipe": {**OLD["recipe"], "clip_norm": None}}
+    (workdir / "recipe.json").write_text(json.dumps(nulls))
+    workdirs.prepare(workdir, SETTINGS, overwrite=False)
+
+
 def test_a_run_is_refused_resumed_or_overwritten(workdir):
     with pytest.raises(InputError, match="holds a run already: --resume"):
         workdirs.check(workdir)

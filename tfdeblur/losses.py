@@ -1,11 +1,18 @@
 """Losses, in float32.
 
-Those of multi-scale networks, `LOSSES`, take the network's outputs and the labels of the same
-sizes, two lists of `[B, H, W, C]`, finest first, and return a scalar. The adversarial ones take a
-discriminator's logits `[B, 1]`, positive for what it holds to be sharp, and return a scalar.
+Those of restoring networks, `LOSSES`, take
+
+- outputs: what the network returns, a list of K images `[B, H_k, W_k, C]`, meant to be in [0, 1];
+- labels: the sharp images that these should be, a list of the same shapes in the same order,
+
+return a scalar, and raise a ValueError where the lists differ in length. The adversarial ones take
+a discriminator's logits `[B, 1]`, positive for what it holds to be sharp, and return a scalar.
 """
 
 from keras import ops
+
+CHARBONNIER_EPSILON = 1e-3
+EDGE_TAPS = (0.05, 0.25, 0.4, 0.25, 0.05)
 
 
 def multi_scale_mse(outputs, labels):
@@ -47,12 +54,60 @@ def srn_loss(outputs, labels):
     return sum(ops.mean(ops.square(d)) for d in _differences(outputs, labels))
 
 
+def charbonnier(outputs, labels):
+    """A smooth L1: sum_k mean(sqrt((L_k - S_k)^2 + epsilon^2)), epsilon 1e-3.
+
+    Source: Charbonnier et al. 1994, as in Zamir et al. 2021 (MPRNet), equation 2, whose released
+    code takes the mean over all elements. Equal images have the loss epsilon.
+    """
+    return sum(_charbonnier(d) for d in _differences(outputs, labels))
+
+
+def edge(outputs, labels):
+    """The Charbonnier loss between the Laplacians of the images.
+
+    A Laplacian is an image minus its low frequencies: blurred, every second pixel kept four times
+    as bright and the others 0, blurred again; the kernel has the taps `EDGE_TAPS` in each
+    direction, the border is repeated.
+
+    Source: Zamir et al. 2021 (MPRNet), equation 3, and the authors' released code.
+    """
+    # The Laplacian is linear, so that of the difference is the difference of two.
+    return sum(_charbonnier(_laplacian(d)) for d in _differences(outputs, labels))
+
+
+def mprnet_loss(outputs, labels):
+    """The loss of MPRNet (Zamir et al. 2021, equation 1): Charbonnier + 0.05 x edge."""
+    return charbonnier(outputs, labels) + 0.05 * edge(outputs, labels)
+
+
+def psnr_loss(outputs, labels):
+    """The negative PSNR in dB, of each image by itself: sum_k mean_B(10 log10(mse + 1e-8)).
+
+    Source: the released code of NAFNet (Chen et al. 2022). Equal images have the loss -80.
+    """
+    per_image = [ops.mean(ops.square(d), axis=(1, 2, 3)) for d in _differences(outputs, labels)]
+    return sum(10 * ops.mean(ops.log10(mse + 1e-8)) for mse in per_image)
+
+
+def maxim_loss(outputs, labels):
+    """The loss of MAXIM (Tu et al. 2022, section 3.4): Charbonnier + 0.1 x frequency L1.
+
+    Summed over all stages and sizes. The paper takes the frequency loss from MIMO-UNet, so it is
+    `multi_scale_frequency`.
+    """
+    return charbonnier(outputs, labels) + 0.1 * multi_scale_frequency(outputs, labels)
+
+
 LOSSES = {
     "mse": multi_scale_mse,
     "l1": multi_scale_l1,
     "mimo_unet": mimo_unet_loss,
     "mtwnet": mtwnet_loss,
     "srn": srn_loss,
+    "mprnet": mprnet_loss,
+    "psnr": psnr_loss,
+    "maxim": maxim_loss,
 }
 
 
@@ -109,3 +164,25 @@ def _frequency_l1(difference):
     planes = ops.transpose(difference, (0, 3, 1, 2))
     real, imaginary = ops.fft2((planes, ops.zeros_like(planes)))
     return (ops.mean(ops.abs(real)) + ops.mean(ops.abs(imaginary))) / 2
+
+
+def _charbonnier(difference):
+    return ops.mean(ops.sqrt(ops.square(difference) + CHARBONNIER_EPSILON**2))
+
+
+def _laplacian(images):
+    height, width = ops.shape(images)[1:3]
+    even_rows = ops.arange(height)[:, None, None] % 2 == 0
+    even_columns = ops.arange(width)[:, None] % 2 == 0
+    kept = 4 * ops.cast(even_rows & even_columns, "float32")
+    return images - _blurred(kept * _blurred(images))
+
+
+def _blurred(images):
+    """By `EDGE_TAPS` along both axes, the border repeated."""
+    first, last = images[:, :1], images[:, -1:]
+    padded = ops.concatenate([first, first, images, last, last], axis=1)
+    images = sum(tap * padded[:, i : (i - 4) or None] for i, tap in enumerate(EDGE_TAPS))
+    first, last = images[:, :, :1], images[:, :, -1:]
+    padded = ops.concatenate([first, first, images, last, last], axis=2)
+    return sum(tap * padded[:, :, i : (i - 4) or None] for i, tap in enumerate(EDGE_TAPS))

@@ -50,8 +50,19 @@ def nearest_pyramid(images, levels):
     return [images[:, :: 2**k, :: 2**k, :] for k in range(levels)]
 
 
+def maxim_pyramid(images, levels):
+    """Full, half and quarter size, again for each stage; of each block the pixel after the middle.
+
+    So the input pyramid of MAXIM (Tu et al. 2022) is made, whose outputs these are the labels of.
+    `levels` is a multiple of 3. Arguments and errors otherwise: `gaussian_pyramid`.
+    """
+    images = _checked(images, 3)
+    halves, quarters = images[:, 1::2, 1::2, :], images[:, 2::4, 2::4, :]
+    return [images, halves, quarters] * (levels // 3)
+
+
 def repeated(images, levels):
-    """Every level the input itself: labels of a stack, all of whose results have the full size."""
+    """Every level the input itself: labels of networks all of whose results have the full size."""
     return [ops.convert_to_tensor(images, dtype="float32")] * levels
 
 
@@ -60,6 +71,7 @@ PYRAMIDS = {
     "bilinear": bilinear_pyramid,
     "nearest": nearest_pyramid,
     "repeated": repeated,
+    "maxim": maxim_pyramid,
 }
 
 
@@ -112,7 +124,9 @@ def _gaussian_halve(images):
     channels = images.shape[-1]
     kernel = np.tile(np.outer(taps, taps)[:, :, None, None], (1, 1, channels, 1))
     padded = _pad_symmetric(images, 3)
-    return ops.depthwise_conv(padded, kernel.astype("float32"), strides=2, padding="valid")
+    return ops.depthwise_conv(
+        padded, kernel.astype("float32"), strides=2, padding="valid", data_format="channels_last"
+    )
 
 
 def _pad_symmetric(images, width):

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 
 import keras
 
+from tfdeblur import models
 from tfdeblur.errors import InputError, did_you_mean
+from tfdeblur.published import Published
 
 GOPRO_TRAINING_PAIRS = 2103
 
@@ -34,36 +36,94 @@ class StepDecay:
 
 @dataclasses.dataclass(frozen=True)
 class PolynomialDecay:
-    """The rate falls to 0 as (1 - step / steps) to the `power`."""
+    """The rate falls to 0 as (1 - step / steps) to the `power`, or does so after `hold` of them."""
 
     rate: float
     power: float
+    hold: float | None = None
 
     def build(self, steps):
-        return keras.optimizers.schedules.PolynomialDecay(self.rate, steps, 0.0, self.power)
+        held = round((self.hold or 0) * steps)
+        falling = keras.optimizers.schedules.PolynomialDecay(
+            self.rate, max(1, steps - held), 0.0, self.power
+        )
+        return _Held(falling, held) if held else falling
 
     def __str__(self):
-        return f"{self.rate:g}, falling to 0 as (1 - step / steps)^{self.power:g}"
+        if self.hold is None:
+            return f"{self.rate:g}, falling to 0 as (1 - step / steps)^{self.power:g}"
+        return (
+            f"{self.rate:g} in the first {100 * self.hold:.3g} %, then falling to 0 as the part of "
+            f"the rest that is left, to the power {self.power:g}"
+        )
+
+
+class _Held(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule that begins after so many steps, and before has its first rate."""
+
+    def __init__(self, schedule, held):
+        self.schedule = schedule
+        self.held = held
+
+    def __call__(self, step):
+        return self.schedule(keras.ops.maximum(step - self.held, 0))
+
+    def get_config(self):
+        return {"schedule": self.schedule, "held": self.held}
 
 
 @dataclasses.dataclass(frozen=True)
 class CosineDecay:
-    """The rate rises linearly over the first `warmup` of the run, then falls to 0 as a cosine."""
+    """The rate rises linearly over the first `warmup` of the run, then falls as a cosine.
+
+    It rises from `start` to `rate`, and falls to `end`; None: 0. A `start` that is the `rate` holds
+    it.
+    """
 
     rate: float
     warmup: float
+    start: float | None = None
+    end: float | None = None
 
     def build(self, steps):
+        alpha = (self.end or 0.0) / self.rate if self.rate else 0.0
+        if not self.warmup:
+            return keras.optimizers.schedules.CosineDecay(self.rate, steps, alpha)
         warmup = max(1, round(self.warmup * steps))
         return keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0,
+            initial_learning_rate=self.start or 0.0,
             decay_steps=max(1, steps - warmup),
+            alpha=alpha,
             warmup_target=self.rate,
             warmup_steps=warmup,
         )
 
     def __str__(self):
-        return f"up to {self.rate:g} in the first {100 * self.warmup:g} %, then a cosine to 0"
+        first = f"in the first {100 * self.warmup:.3g} %, then "
+        if not self.warmup:
+            first = f"{self.rate:g}, "
+        elif self.start == self.rate:
+            first = f"{self.rate:g} {first}"
+        else:
+            first = f"up to {self.rate:g} {first}"
+        return f"{first}a cosine to {self.end or 0:g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A part of a run with crops and batches of its own: progressive learning.
+
+    Attributes:
+        until: the fraction of the run's steps at which it ends.
+        crop, batch_size: as those of `Recipe`.
+    """
+
+    until: float
+    crop: int
+    batch_size: int
+
+    def __str__(self):
+        return f"{self.batch_size} crops of {self.crop} up to {100 * self.until:.3g} %"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,33 +145,8 @@ class Adversarial:
 
 
 @dataclasses.dataclass(frozen=True)
-class Published:
-    """What the paper reports.
-
-    Attributes:
-        dataset: on whose test split.
-        psnr: dB.
-        ssim: None where none is reported.
-        protocol: a key of `evaluation.protocols.PROTOCOLS`, which measured both; None where it is
-            not stated.
-        source: where it stands.
-    """
-
-    dataset: str
-    psnr: float
-    ssim: float | None
-    protocol: str | None
-    source: str
-
-    def __str__(self):
-        ssim = "" if self.ssim is None else f", SSIM {self.ssim:g}"
-        protocol = f"the protocol {self.protocol}" if self.protocol else "a protocol not stated"
-        return f"{self.psnr:.2f} dB{ssim} on {self.dataset} by {protocol} ({self.source})"
-
-
-@dataclasses.dataclass(frozen=True)
 class Recipe:
-    """One training run.
+    """One training run. An attribute that is None changes nothing.
 
     Attributes:
         paper: its source.
@@ -120,16 +155,19 @@ class Recipe:
         crop: height and width of training crops in pixels.
         crops_per_image: crops that are taken of an image each time it is decoded.
         batch_size: crops per step.
+        progressive: what comes before `crop`, the largest, and `batch_size` along the run.
         steps: optimizer steps in all.
         schedule: of Adam's learning rate.
         epsilon: of Adam (Keras's default is 1e-7).
+        betas: of Adam; None: 0.9 and 0.999.
+        weight_decay: by which, times the rate, each step shrinks all weights (AdamW); None: not.
         clip_norm: to which global norm gradients are clipped; None for no clipping.
         accumulate: batches whose mean gradient makes one update of the weights; `steps` and
             `schedule` count batches.
         ema_momentum: of the moving averages of the weights, which are then what is measured and
             saved for use; None for none.
         gradient_checkpointing: whether feature maps inside ResBlocks are computed again for the
-            gradients instead of kept; see `models.checkpointing`.
+            gradients instead of kept; see `models.gradient_checkpointing`.
         augmentations: keys of `augment.AUGMENTATIONS`, in order, after a random crop.
         loss: a key of `losses.LOSSES`.
         label_pyramid: a key of `pyramid.PYRAMIDS`.
@@ -158,8 +196,11 @@ class Recipe:
     validate_every: int
     published: tuple[Published, ...] = ()
     adversarial: Adversarial | None = None
+    progressive: tuple[Stage, ...] | None = None
     crops_per_image: int = 1
     epsilon: float = 1e-8
+    betas: tuple[float, float] | None = None
+    weight_decay: float | None = None
     clip_norm: float | None = None
     accumulate: int = 1
     ema_momentum: float | None = None
@@ -170,6 +211,15 @@ class Recipe:
     test_split: str = "test"
     not_stated: tuple[str, ...] = ()
     remarks: str = ""
+
+    def stages(self):
+        """(number of steps, crop, batch size) of each part of the run, in order."""
+        earlier = [
+            (round(s.until * self.steps), s.crop, s.batch_size) for s in self.progressive or ()
+        ]
+        ends = [*earlier, (self.steps, self.crop, self.batch_size)]
+        starts = [0, *(end for end, *_ in earlier)]
+        return [(end - start, *rest) for start, (end, *rest) in zip(starts, ends, strict=True)]
 
 
 def _gopro_steps(epochs, batch_size, keep_remainder=True):
@@ -419,6 +469,162 @@ PSS_NSC = Recipe(
 )
 
 
+_FLIPS_AND_ROTATIONS = ("flip_horizontally", "flip_vertically", "rotate_by_90")
+
+MPRNET = Recipe(
+    name="mprnet",
+    paper="Zamir et al., CVPR 2021, as trained by the authors' code",
+    network="mprnet",
+    hyperparameters={},
+    dataset="gopro/blur",
+    crop=256,
+    batch_size=16,
+    steps=_gopro_steps(3000, 16),
+    schedule=CosineDecay(rate=2e-4, warmup=3 / 3000, end=1e-6),
+    augmentations=("blend_with_grey", *_FLIPS_AND_ROTATIONS),
+    loss="mprnet",
+    label_pyramid="repeated",
+    validate_every=20 * 132,
+    published=(
+        Published("gopro", 32.66, 0.959, "mprnet", "Zamir et al. 2021, table 2"),
+        Published("hide", 30.96, 0.939, "mprnet", "Zamir et al. 2021, table 2"),
+        Published("realblur/r", 35.99, 0.952, "realblur", "Zamir et al. 2021, table 3"),
+        Published("realblur/j", 28.70, 0.873, "realblur", "Zamir et al. 2021, table 3"),
+    ),
+    remarks=(
+        "The rate changes with every step, the authors' with every epoch. They leave a crop as it "
+        "is twice as often as they flip or turn it in each of the other seven ways. Users saw the "
+        "loss jump to infinity; --clip_norm=0.01 is said to help."
+    ),
+)
+
+
+def _nafnet(filters, batch_size, steps, weight_decay, psnr, ssim):
+    return Recipe(
+        name=f"nafnet_width{filters}",
+        paper="Chen et al., ECCV 2022, as trained by the authors' code",
+        network="nafnet",
+        hyperparameters={"filters": filters},
+        dataset="gopro/blur",
+        crop=256,
+        batch_size=batch_size,
+        steps=steps,
+        schedule=CosineDecay(rate=1e-3, warmup=0, end=1e-7),
+        betas=(0.9, 0.9),
+        weight_decay=weight_decay,
+        clip_norm=0.01,
+        augmentations=_FLIPS_AND_ROTATIONS,
+        loss="psnr",
+        label_pyramid="repeated",
+        validate_every=5000,
+        published=(Published("gopro", psnr, ssim, "nafnet", "README of NAFNet"),),
+        remarks=(
+            "The authors crop tiles of 512x512 pixels, cut every 256 from the images, so pixels "
+            "near the border of an image are rarer with them. Published scores are those with "
+            "local statistics."
+        ),
+    )
+
+
+RESTORMER = Recipe(
+    name="restormer",
+    paper="Zamir et al., CVPR 2022, as trained by the authors' code",
+    network="restormer",
+    hyperparameters={},
+    dataset="gopro/blur",
+    crop=384,
+    batch_size=8,
+    progressive=(
+        Stage(until=92 / 300, crop=128, batch_size=64),
+        Stage(until=156 / 300, crop=160, batch_size=40),
+        Stage(until=204 / 300, crop=192, batch_size=32),
+        Stage(until=240 / 300, crop=256, batch_size=16),
+        Stage(until=276 / 300, crop=320, batch_size=8),
+    ),
+    steps=300_000,
+    schedule=CosineDecay(rate=3e-4, warmup=92 / 300, start=3e-4, end=1e-6),
+    weight_decay=1e-4,
+    clip_norm=0.01,
+    augmentations=_FLIPS_AND_ROTATIONS,
+    loss="l1",
+    label_pyramid="repeated",
+    validate_every=4000,
+    published=(
+        Published("gopro", 32.92, 0.961, "mprnet", "Zamir et al. 2022, table 2"),
+        Published("hide", 31.22, 0.942, "mprnet", "Zamir et al. 2022, table 2"),
+        Published("realblur/r", 36.19, 0.957, "realblur", "Zamir et al. 2022, table 2"),
+        Published("realblur/j", 28.96, 0.879, "realblur", "Zamir et al. 2022, table 2"),
+    ),
+    remarks=(
+        "The authors crop tiles of 512x512 pixels, cut every 256 from the images, so pixels near "
+        "the border of an image are rarer with them."
+    ),
+)
+
+
+def _maxim(name, dataset, published):
+    return Recipe(
+        name=name,
+        paper="Tu et al., CVPR 2022, section 4.1; no code of the training is released",
+        network="maxim",
+        hyperparameters={},
+        dataset=dataset,
+        crop=256,
+        batch_size=16,
+        steps=400_000,
+        schedule=CosineDecay(rate=2e-4, warmup=0, end=1e-7),
+        augmentations=_FLIPS_AND_ROTATIONS,
+        loss="maxim",
+        label_pyramid="maxim",
+        validate_every=4000,
+        published=published,
+        not_stated=("batch_size", "steps", "label_pyramid", "clip_norm", "epsilon"),
+        remarks=(
+            "MixUp, which the paper also names, is left out. Nor is it stated how the Fourier "
+            "transform is scaled: the mean over real and imaginary parts is that of MIMO-UNet, "
+            "from which the paper takes this loss. Labels are the pixels that the network's own "
+            "smaller inputs are made of."
+        ),
+    )
+
+
+MT_RNN = Recipe(
+    name="mt_rnn",
+    paper="Park et al., ECCV 2020; no code of the training is released",
+    network="mt_rnn",
+    hyperparameters={},
+    dataset="gopro/blur",
+    crop=256,
+    batch_size=16,
+    steps=_gopro_steps(3000, 16),
+    schedule=CosineDecay(rate=1e-4, warmup=0),
+    augmentations=_FLIPS_AND_ROTATIONS,
+    loss="l1",
+    label_pyramid="repeated",
+    validate_every=20 * 132,
+    published=(
+        Published("gopro", 31.15, 0.945, None, "Park et al. 2020"),
+        Published("hide", 29.15, 0.918, None, "Park et al. 2020"),
+    ),
+    not_stated=(
+        "dataset",
+        "crop",
+        "batch_size",
+        "steps",
+        "schedule",
+        "augmentations",
+        "loss",
+        "label_pyramid",
+        "initialization",
+    ),
+    remarks=(
+        "No reproduction: the authors teach each iteration to give the mean of fewer frames of a "
+        "video than the one before (incremental temporal training). Here every iteration aims at "
+        "the sharp image."
+    ),
+)
+
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -448,6 +654,24 @@ RECIPES = {
         ),
         _srn("color", (Published("gopro", 30.25, None, "srn", "about; measured by a user"),)),
         PSS_NSC,
+        MPRNET,
+        _nafnet(32, 32, 200_000, None, 32.87, 0.9606),
+        _nafnet(64, 64, 400_000, 1e-3, 33.71, 0.9668),
+        RESTORMER,
+        _maxim(
+            "maxim_gopro",
+            "gopro/blur",
+            (
+                Published("gopro", 32.86, 0.961, None, "Tu et al. 2022"),
+                Published("hide", 32.83, 0.956, None, "Tu et al. 2022"),
+            ),
+        ),
+        _maxim(
+            "maxim_realblur",
+            "realblur/j",
+            (Published("realblur/j", 32.84, 0.935, None, "Tu et al. 2022"),),
+        ),
+        MT_RNN,
     )
 }
 
@@ -485,6 +709,28 @@ def choose(name):
             + did_you_mean(name, RECIPES)
         )
     return RECIPES[name]
+
+
+def published_of(network, self_ensemble):
+    """What is published of a network: list of `Published`, on the blur that it was trained for.
+
+    Args:
+        network: of `tfdeblur.models`.
+        self_ensemble: whether its results are means over four rotations.
+    """
+    return [
+        dataclasses.replace(one, network=recipe.name, dataset=_variant(one.dataset, recipe.dataset))
+        for recipe in RECIPES.values()
+        if (recipe.network, recipe.self_ensemble) == (network.name, self_ensemble)
+        and models.hyperparameters(recipe.network, **recipe.hyperparameters)
+        == models.hyperparameters(network.name, **network.hyperparameters)
+        for one in recipe.published
+    ]
+
+
+def _variant(tested, trained):
+    """ "gopro" and "gopro/blur+realblur/j" -> "gopro/blur": the blur of the training."""
+    return next((name for name in trained.split("+") if name.startswith(f"{tested}/")), tested)
 
 
 def markdown():

@@ -320,8 +320,8 @@ def _define_flags():
     flags.DEFINE_string(
         "model",
         None,
-        "A .keras file, or a network's name (then with --weights). Default: the newest model.keras "
-        "under runs/. The page offers the others there, too.",
+        "A .keras file, or a network's name (then with --weights). Default: maxim, with its "
+        "authors' weights gopro, which are fetched once. The page offers those under runs/, too.",
     )
     flags.DEFINE_string(
         "weights",
@@ -343,7 +343,8 @@ def _run(argv):
     with errors.stopping_like_ctrl_c(), visitors_folder() as folder:
         gradio = _import_gradio(folder)
         net, named = weights.open_network(FLAGS.model, FLAGS.weights)
-        shown = _shown(_choices(named))
+        errors.say(f"Restoring with {named}, or what is chosen on the page.")
+        shown = _shown([named, *map(str, weights.trained_models())])
         nets = {named: net}
         ended = threading.Event()
 
@@ -387,20 +388,13 @@ def _import_gradio(folder):
     return gradio
 
 
-def _choices(named):
-    """The network on the command line, and those under runs/, the newest first."""
-    found = pathlib.Path(weights.RUNS).glob("*/model.keras")
-    newest_first = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
-    return list(dict.fromkeys([named, *map(str, newest_first)]))
-
-
 def _shown(choices):
     """{what the page calls a network: its file or name}: folders elsewhere are no visitor's matter.
 
     Those under runs/ keep their names there.
     """
     shown = {}
-    for choice in choices:
+    for choice in dict.fromkeys(choices):
         path = pathlib.Path(choice)
         ours = not path.is_absolute() and path.parts[:1] == (weights.RUNS,)
         name = choice if ours or len(path.parts) < 2 else path.name

@@ -16,19 +16,18 @@ import sys
 import keras
 from absl import flags
 
-from tfdeblur import evaluation, precision, restoration, weights
+from tfdeblur import evaluation, precision, recipes, restoration, weights
 from tfdeblur.cli.flags import start as start_command
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import (
     complexity,
-    pictures,
     protocols,
-    published,
     reports,
     score_files,
     scoring,
     test_sets,
 )
+from tfdeblur.io import comparisons
 
 FLAGS = flags.FLAGS
 
@@ -165,8 +164,10 @@ def score(source, count, restorers, chosen, identity):
 
 
 def write_page(record, example, restored):
-    record.owned.claim(pictures.page_file(example[0]))
-    pictures.write_page(FLAGS.report, example, restored)
+    name, blurry, _ = example
+    versions = {method: restoration.quantise(image) for method, image in restored.items()}
+    record.owned.claim(comparisons.page_file(name))
+    comparisons.write_page(FLAGS.report, name, {"blurry": blurry, **versions})
 
 
 def write_report(path, scores, protocol, settings, source, restorers, facts, dataset):
@@ -183,10 +184,10 @@ def write_report(path, scores, protocol, settings, source, restorers, facts, dat
 def describe(network):
     """What a report tells of a network."""
     counted = keras.backend.backend() == "tensorflow"
-    return reports.Network(
+    return reports.NetworkFacts(
         parameters=network.count_params(),
         macs=complexity.multiply_accumulates(network, 256, 256) if counted else None,
-        published=published.of_network(network, FLAGS.self_ensemble),
+        published=recipes.published_of(network, FLAGS.self_ensemble),
     )
 
 
@@ -195,7 +196,7 @@ def _define_flags():
         "model",
         [],
         "A .keras file, or a network's name (then with --weights); several separated by commas. "
-        "Default: the newest model.keras under runs/.",
+        "Default: maxim with its authors' weights gopro.",
     )
     flags.DEFINE_list(
         "weights",

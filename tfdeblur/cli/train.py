@@ -51,6 +51,8 @@ def _run(argv):
 
     recipe = recipes.choose(FLAGS.recipe)
     changes = {name: FLAGS[name].value for name in CHANGES if FLAGS[name].value is not None}
+    if {"crop", "batch_size"} & changes.keys():
+        changes["progressive"] = None
     recipe = dataclasses.replace(recipe, **changes)
     precision.resolve(FLAGS.precision)
     if FLAGS.manual_dir and not pathlib.Path(FLAGS.manual_dir).is_dir():
@@ -86,6 +88,7 @@ def _run(argv):
     for name in ("model.keras", "best.keras", "saved_model/", "report.md"):
         if pathlib.Path(workdir, name).exists():
             print(f"{workdir}/{name}")
+    print(f"\nTo restore with it: tfdeblur photo.jpg --model={workdir}/model.keras")
 
 
 def show(recipe):
@@ -110,8 +113,15 @@ def _define_flags():
     flags.DEFINE_integer(
         "steps", None, "Steps instead of the recipe's; its schedule shrinks along.", 1
     )
-    flags.DEFINE_integer("batch_size", None, "Crops per step instead of the recipe's.", 1)
-    flags.DEFINE_integer("crop", None, "Height and width of crops instead of the recipe's.", 16)
+    flags.DEFINE_integer(
+        "batch_size", None, "Crops per step instead of the recipe's, from the first step on.", 1
+    )
+    flags.DEFINE_integer(
+        "crop",
+        None,
+        "Height and width of crops instead of the recipe's, from the first step on.",
+        16,
+    )
     flags.DEFINE_integer(
         "crops_per_image", None, "Crops per decoded image and epoch instead of the recipe's.", 1
     )

@@ -64,6 +64,21 @@ def scale_saturation(blurry, sharp, seed):
     return tf.image.adjust_saturation(blurry, factor), tf.image.adjust_saturation(sharp, factor)
 
 
+def blend_with_grey(blurry, sharp, seed):
+    """In a third of cases, multiplies the distance from grey by a factor from U[0.8, 1.2].
+
+    Grey is the luminance of each pixel; the result is clipped to [0, 1]. Source: the released code
+    of MPRNet (Zamir et al. 2021).
+    """
+    coin, factor = tf.unstack(tf.random.stateless_uniform([2], seed))
+    factor = tf.where(coin < 1 / 3, 0.8 + 0.4 * factor, 1.0)
+    grey = to_luminance(blurry, sharp, seed)
+    return tuple(
+        tf.clip_by_value(g + factor * (image - g), 0, 1)
+        for image, g in zip((blurry, sharp), grey, strict=True)
+    )
+
+
 def to_luminance(blurry, sharp, seed):
     """Grey images of three equal channels, as SRN-Deblur's networks for one channel train on."""
     del seed
@@ -85,6 +100,7 @@ AUGMENTATIONS = {
     "rotate_by_any_angle": rotate_by_any_angle,
     "permute_channels": permute_channels,
     "scale_saturation": scale_saturation,
+    "blend_with_grey": blend_with_grey,
     "add_noise": add_noise,
     "to_luminance": to_luminance,
 }

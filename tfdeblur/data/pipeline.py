@@ -73,6 +73,31 @@ def batches(
     return crops.batch(schedule.own, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
+def staged_batches(pairs, stages, *, start_step=0, **settings):
+    """`batches` whose crops and size change along the run: progressive learning.
+
+    Every stage has the batches that it would have if the whole run were like it.
+
+    Args:
+        pairs: `Pairs`.
+        stages: list of (number of steps, crop, batch size).
+        start_step: batches that have been used already, of all stages together.
+        **settings: other arguments of `batches`.
+
+    Returns:
+        As `batches`; the last stage is endless.
+    """
+    total = sum(steps for steps, _, _ in stages)
+    parts, end = [], 0
+    for steps, crop, batch_size in stages:
+        begin, end = end, end + steps
+        start = min(max(begin, start_step), end)
+        part = batches(pairs, crop=crop, batch_size=batch_size, start_step=start, **settings)
+        parts.append(part if end == total else part.take(end - start))
+    # Those that are over, too: a resumed run has to have the graph of one that was not stopped.
+    return functools.reduce(tf.data.Dataset.concatenate, parts)
+
+
 @dataclasses.dataclass(frozen=True)
 class Schedule:
     """What a worker's part of each training batch is made of.

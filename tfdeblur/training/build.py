@@ -18,8 +18,9 @@ def build_trainer(recipe, initial_weights=None):
         InputError: the crops do not fit the network or its discriminator, or see `weights.load`.
     """
     network = models.build(recipe.network, **recipe.hyperparameters)
-    if recipe.crop % network.stride:
-        raise InputError(f"--crop={recipe.crop} must be a multiple of {network.stride}.")
+    for _, crop, _ in recipe.stages():
+        if crop % network.stride:
+            raise InputError(f"--crop={crop} must be a multiple of {network.stride}.")
     INITIALIZATIONS[recipe.initialization](network)
     if initial_weights:
         weights.load(network, initial_weights)
@@ -68,9 +69,13 @@ def check_memory(trainer, batch_size, crop):
 
 
 def _adam(recipe):
+    beta_1, beta_2 = recipe.betas or (0.9, 0.999)
     averages = {"use_ema": True, "ema_momentum": recipe.ema_momentum}
     return SkippingAdam(
         recipe.schedule.build(recipe.steps),
+        beta_1,
+        beta_2,
+        weight_decay=recipe.weight_decay,
         epsilon=recipe.epsilon,
         global_clipnorm=recipe.clip_norm,
         gradient_accumulation_steps=recipe.accumulate if recipe.accumulate > 1 else None,

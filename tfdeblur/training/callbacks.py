@@ -123,16 +123,16 @@ class Progress(keras.callbacks.Callback):
 
     Args:
         checkpoints: `Checkpoints`, which counts the steps.
-        last: step of the run.
-        batch_size: crops per step.
+        stages: of `Recipe.stages`.
         started: when the run began, by `time.monotonic`.
     """
 
-    def __init__(self, checkpoints, last, batch_size, started):
+    def __init__(self, checkpoints, stages, started):
         super().__init__()
         self.checkpoints = checkpoints
-        self.last = last
-        self.batch_size = batch_size
+        self.last = sum(steps for steps, _, _ in stages)
+        sizes = [size for _, _, size in stages]
+        self.crops = np.cumsum(np.repeat(sizes, [steps for steps, _, _ in stages]))
         self.started = started
         self.live = sys.stdout.isatty()
         self.shown = 0.0
@@ -164,9 +164,10 @@ class Progress(keras.callbacks.Callback):
         begun, first = self.first
         if step == first:
             return line
-        seconds = (time.monotonic() - begun) / (step - first)
-        left = duration(seconds * (self.last - step))
-        return f"{line}, {self.batch_size / seconds:.1f} patches/s, {left} left"
+        seconds = time.monotonic() - begun
+        left = duration(seconds / (step - first) * (self.last - step))
+        rate = (self.crops[step - 1] - self.crops[first - 1]) / seconds
+        return f"{line}, {rate:.1f} patches/s, {left} left"
 
 
 def duration(seconds):

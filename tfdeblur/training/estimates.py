@@ -2,10 +2,8 @@
 
 import math
 
-import tensorflow_datasets as tfds
-
-import tfdeblur.datasets  # noqa: F401 (registers our builders)
 from tfdeblur import errors, precision, recipes
+from tfdeblur.data import opening
 from tfdeblur.data.pairs import open_pairs
 from tfdeblur.evaluation import complexity
 from tfdeblur.training import build
@@ -42,9 +40,9 @@ def print_recipe(recipe, precision_name="auto", training_pairs=None):
         judging = complexity.multiply_accumulates(trainer.discriminator, recipe.crop, recipe.crop)
         _print("discriminator", f"{judging / 1e9:,.1f} G MACs, of a sharp and of a restored crop")
         macs += 2 * judging
-    flops = 2 * FORWARD_PASSES * macs * recipe.batch_size * recipe.steps
+    flops = 2 * FORWARD_PASSES * macs * _crops(recipe)
     _print("the whole run", f"about {flops:.1e} floating-point operations")
-    needed = build.memory_of_step(trainer, recipe.batch_size, recipe.crop)
+    needed = max(build.memory_of_step(trainer, size, crop) for _, crop, size in recipe.stages())
     _print("memory of a step", f"more than {needed / 2**20:,.0f} MiB in {precision_name}")
     timed = min(recipe.batch_size, max(1, int(TIMED_MACS / (FORWARD_PASSES * macs))))
     timed = timed if precision.on_cpu() else recipe.batch_size
@@ -55,7 +53,7 @@ def count_training_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None)
     """How many pairs a recipe trains on, without building its dataset; None where unknown.
 
     Raises:
-        InputError: see `pairs.open_pairs`.
+        InputError: the dataset is unknown or has no pairs; or see `pairs.open_pairs`.
     """
     if blurry_dir or sharp_dir:
         return open_pairs(recipe, data_dir, blurry_dir, sharp_dir)[0].count
@@ -64,12 +62,10 @@ def count_training_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None)
 
 
 def _count(dataset, split, data_dir):
-    try:
-        builder = tfds.builder(dataset, data_dir=data_dir)
-        if builder.data_path.exists() and builder.is_prepared():
-            return builder.info.splits[split].num_examples
-    except (tfds.core.DatasetNotFoundError, ValueError, KeyError):
-        return None
+    builder = opening.find_builder(dataset, data_dir)
+    opening.pair_keys(builder)
+    if builder.data_path.exists() and builder.is_prepared():
+        return opening.count_examples(builder, split)
     is_gopro = dataset.split("/")[0] == "gopro" and split == "train"
     return recipes.GOPRO_TRAINING_PAIRS if is_gopro else None
 
@@ -78,8 +74,15 @@ def _steps_per_epoch(recipe, training_pairs):
     if training_pairs is None:
         return f"unknown until {recipe.dataset} is built"
     crops = training_pairs * recipe.crops_per_image
-    steps = math.ceil(crops / recipe.batch_size)
-    return f"{steps:,} ({training_pairs:,} pairs); {recipe.steps / steps:,.1f} epochs in all"
+    per_epoch = [math.ceil(crops / size) for _, _, size in recipe.stages()]
+    shown = " to ".join(f"{steps:,}" for steps in sorted({per_epoch[0], per_epoch[-1]}))
+    epochs = sum(steps / n for (steps, _, _), n in zip(recipe.stages(), per_epoch, strict=True))
+    return f"{shown} ({training_pairs:,} pairs); {epochs:,.1f} epochs in all"
+
+
+def _crops(recipe):
+    """In the whole run; smaller ones, in earlier stages, count by their area."""
+    return sum(steps * size * (crop / recipe.crop) ** 2 for steps, crop, size in recipe.stages())
 
 
 def _time(trainer, recipe, precision_name, timed):
@@ -92,7 +95,7 @@ def _time(trainer, recipe, precision_name, timed):
             return "unknown: a step does not fit into memory"
         raise
     return (
-        f"{duration(seconds * recipe.batch_size * recipe.steps)}, at {1 / seconds:.2f} patches/s "
+        f"{duration(seconds * _crops(recipe))}, at {1 / seconds:.2f} patches/s "
         f"(timed steps of {timed}, {precision_name}, one device)"
     )
 

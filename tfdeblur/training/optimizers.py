@@ -23,7 +23,8 @@ class SkippingAdam(keras.optimizers.Adam):
     them, `skipped_in_row` those since the last good one; `gradient_norm` is the global norm, before
     clipping, of the last good one's gradients.
 
-    Of Keras's options, `global_clipnorm` clips the gradients that are applied;
+    Of Keras's options, `global_clipnorm` clips the gradients that are applied; `weight_decay`
+    shrinks the weights by so much times the rate in each update, beside what Adam does (AdamW);
     `gradient_accumulation_steps=n` applies the mean gradient of n batches with the last of them;
     `use_ema` and `ema_momentum` keep moving averages of the weights. The rate's schedule and the
     moving averages count batches, accumulated ones too.
@@ -89,8 +90,8 @@ class SkippingAdam(keras.optimizers.Adam):
     def get_config(self):
         return {**super().get_config(), "loss_scale": self.first_loss_scale}
 
-    # Keras's two methods of these names sum over the replicas, which is done already, and wait for
-    # all of them, which they cannot inside the condition that accumulation is.
+    # Keras's methods of these names sum over the replicas, which is done already, or wait for all
+    # of them, which they cannot inside the condition that accumulation is.
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         # Keras's own `update_step` computes what is the same for all variables for each of them.
         step = ops.cast(self.iterations + 1, "float32")
@@ -101,6 +102,18 @@ class SkippingAdam(keras.optimizers.Adam):
         for gradient, variable in zip(grads, trainable_variables, strict=True):
             index = self._get_variable_index(variable)
             update(variable, self._momentums[index], self._velocities[index], *scalars, gradient)
+
+    def _apply_weight_decay(self, variables):
+        if self.weight_decay is None:
+            return
+        share = self._kept * self.weight_decay * self.learning_rate
+        for variable in variables:
+            if keras.backend.backend() == "tensorflow":
+                tf.raw_ops.AssignSubVariableOp(
+                    resource=variable.value.handle, value=variable.value * share
+                )
+            else:
+                variable.assign(variable - variable * share)
 
     def _backend_increment_gradient_accumulators(self, grads, acc_grads):
         for gradient, accumulator in zip(grads, acc_grads, strict=True):

@@ -74,7 +74,7 @@ def train(
     is_chief = strategies.is_chief(strategy)
     precision_name = precision.resolve(precision_name)
     settings = {
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": dataclasses.asdict(recipe, dict_factory=_stated),
         "training data": train_pairs.name,
         "test data": test_pairs.name,
         "seed": seed,
@@ -83,13 +83,15 @@ def train(
     }
     if is_chief:
         workdirs.check(workdir, resume, overwrite)
-    strategies.check_batch(strategy, recipe.batch_size)
+    for _, _, batch_size in recipe.stages():
+        strategies.check_batch(strategy, batch_size)
     keras.utils.set_random_seed(seed)
     if precision.on_cpu():
         tf.config.experimental.enable_op_determinism()  # on a GPU it would cost too much
     with precision.policy(precision_name), strategy.scope():
         trainer = build.build_trainer(recipe, initial_weights)
-    build.check_memory(trainer, strategies.own_part(strategy, recipe.batch_size), recipe.crop)
+    for _, crop, batch_size in recipe.stages():
+        build.check_memory(trainer, strategies.own_part(strategy, batch_size), crop)
     saved = checkpoints.Checkpoints(
         workdir / "checkpoints", trainer, keep_checkpoints, write=is_chief
     )
@@ -104,6 +106,11 @@ def train(
         scores = _finish(trainer, recipe, test_pairs, workdir, settings) if is_chief else None
         strategies.wait_for_all(strategy)  # the others must not miss one that has ended
     return scores
+
+
+def _stated(items):
+    """A dict without what is None: so attributes that came later do not part older runs from it."""
+    return {name: value for name, value in items if value is not None}
 
 
 @contextlib.contextmanager
@@ -168,16 +175,15 @@ def _callbacks(recipe, test_pairs, workdir, saved, started):
     # Logged before it is saved: what is logged twice is dropped, what is not, is lost.
     log = callbacks.Log(workdir, saved, *next(iter(shown)), f".{saved.owned.id}.v2")
     best = callbacks.Best(workdir / "best.keras", log)
-    progress = callbacks.Progress(saved, recipe.steps, recipe.batch_size, started)
+    progress = callbacks.Progress(saved, recipe.stages(), started)
     return [log, best, saved, steps, progress]
 
 
 def _fit(trainer, recipe, train_pairs, test_pairs, seed, strategy, saved, calls):
     def batches(shard):
-        return pipeline.batches(
+        return pipeline.staged_batches(
             train_pairs,
-            crop=recipe.crop,
-            batch_size=recipe.batch_size,
+            recipe.stages(),
             augmentations=recipe.augmentations,
             seed=seed,
             start_step=saved.step,
@@ -235,6 +241,7 @@ def _finish(trainer, recipe, test_pairs, workdir, settings):
     scores = evaluation.evaluate(
         test_pairs.numpy_pairs(), restore, protocol, total=test_pairs.count
     )
+    rows = callbacks.read_metrics(workdir / "metrics.csv")
     reports.write_report(
         workdir / "report.md",
         scores,
@@ -253,8 +260,6 @@ def _finish(trainer, recipe, test_pairs, workdir, settings):
             "versions": reports.versions(),
         },
         reports.examples(scores, test_pairs.numpy_pairs(), restore),
+        sections=[curves.section(workdir, rows)] if rows else [],
     )
-    rows = callbacks.read_metrics(workdir / "metrics.csv")
-    if rows:
-        curves.append(workdir / "report.md", rows)
     return evaluation.summarise(scores)

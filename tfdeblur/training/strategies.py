@@ -119,8 +119,8 @@ def distribute(strategy, batches):
         devices = context.num_replicas_in_sync // context.num_input_pipelines
         if devices == 1:
             return data
-        (part,) = {spec.shape[0] for spec in data.element_spec}
-        return data.rebatch(part // devices)
+        # Not `rebatch`: the size of batches may change along the run.
+        return data.map(lambda *batch: [tf.stack(tf.split(x, devices)) for x in batch]).unbatch()
 
     return strategy.distribute_datasets_from_function(for_worker)
 

@@ -218,17 +218,22 @@ def _check_same_run(before, now, workdir):
             f"--recipe={now['recipe']['name']} cannot go on with: choose another --workdir, or "
             "--overwrite."
         )
+    recipes = before["recipe"], now["recipe"]
     differences = [
-        f"{key} ({before['recipe'].get(key)!r}, now {value!r})"
-        for key, value in now["recipe"].items()
-        if before["recipe"].get(key) != value
-    ] + [
-        f"{key} ({before.get(key)!r}, now {value!r})"
-        for key, value in now.items()
-        if key != "recipe" and before.get(key) != value
+        *_differences(*recipes, recipes[0].keys() | recipes[1].keys()),
+        *_differences(before, now, now.keys() - {"recipe"}),
     ]
     if differences:
         raise InputError(
             f"--workdir={workdir} holds another run, which --resume cannot go on with; "
             f"different are: {', '.join(differences)}. Choose another --workdir, or --overwrite."
         )
+
+
+def _differences(before, now, keys):
+    """In words, one for each key; what is missing is None."""
+    return [
+        f"{key} ({before.get(key)!r}, now {now.get(key)!r})"
+        for key in sorted(keys)
+        if before.get(key) != now.get(key)
+    ]
