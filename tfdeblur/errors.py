@@ -10,7 +10,7 @@ import threading
 import unicodedata
 
 import absl.logging
-from absl import app
+from absl import app, flags
 
 OUT_OF_MEMORY = (
     "out of memory. Lower --batch_size when training, or restore in tiles with --tile=512."
@@ -136,4 +136,12 @@ def run(main):
 
     absl.logging.set_verbosity(absl.logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # deprecations inside libraries
-    app.run(guarded)
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(argv):
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        say(f"error: {' '.join(str(error).split())} (--help explains the flags)", file=sys.stderr)
+        sys.exit(1)

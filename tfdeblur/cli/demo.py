@@ -2,8 +2,8 @@
 
 tfdeblur demo [--model=runs/quickstart/model.keras]
 
-This computer serves the page to itself, and the page fetches nothing from elsewhere. Ctrl-C ends
-it.
+This computer serves the page to itself, and the page fetches nothing from elsewhere. It offers the
+networks under runs/, too. Ctrl-C ends it.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from absl import flags
 
 from tfdeblur import errors, restoration, weights
 from tfdeblur import precision as precisions
-from tfdeblur.cli.flags import start as start_command
+from tfdeblur.cli import flags as shared
 from tfdeblur.errors import InputError
 from tfdeblur.io import images, photos
 
@@ -49,7 +49,7 @@ CSS = ".gradio-container {max-width: 60rem !important; margin: auto}"
 
 def start():
     """Runs the command line in `sys.argv`, and exits."""
-    start_command(sys.modules[__name__], _define_flags, _run)
+    shared.start(sys.modules[__name__], _define_flags, _run)
 
 
 def restore_photo(net, path, folder, max_megapixels, precision, progress=None):
@@ -317,22 +317,11 @@ def _lock(file):
 
 
 def _define_flags():
-    flags.DEFINE_string(
-        "model",
-        None,
-        "A .keras file, or a network's name (then with --weights). Default: maxim, with its "
-        "authors' weights gopro, which are fetched once. The page offers those under runs/, too.",
-    )
-    flags.DEFINE_string(
-        "weights",
-        None,
-        "Weights for the network that --model names: a file, or published ones by their name, such "
-        "as gopro (`python -m tfdeblur.weights list`).",
-    )
+    shared.define_network()
     flags.DEFINE_string("host", "127.0.0.1", "Who may visit: 0.0.0.0 is everyone on the network.")
     flags.DEFINE_integer("port", 7860, "The page's port.", lower_bound=1, upper_bound=65535)
     flags.DEFINE_float("max_megapixels", 50, "Refuse larger photos.", lower_bound=0)
-    flags.DEFINE_string("precision", "auto", "float32, bfloat16, float16, or auto.")
+    shared.define_precision()
 
 
 def _run(argv):

@@ -17,7 +17,7 @@ import keras
 from absl import flags
 
 from tfdeblur import evaluation, precision, recipes, restoration, weights
-from tfdeblur.cli.flags import start as start_command
+from tfdeblur.cli import flags as shared
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import (
     complexity,
@@ -34,7 +34,7 @@ FLAGS = flags.FLAGS
 
 def start():
     """Runs the command line in `sys.argv`, and exits."""
-    start_command(sys.modules[__name__], _define_flags, _run)
+    shared.start(sys.modules[__name__], _define_flags, _run)
 
 
 def _run(argv):
@@ -51,7 +51,7 @@ def _run(argv):
         method: functools.partial(
             restoration.restore_float,
             network,
-            tile=FLAGS.tile,
+            tile=shared.tile(),
             self_ensemble=FLAGS.self_ensemble,
             precision=chosen_precision,
         )
@@ -192,29 +192,12 @@ def describe(network):
 
 
 def _define_flags():
-    flags.DEFINE_list(
-        "model",
-        [],
-        "A .keras file, or a network's name (then with --weights); several separated by commas. "
-        "Default: maxim with its authors' weights gopro.",
-    )
-    flags.DEFINE_list(
-        "weights",
-        [],
-        "Weights for the networks that --model names, one for each: files, or published ones by "
-        "their names, such as gopro (`python -m tfdeblur.weights list`).",
-    )
+    shared.define_network(several=True)
     flags.DEFINE_bool("blurry_baseline", False, "Score the blurry images alone, without a network.")
-    flags.DEFINE_string("dataset", None, "A dataset, such as gopro/blur_gamma, kohler or lai/real.")
+    shared.define_data(
+        dataset="A dataset, such as gopro/blur_gamma, kohler or lai/real; a+b: both."
+    )
     flags.DEFINE_string("split", "test", "The split of --dataset.")
-    flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps its files.")
-    flags.DEFINE_string(
-        "manual_dir", None, "Where archives are that you have already. None: TFDS's default."
-    )
-    flags.DEFINE_string("blurry_dir", None, "Instead of --dataset: a folder with blurry images.")
-    flags.DEFINE_string(
-        "sharp_dir", None, "The sharp images of --blurry_dir, under the same names."
-    )
     flags.DEFINE_string(
         "protocol",
         None,
@@ -222,11 +205,6 @@ def _define_flags():
         "the one for data without pairs.",
     )
     flags.DEFINE_string("report", None, "A folder for report.html, report.md, scores.csv and more.")
-    flags.DEFINE_string("precision", "float32", "float32, bfloat16, float16, or auto.")
-    flags.DEFINE_integer(
-        "tile", None, "Restore in square tiles of so many pixels, to save memory.", lower_bound=64
-    )
-    flags.DEFINE_bool(
-        "self_ensemble", False, "Mean over four rotations: slightly better, four times slower."
-    )
+    shared.define_precision("float32")
+    shared.define_restoring(tile=None)
     flags.DEFINE_integer("limit", None, "Only the first so many images.", lower_bound=1)

@@ -22,8 +22,7 @@ from absl import flags
 
 from tfdeblur import errors
 from tfdeblur.cli import COMMANDS
-from tfdeblur.cli.flags import quiet_imports
-from tfdeblur.cli.flags import start as start_command
+from tfdeblur.cli import flags as shared
 from tfdeblur.errors import InputError
 from tfdeblur.restoration import files
 
@@ -32,22 +31,11 @@ FLAGS = flags.FLAGS
 
 def start():
     """Runs the command line in `sys.argv`, and exits."""
-    start_command(sys.modules[__name__], _define_flags, _stoppable)
+    shared.start(sys.modules[__name__], _define_flags, _stoppable)
 
 
 def _define_flags():
-    flags.DEFINE_string(
-        "model",
-        None,
-        "A .keras file, or a network's name (then with --weights). Default: maxim, with its "
-        "authors' weights gopro, which are fetched once.",
-    )
-    flags.DEFINE_string(
-        "weights",
-        None,
-        "Weights for the network that --model names: a file, or published ones by their name, such "
-        "as gopro (`python -m tfdeblur.weights list`).",
-    )
+    shared.define_network()
     flags.DEFINE_string(
         "output", "restored", "Folder for what is restored; for a single file also a file name."
     )
@@ -72,25 +60,10 @@ def _define_flags():
     )
     flags.DEFINE_bool("follow_links", False, "Search also folders that links point to.")
     flags.DEFINE_bool("dry_run", False, "Only show what would be restored, and what would fail.")
-    flags.DEFINE_string(
-        "tile",
-        "auto",
-        "Restore in tiles of so many pixels in height and width, to save memory. auto: as large as "
-        "fits the memory that is free.",
-    )
-    flags.DEFINE_bool(
-        "self_ensemble", False, "Mean over four rotations: slightly better, four times slower."
-    )
-    flags.DEFINE_enum(
-        "precision", "auto", ["auto", "float32", "bfloat16", "float16"], "What is computed in."
-    )
+    shared.define_restoring(tile="auto")
+    shared.define_precision()
     flags.DEFINE_string(
         "device", None, "cpu, gpu, gpu:1, ...: where to compute. Default: a GPU where there is one."
-    )
-    flags.register_validator(
-        "tile",
-        lambda tile: tile == "auto" or (tile.isdecimal() and int(tile) >= 64),
-        "give a number of pixels, 64 or more, or auto.",
     )
 
 
@@ -118,7 +91,7 @@ def _run(argv):
         errors.say(f"Left out: {kinds}.")
     if FLAGS.dry_run:
         return _show(jobs)
-    with quiet_imports():
+    with shared.quiet_imports():
         from tfdeblur import precision, restoration, weights
 
     with _device(FLAGS.device):
@@ -131,7 +104,7 @@ def _run(argv):
             return restoration.restore(
                 net,
                 image,
-                tile=FLAGS.tile if FLAGS.tile == "auto" else int(FLAGS.tile),
+                tile=shared.tile(),
                 self_ensemble=FLAGS.self_ensemble,
                 progress=progress,
             )
