@@ -12,15 +12,18 @@ but reading and refusing happened.
 """
 
 import collections
+import functools
 import io
 import json
 import os
 import pathlib
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import types
@@ -43,6 +46,7 @@ class Kind:
     """Sound files of a kind, and what reads one of them."""
 
     suffix = ""
+    may_do = ()  # of FORBIDDEN
 
     def __init__(self, folder):
         """Makes what reading needs, in a folder that the mutated files come into, too."""
@@ -130,21 +134,21 @@ class Npz(Kind):
 
         from tfdeblur.training import checkpoints
 
-        self.variables = [keras.Variable(np.zeros((3, 3), "float32")) for _ in range(3)]
-        trainer = types.SimpleNamespace(saved_variables=self.variables)
+        self.variables = [keras.Variable(np.zeros((3, 3)), "float32", name=x) for x in "abc"]
+        trainer = types.SimpleNamespace(saved_variables=self.variables, optimizers=[])
         self.folder = folder / "checkpoints"
-        self.checkpoints = checkpoints.Checkpoints(self.folder, trainer)
+        self.make = functools.partial(checkpoints.Checkpoints, self.folder, trainer)
 
     def samples(self):
         buffer = io.BytesIO()
-        arrays = {f"variable_{i}": np.array(v) for i, v in enumerate(self.variables)}
+        arrays = {v.path: np.array(v) for v in self.variables}
         np.savez(buffer, **arrays)
         return [buffer.getvalue()]
 
     def read(self, path):
         self.folder.mkdir(exist_ok=True)
         os.replace(path, self.folder / "step_000000001.npz")
-        self.checkpoints.restore()
+        self.make().restore()
 
 
 class Mat(Kind):
@@ -179,7 +183,7 @@ class Recipe(Kind):
         self.workdir = folder / "run"
 
     def samples(self):
-        return [json.dumps({**self.settings, "versions": {"keras": "3"}}, indent=2).encode()]
+        return [json.dumps({**self.settings, "versions": "tfdeblur 1"}, indent=2).encode()]
 
     def read(self, path):
         from tfdeblur.training import workdirs
@@ -209,6 +213,161 @@ class Scores(Kind):
         score_files.read(path)
 
 
+class Flax(Kind):
+    """Checkpoints of MAXIM's authors."""
+
+    suffix = ".npz"
+
+    def samples(self):
+        made = []
+        for save in (np.savez, np.savez_compressed):
+            buffer = io.BytesIO()
+            save(buffer, **{f"opt/target/{name}/kernel": np.ones((3, 3, 4)) for name in "abc"})
+            made.append(buffer.getvalue())
+        return made
+
+    def read(self, path):
+        from tfdeblur.weights import flax_files
+
+        for array in flax_files.read_arrays(path).values():
+            np.asarray(array)
+
+
+class TensorFlow1(Kind):
+    """Checkpoints of SRN's and PSS-NSC's authors: the file of the numbers."""
+
+    suffix = ".data-00000-of-00001"
+    other = ".index"
+
+    def __init__(self, folder):
+        import tensorflow as tf
+
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            tf.random.set_seed(0)
+            for name in "abc":
+                variable = tf.compat.v1.get_variable(f"g_net/{name}", (3, 3, 4), use_resource=False)
+                session.run(variable.initializer)
+            prefix = str(folder / "sound")
+            tf.compat.v1.train.Saver().save(session, prefix, write_meta_graph=False)
+        self.folder = folder
+
+    def samples(self):
+        return [(self.folder / f"sound{self.suffix}").read_bytes()]
+
+    def read(self, path):
+        from tfdeblur.weights import tf1_files
+
+        prefix = path.with_name(path.name.removesuffix(self.suffix))
+        beside = path.with_name(f"{prefix.name}{self.other}")
+        beside.write_bytes((self.folder / f"sound{self.other}").read_bytes())
+        try:
+            tf1_files.read_variables(prefix)
+        finally:
+            beside.unlink()
+
+
+class TensorFlow1Index(TensorFlow1):
+    """Checkpoints of SRN's and PSS-NSC's authors: the file of the names."""
+
+    suffix, other = TensorFlow1.other, TensorFlow1.suffix
+
+
+class Zip(Kind):
+    """A dataset's archive."""
+
+    suffix = ".zip"
+
+    def samples(self):
+        from tfdeblur.io import images
+
+        made, picture = [], images.encode_png(np.zeros((4, 4, 3), "uint8"))
+        for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            buffer = io.BytesIO()
+            with zipfile.ZipFile(buffer, "w", compression) as archive:
+                for name in "abc":
+                    archive.writestr(f"train/{name}.png", picture)
+            made.append(buffer.getvalue())
+        return made
+
+    def read(self, path):
+        from tfdeblur.preparation import archives
+
+        for file in archives.find(archives.open_source(path), re.compile(r"([a-z])\.png")).values():
+            file.read_image()
+
+
+class Tar(Kind):
+    """A dataset's archive that is unpacked."""
+
+    suffix = ".tar"
+
+    def samples(self):
+        made = []
+        for mode in ("w", "w:gz"):
+            buffer = io.BytesIO()
+            with tarfile.open(fileobj=buffer, mode=mode) as archive:
+                for name in "abc":
+                    entry = tarfile.TarInfo(f"train/{name}.png")
+                    entry.size = 100
+                    archive.addfile(entry, io.BytesIO(bytes(100)))
+            made.append(buffer.getvalue())
+        return made
+
+    def read(self, path):
+        from tfdeblur.preparation import builders
+
+        unpacked = path.with_suffix("")
+        try:
+            builders._open(path).names()
+        finally:
+            shutil.rmtree(unpacked, ignore_errors=True)
+
+
+class Image(Kind):
+    """Photographs; fuzz_images.py knows more of them."""
+
+    suffix = ".png"
+
+    def samples(self):
+        from PIL import Image as pillow
+
+        made = []
+        pixels = np.random.default_rng(0).integers(0, 256, (16, 24, 3), "uint8")
+        for form in ("PNG", "JPEG", "TIFF", "WEBP", "BMP"):
+            buffer = io.BytesIO()
+            pillow.fromarray(pixels).save(buffer, form)
+            made.append(buffer.getvalue())
+        return made
+
+    def read(self, path):
+        from tfdeblur.io import photos
+
+        photos.read(path)
+
+
+class Video(Kind):
+    """Videos, of which FFmpeg reads the header."""
+
+    suffix = ".mp4"
+    may_do = ("subprocess.Popen",)
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def samples(self):
+        from tfdeblur.io import footage
+
+        path = self.folder / "sound.mp4"
+        options = "-v error -f lavfi -i testsrc=size=32x32:rate=5:duration=1 -pix_fmt yuv420p"
+        subprocess.run([footage.ffmpeg(), *options.split(), str(path)], check=True)
+        return [path.read_bytes()]
+
+    def read(self, path):
+        from tfdeblur.io import footage
+
+        footage.probe(path)
+
+
 KINDS = {
     "keras": Keras,
     "h5": H5,
@@ -218,6 +377,13 @@ KINDS = {
     "mat": Mat,
     "recipe": Recipe,
     "scores": Scores,
+    "flax": Flax,
+    "tf1": TensorFlow1,
+    "tf1_index": TensorFlow1Index,
+    "zip": Zip,
+    "tar": Tar,
+    "image": Image,
+    "video": Video,
 }
 
 # ------------------------------------------------------------------------ mutations
@@ -331,7 +497,7 @@ def read_all(kind, folder, start, count):
         door.read(path)
     limit = memory("VmSize") + int(FLAGS.gigabytes * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    sys.addaudithook(watch(folder))
+    sys.addaudithook(watch(folder, FORBIDDEN - set(door.may_do)))
     before = memory("VmHWM")
     for index in range(start, count):
         rng = np.random.default_rng([FLAGS.seed, list(KINDS).index(kind), index])
@@ -364,12 +530,12 @@ def read_all(kind, folder, start, count):
 SEEN = []  # what should not have happened
 
 
-def watch(folder):
+def watch(folder, forbidden):
     """An audit hook that notes programs, connections, and files written elsewhere."""
     allowed = (str(folder), tempfile.gettempdir(), "/dev/null")
 
     def hook(event, arguments):
-        if event in FORBIDDEN:
+        if event in forbidden:
             SEEN.append(event)
         elif event == "open" and isinstance(arguments[0], str):
             flags_ = arguments[2] or 0

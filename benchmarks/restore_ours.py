@@ -46,7 +46,7 @@ def main():
         with np.load(weights_file) as arrays:
             weights.from_torch(net, dict(arrays))
     output = args.folder / f"ours_{args.precision}.npy"
-    stopwatch.serve(lambda: net.predict_on_batch(blurry)[0], memory, at_start, output)
+    stopwatch.serve(lambda: net.restore_on_batch(blurry), memory, at_start, output)
 
 
 def convolutions(name, height, width):

@@ -45,6 +45,20 @@ def test_a_restored_training_goes_on_as_if_it_had_not_stopped(tmp_path):
         np.testing.assert_array_equal(value, expected)
 
 
+def test_variables_are_found_by_their_names(trainer, tmp_path):
+    """However many networks and optimizers were made before, and in whatever order they lie."""
+    save_steps(tmp_path, trainer, (3,))
+    path = tmp_path / "step_000000003.npz"
+    with np.load(path) as file:
+        stored = {name: file[name] for name in reversed(file.files)}
+    assert {"encoder1_in/kernel", "optimizer0/iteration", "threads"} <= stored.keys()
+    np.savez(path, **stored)
+    other = make_trainer(seed=1)
+    assert Checkpoints(tmp_path, other).restore() == 3
+    for value, expected in zip(state(other), state(trainer), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
 @pytest.fixture(scope="module")
 def trainer():
     return make_trainer()
@@ -123,18 +137,21 @@ def test_other_names_are_left_alone(trainer, tmp_path):
     assert names(tmp_path) == ["step_.npz", "step_000000003.npz", "step_1.npz", "step_abc.npz"]
 
 
+FIRST = "encoder1_in/kernel"  # of what a checkpoint holds
+
+
 def change(kind, state):
-    first = state["variable_0"]
+    first = state[FIRST]
     if kind == "another type":
-        state["variable_0"] = first.astype("float64")
+        state[FIRST] = first.astype("float64")
     if kind == "whole numbers":
-        state["variable_0"] = first.astype("int32")
+        state[FIRST] = first.astype("int32")
     if kind == "another shape":
-        state["variable_0"] = first[..., None]
+        state[FIRST] = first[..., None]
     if kind == "objects":
-        state["variable_0"] = np.array([{}], object)
+        state[FIRST] = np.array([{}], object)
     if kind == "one too few":
-        del state["variable_0"]
+        del state[FIRST]
     if kind == "one too many":
         state["more"] = first
 
@@ -151,7 +168,7 @@ def test_bad_checkpoints_are_refused_in_one_line(kind, trainer, tmp_path):
     change(kind, stored)
     (np.savez_compressed if kind == "compressed" else np.savez)(path, **stored)
     if kind == "no zip":
-        np.save(tmp_path / "x.npy", stored["variable_0"])
+        np.save(tmp_path / "x.npy", stored[FIRST])
         (tmp_path / "x.npy").rename(path)
     if kind == "pickle":
         path.write_bytes(b"cos\nsystem\n(S'echo run'\ntR.")

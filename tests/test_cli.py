@@ -64,10 +64,13 @@ def test_command(photos):
         assert images.size(f"restored/{name}") == images.size(f"photos/{name}")
 
 
-def test_command_without_a_network(photos):
+def test_command_without_weights_and_without_a_network(photos, monkeypatch):
+    monkeypatch.setenv("TFDEBLUR_CACHE", "cache")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     done = deblur("photos")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("error: no trained model")
+    address = "https://storage.googleapis.com/gresearch/maxim/ckpt/Deblurring/GoPro/checkpoint.npz"
+    assert done.stderr.splitlines()[-1].startswith(f"error: {address} cannot be fetched")
 
 
 def test_a_device_that_is_not_there(photos):

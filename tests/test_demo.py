@@ -82,6 +82,8 @@ def address(folder):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     said = process.stdout.readline()
+    assert said == "Restoring with runs/new/model.keras, or what is chosen on the page.\n"
+    said = process.stdout.readline()
     assert said == f"Open http://127.0.0.1:{port}/ in a browser. Ctrl-C ends the demo.\n"
     yield f"http://127.0.0.1:{port}/"
     process.send_signal(signal.SIGINT)
@@ -193,6 +195,7 @@ def test_names_that_begin_with_a_dot(net, folder, tmp_path):
 
 def test_paths_of_networks_are_not_shown():
     choices = ["/home/me/secret/model.keras", "runs/a/model.keras", "../model.keras", "dmphn"]
+    choices.append("runs/a/model.keras")  # named on the command line, and found again
     assert demo._shown(choices) == {
         "model.keras": "/home/me/secret/model.keras",
         "runs/a/model.keras": "runs/a/model.keras",

@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from tfdeblur.errors import InputError
 from tfdeblur.recipes import RECIPES, Adversarial, Stage
 from tfdeblur.training import estimates
 
@@ -62,10 +63,22 @@ def test_what_does_not_fit_is_not_timed(capsys, monkeypatch):
         ("gopro/blur", "train[:50%]", None),
         ("gopro/blur+realblur/j", "train", None),
         ("dead_leaves/small", "train", None),
-        ("no_such_dataset", "train", None),
     ],
 )
 def test_pairs_are_counted_without_building_anything(dataset, split, count, tmp_path):
     recipe = dataclasses.replace(SMALL, dataset=dataset, train_split=split)
     assert estimates.count_training_pairs(recipe, tmp_path / "data") == count
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ("no_such_dataset", "no_such_dataset .* is unknown to TFDS"),
+        ("lai", r"lai/real has no pairs .*: choose lai/uniform or lai/nonuniform"),
+        ("kohler/default", "kohler/default has no pairs .*: choose another dataset"),
+    ],
+)
+def test_datasets_that_cannot_be_trained_on_are_refused(dataset, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        estimates.count_training_pairs(dataclasses.replace(SMALL, dataset=dataset), tmp_path)

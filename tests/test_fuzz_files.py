@@ -8,13 +8,15 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import fuzz_files  # noqa: E402
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(
     not pathlib.Path("/proc/self/status").exists(), reason="memory is told by /proc"
 )
-@pytest.mark.parametrize("kind", ["keras", "h5", "pt", "pt_old", "mat", "scores"])
+@pytest.mark.parametrize("kind", fuzz_files.KINDS)
 def test_broken_files(kind):
     program = str(ROOT / "benchmarks" / "fuzz_files.py")
     command = [sys.executable, program, "--count=500", f"--kinds={kind}"]

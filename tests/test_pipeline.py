@@ -212,6 +212,10 @@ def test_middle_crops(folders):
 def test_unknown_datasets_are_refused():
     with pytest.raises(InputError, match=r"nothing .* is unknown.*dead_leaves"):
         from_tfds("nothing", "train")
+    with pytest.raises(
+        InputError, match=r"gopro/blue .* unknown.*gopro/blur_gamma.*Did you mean gopro/blur\?"
+    ):
+        from_tfds("gopro/blue", "train")
 
 
 def test_a_union_takes_evenly_from_its_datasets(tmp_path):

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import tfdeblur
 from tfdeblur import memory, models, restoration
@@ -181,17 +182,41 @@ def test_quantise_rounds_and_clips():
     np.testing.assert_array_equal(restoration.quantise(levels / 65535, "uint16"), levels)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 2), (5, 7, 3), (5, 7, 4)])
+def test_arrays_of_every_kind(dtype, shape):
+    peak = np.iinfo(dtype).max if dtype.startswith("u") else 1
+    image = (np.random.default_rng(0).random(shape) * peak).astype(dtype)
+    restored = tfdeblur.restore(Identity(), image)
+    assert restored.dtype == image.dtype and restored.shape == shape
+    np.testing.assert_allclose(restored, image, atol=0 if dtype != "float64" else 1e-7)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_pil_images_and_paths(tmp_path, image, mode):
+    picture = Image.fromarray(image).convert(mode)
+    restored = tfdeblur.restore(Identity(), picture)
+    assert restored.mode == mode
+    np.testing.assert_array_equal(restored, picture)
+    picture.save(tmp_path / "x.png")
+    np.testing.assert_array_equal(tfdeblur.restore(Identity(), tmp_path / "x.png"), picture)
+    np.testing.assert_array_equal(tfdeblur.restore(Identity(), str(tmp_path / "x.png")), picture)
+
+
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "how"),
     [
-        np.zeros((4, 4, 3), "float32"),
-        np.zeros((4, 4), "uint8"),
-        np.zeros((4, 4, 4), "uint8"),
-        np.zeros((0, 4, 3), "uint8"),
+        (np.full((4, 4, 3), 1.5, "float32"), r"image / 255"),
+        (np.full((4, 4, 3), np.nan, "float32"), r"image / 255"),
+        (np.zeros((4, 4, 3), "int64"), r'astype\("uint8"\)'),
+        (np.zeros((1, 4, 4, 3), "uint8"), "one by one"),
+        (np.zeros((3, 4, 4 * 2), "uint8"), "channels last"),
+        (np.zeros((0, 4, 3), "uint8"), "one image"),
+        (Image.new("P", (4, 4)), r'convert\("RGB"\)'),
     ],
 )
-def test_other_arrays_are_refused(wrong):
-    with pytest.raises(InputError, match="uint8 image"):
+def test_what_else_is_given_is_told_how_to_convert(wrong, how):
+    with pytest.raises(InputError, match=how):
         tfdeblur.restore(Identity(), wrong)
 
 

@@ -7,18 +7,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 
 from tfdeblur import metrics, models, restoration
 from tfdeblur.data.pairs import split_folders
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import evaluate, protocols, summarise
 from tfdeblur.recipes import RECIPES, Adversarial, CosineDecay, Stage
-from tfdeblur.training import build, callbacks, checkpoints, runs
+from tfdeblur.training import build, callbacks, checkpoints, runs, strategies
 
 RECIPE = dataclasses.replace(
     RECIPES["quickstart"],
@@ -65,6 +67,27 @@ def whole(pairs, tmp_path_factory):
 
 def final_weights(workdir):
     return keras.saving.load_model(workdir / "model.keras").get_weights()
+
+
+@pytest.mark.parametrize(("more", "said"), [(0, False), (1, True)])
+def test_a_resume_with_other_threads_says_so(more, said, capsys):
+    saved = types.SimpleNamespace(restore=lambda: 3, threads=strategies.threads() + more)
+    runs._restore(saved, True, 5, tf.distribute.get_strategy())
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "resuming from step 3 of 5"
+    assert any(f"trained with {saved.threads} threads" in line for line in lines[1:]) == said
+
+
+def test_two_trainings_in_one_workdir_are_refused(pairs, tmp_path):
+    held = "import sys; from tfdeblur import files\n"
+    held += "with files.locked(sys.argv[1]): print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", held, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(InputError, match=f"in use by another tfdeblur .*{other.pid}"):
+            runs.train(RECIPE, *pairs, tmp_path / "run", precision_name="float32")
+        other.stdin.close()
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_last_tenth_is_held_out(pairs):

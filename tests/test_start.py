@@ -6,6 +6,8 @@ import sys
 import golden
 import pytest
 
+import tfdeblur
+
 MODEL = golden.FOLDER / "before_subpackages" / "model.keras"
 HEAVY = ("keras", "tensorflow", "jax", "scipy", "skimage")
 STARTED = """
@@ -70,6 +72,15 @@ def test_importing_the_package_alone_imports_no_keras():
     script = f"import sys, tfdeblur; print(*(set({HEAVY}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "\n"
+
+
+def test_a_clone_in_the_working_folder_is_the_package(tmp_path):
+    (tmp_path / "tfdeblur").symlink_to(golden.FOLDER.parents[1])
+    code = "import tfdeblur, tfdeblur.files; print(tfdeblur.__version__, tfdeblur.__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stdout.split() == [tfdeblur.__version__, "tfdeblur"]
 
 
 def test_the_package_shows_its_public_names_alone():

@@ -65,6 +65,16 @@ def test_a_run_is_refused_resumed_or_overwritten(workdir):
     assert names(workdir) == ["recipe.json", "tfdeblur.json"]
 
 
+def test_a_resume_with_other_versions_says_so(workdir, monkeypatch, capsys):
+    workdirs.prepare(workdir, SETTINGS, overwrite=False)
+    assert not capsys.readouterr().err
+    now = workdirs.reports.versions() + " 2"
+    monkeypatch.setattr(workdirs.reports, "versions", lambda: now)
+    workdirs.prepare(workdir, SETTINGS, overwrite=False)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("This run was made with tfdeblur ") and f"goes on with {now}" in line
+
+
 def test_another_run_is_not_resumed(workdir):
     with pytest.raises(InputError, match=r"different are: seed \(0, now 1\)"):
         workdirs.prepare(workdir, {**SETTINGS, "seed": 1}, overwrite=False)

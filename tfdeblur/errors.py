@@ -10,7 +10,7 @@ import threading
 import unicodedata
 
 import absl.logging
-from absl import app
+from absl import app, flags
 
 OUT_OF_MEMORY = (
     "out of memory. Lower --batch_size when training, or restore in tiles with --tile=512."
@@ -52,6 +52,11 @@ def printable(text, keep=""):
         char if char in keep or not unicodedata.category(char).startswith("C") else _escaped(char)
         for char in str(text)
     )
+
+
+def reason(error):
+    """What an exception says, in one line that is not long: libraries quote broken files."""
+    return printable(" ".join(str(error).split())[:200]) or type(error).__name__
 
 
 def _escaped(char):
@@ -131,4 +136,12 @@ def run(main):
 
     absl.logging.set_verbosity(absl.logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # deprecations inside libraries
-    app.run(guarded)
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(argv):
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        say(f"error: {' '.join(str(error).split())} (--help explains the flags)", file=sys.stderr)
+        sys.exit(1)

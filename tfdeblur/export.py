@@ -21,7 +21,7 @@ from absl import flags
 from keras import ops
 
 from tfdeblur import files, precision, weights
-from tfdeblur.cli.flags import start as start_command
+from tfdeblur.cli import flags as shared
 from tfdeblur.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -296,19 +296,14 @@ def _largest_difference(net, run):
 
 
 def _define_flags():
-    flags.DEFINE_string(
-        "weights",
-        None,
-        "Weights for the network that MODEL names: a file, or published ones by their name, such "
-        "as gopro (`python -m tfdeblur.weights list`).",
-    )
+    shared.define_weights("the network that MODEL names")
     flags.DEFINE_string("format", "saved_model", f"One of {', '.join(SUFFIXES)}.")
     flags.DEFINE_bool("overwrite", False, "Replace an export that exists already.")
 
 
 def start():
     """Runs the command line in `sys.argv`, and exits."""
-    start_command(sys.modules[__name__], _define_flags, _run)
+    shared.start(sys.modules[__name__], _define_flags, _run)
 
 
 def _run(argv):

@@ -7,13 +7,16 @@ it is empty; where anything else lies in it, nothing is removed, and the error n
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
 import re
+import sys
+import tempfile
 import uuid
 
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, say
 
 INCOMPLETE = ".incomplete-"  # begins the names of files and folders that are being written
 MARKER = "tfdeblur.json"
@@ -268,28 +271,29 @@ def replacing_folder(folder, kind, name):
         kind, name: see `Owned`.
 
     Raises:
-        InputError: see `check_replaceable`.
+        InputError: see `check_replaceable` and `locked`.
     """
     folder = pathlib.Path(folder)
     check_replaceable(folder, kind)
-    remove_leftover_folders(folder, kind)
-    with new_folder(folder) as temporary:
-        Owned(temporary, kind, name).write()
-        yield temporary
-        Owned.recognise(temporary, kind, name).write()
-        old = check_replaceable(folder, kind)  # again: this may have taken minutes
-        if old is None:
-            os.replace(temporary, folder)
-            return
-        aside = _temporary(folder)
-        os.rename(folder, aside)
-        try:
-            os.replace(temporary, folder)
-        except BaseException:
-            os.rename(aside, folder)
-            raise
-        old.folder = aside
-        old.delete()
+    with locked(folder):
+        remove_leftover_folders(folder, kind)
+        with new_folder(folder) as temporary:
+            Owned(temporary, kind, name).write()
+            yield temporary
+            Owned.recognise(temporary, kind, name).write()
+            old = check_replaceable(folder, kind)  # again: this may have taken minutes
+            if old is None:
+                os.replace(temporary, folder)
+                return
+            aside = _temporary(folder)
+            os.rename(folder, aside)
+            try:
+                os.replace(temporary, folder)
+            except BaseException:
+                os.rename(aside, folder)
+                raise
+            old.folder = aside
+            old.delete()
 
 
 def check_replaceable(folder, kind):
@@ -345,6 +349,60 @@ def remove_leftover_folders(target, kind):
 def incomplete(pattern):
     """The regular expression of the temporary names of files whose names match `pattern`."""
     return rf"\{INCOMPLETE}(?:[0-9a-f]{{8}}-)?{pattern}"  # earlier versions had no number
+
+
+@contextlib.contextmanager
+def locked(path, waiting=False):
+    """Holds a file or folder, whether it exists or not, against other processes of this user.
+
+    The lock ends with the process, however that ends: it is one of the system, on a file among the
+    temporary ones.
+
+    Args:
+        path: what this process is going to write.
+        waiting: whether to wait for another one that holds it, and say so, or to refuse.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:32]
+    place = os.path.join(tempfile.gettempdir(), f"tfdeblur-{os.getuid()}-{name}.lock")
+    while True:
+        file = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = f"process {os.pread(file, 20, 0).decode('ascii', 'replace')}"
+                if not waiting:
+                    raise InputError(
+                        f"{path} is in use by another tfdeblur ({holder}): wait until that has "
+                        "ended, or name another place."
+                    ) from error
+                say(f"Another tfdeblur ({holder}) makes {path}: waiting for it.", file=sys.stderr)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_still(file, place):
+                continue  # its holder has just removed it
+            os.ftruncate(file, 0)
+            os.pwrite(file, str(os.getpid()).encode(), 0)
+            try:
+                yield
+            finally:
+                os.unlink(place)
+            return
+        finally:
+            os.close(file)
+
+
+def _is_still(file, place):
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file), os.stat(place))
+    return False
 
 
 def read_json(path, remedy):

@@ -29,7 +29,7 @@ def conv(
     """Convolution with `pad` zeros on every side (None: half the kernel)."""
     pad = kernel_size // 2 if pad is None else pad
     if pad and strides > 1:
-        x = keras.layers.ZeroPadding2D(pad, name=f"{name}_pad")(x)
+        x = keras.layers.ZeroPadding2D(pad, name=f"{name}_pad", data_format="channels_last")(x)
     return keras.layers.Conv2D(
         filters,
         kernel_size,
@@ -38,6 +38,7 @@ def conv(
         activation=activation,
         use_bias=use_bias,
         name=name,
+        data_format="channels_last",
         **_initializers(kernel_initializer, fan_in=kernel_size**2 * x.shape[-1]),
     )(x)
 
@@ -49,6 +50,7 @@ def depthwise_conv(x, kernel_size, use_bias=True, name=None):
         padding="same",
         use_bias=use_bias,
         name=name,
+        data_format="channels_last",
         **_depthwise_initializers(fan_in=kernel_size**2),
     )(x)
 
@@ -63,6 +65,7 @@ def upconvolution(x, filters, kernel_size, activation=None, kernel_initializer=N
         activation=activation,
         name=name,
         # PyTorch counts the fan-in of a transposed convolution by its output channels.
+        data_format="channels_last",
         **_initializers(kernel_initializer, fan_in=kernel_size**2 * filters),
     )(x)
 
@@ -146,7 +149,9 @@ def supervised_attention_module(x, image, kernel_size, use_bias=True, name=None)
 
 def global_mean(x, name):
     """`[B, H, W, C]` -> `[B, 1, 1, C]`, in float32: 16 bits do not hold a sum of many pixels."""
-    return keras.layers.GlobalAveragePooling2D(keepdims=True, dtype="float32", name=name)(x)
+    return keras.layers.GlobalAveragePooling2D(
+        keepdims=True, dtype="float32", name=name, data_format="channels_last"
+    )(x)
 
 
 @keras.saving.register_keras_serializable("tfdeblur")

@@ -1,5 +1,9 @@
-"""Refusing what cannot fit into memory, before a CPU process dies of it without a word."""
+"""Memory: what is free, what was used at the peak, and refusing what cannot fit.
 
+A CPU process would otherwise die of it without a word.
+"""
+
+import contextlib
 import pathlib
 import resource
 
@@ -8,6 +12,7 @@ import keras
 from tfdeblur.errors import InputError
 from tfdeblur.precision import on_cpu
 
+_STATUS, _RESET = "/proc/self/status", pathlib.Path("/proc/self/clear_refs")
 # By a line's controllers in /proc/self/cgroup: the folder of all groups, the names of the files of
 # limit and usage, and the field of memory.stat that tells what of the usage is cache. Of version 2,
 # which has one hierarchy for all controllers, and of version 1.
@@ -50,7 +55,7 @@ def available():
     The least of what the machine has, what `ulimit -v` leaves, and what the limits of the control
     groups leave that a container runs in.
     """
-    meminfo, status = _kilobytes("/proc/meminfo"), _kilobytes("/proc/self/status")
+    meminfo, status = _kilobytes("/proc/meminfo"), _kilobytes(_STATUS)
     if "MemAvailable" not in meminfo:
         return None
     free = [meminfo["MemAvailable"], *_left_by_control_groups()]
@@ -71,6 +76,35 @@ def of_device():
 
     limits = [d.memory_limit for d in device_lib.list_local_devices() if d.device_type == "GPU"]
     return limits[0] - tf.config.experimental.get_memory_info("GPU:0")["current"]
+
+
+def whose():
+    """Whose memory it is, in words."""
+    return "the process" if on_cpu() else "the GPU"
+
+
+def reset_peak():
+    """Forgets the peak so far."""
+    if _tensorflow_gpu():
+        import tensorflow as tf
+
+        tf.config.experimental.reset_memory_stats("GPU:0")
+    elif on_cpu():
+        with contextlib.suppress(OSError):  # then the peak is that of the whole run
+            _RESET.write_text("5")  # see proc(5)
+
+
+def peak():
+    """Bytes at the peak since `reset_peak`; None where the system does not tell."""
+    if _tensorflow_gpu():
+        import tensorflow as tf
+
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    return _kilobytes(_STATUS).get("VmHWM") if on_cpu() else None
+
+
+def _tensorflow_gpu():
+    return keras.backend.backend() == "tensorflow" and not on_cpu()
 
 
 def _left_by_control_groups():

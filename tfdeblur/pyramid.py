@@ -124,7 +124,9 @@ def _gaussian_halve(images):
     channels = images.shape[-1]
     kernel = np.tile(np.outer(taps, taps)[:, :, None, None], (1, 1, channels, 1))
     padded = _pad_symmetric(images, 3)
-    return ops.depthwise_conv(padded, kernel.astype("float32"), strides=2, padding="valid")
+    return ops.depthwise_conv(
+        padded, kernel.astype("float32"), strides=2, padding="valid", data_format="channels_last"
+    )
 
 
 def _pad_symmetric(images, width):

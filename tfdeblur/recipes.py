@@ -9,7 +9,9 @@ from collections.abc import Mapping
 
 import keras
 
+from tfdeblur import models
 from tfdeblur.errors import InputError, did_you_mean
+from tfdeblur.published import Published
 
 GOPRO_TRAINING_PAIRS = 2103
 
@@ -176,31 +178,6 @@ class Perceptual:
 
 
 @dataclasses.dataclass(frozen=True)
-class Published:
-    """What the paper reports.
-
-    Attributes:
-        dataset: on whose test split.
-        psnr: dB.
-        ssim: None where none is reported.
-        protocol: a key of `evaluation.protocols.PROTOCOLS`, which measured both; None where it is
-            not stated.
-        source: where it stands.
-    """
-
-    dataset: str
-    psnr: float
-    ssim: float | None
-    protocol: str | None
-    source: str
-
-    def __str__(self):
-        ssim = "" if self.ssim is None else f", SSIM {self.ssim:g}"
-        protocol = f"the protocol {self.protocol}" if self.protocol else "a protocol not stated"
-        return f"{self.psnr:.2f} dB{ssim} on {self.dataset} by {protocol} ({self.source})"
-
-
-@dataclasses.dataclass(frozen=True)
 class Recipe:
     """One training run. An attribute that is None changes nothing.
 
@@ -223,7 +200,7 @@ class Recipe:
         ema_momentum: of the moving averages of the weights, which are then what is measured and
             saved for use; None for none.
         gradient_checkpointing: whether feature maps inside ResBlocks are computed again for the
-            gradients instead of kept; see `models.checkpointing`.
+            gradients instead of kept; see `models.gradient_checkpointing`.
         augmentations: keys of `augment.AUGMENTATIONS`, in order, after a random crop.
         loss: a key of `losses.LOSSES`.
         label_pyramid: a key of `pyramid.PYRAMIDS`.
@@ -839,6 +816,28 @@ def choose(name):
             + did_you_mean(name, RECIPES)
         )
     return RECIPES[name]
+
+
+def published_of(network, self_ensemble):
+    """What is published of a network: list of `Published`, on the blur that it was trained for.
+
+    Args:
+        network: of `tfdeblur.models`.
+        self_ensemble: whether its results are means over four rotations.
+    """
+    return [
+        dataclasses.replace(one, network=recipe.name, dataset=_variant(one.dataset, recipe.dataset))
+        for recipe in RECIPES.values()
+        if (recipe.network, recipe.self_ensemble) == (network.name, self_ensemble)
+        and models.hyperparameters(recipe.network, **recipe.hyperparameters)
+        == models.hyperparameters(network.name, **network.hyperparameters)
+        for one in recipe.published
+    ]
+
+
+def _variant(tested, trained):
+    """ "gopro" and "gopro/blur+realblur/j" -> "gopro/blur": the blur of the training."""
+    return next((name for name in trained.split("+") if name.startswith(f"{tested}/")), tested)
 
 
 def markdown():

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from tfdeblur.data import opening
+from tfdeblur.datasets.dead_leaves import dead_leaves_dataset_builder as dead_leaves
 from tfdeblur.datasets.kohler import kohler_dataset_builder as kohler
 from tfdeblur.datasets.lai import lai_dataset_builder as lai
 from tfdeblur.errors import InputError
@@ -87,3 +89,48 @@ def test_an_unknown_split(tmp_path):
         test_sets.from_builder(builder, "val")
     assert test_sets.from_builder(builder, "test[:2]").count == 2
     assert test_sets.from_builder(builder, "test[:2]").dataset is None
+
+
+def test_the_config_of_a_name_without_one():
+    for name, reference in {
+        "kohler": "frames",
+        "kohler/default": "frames",
+        "lai": "nothing",
+    }.items():
+        builder = opening.find_builder(name)
+        assert test_sets._compared(builder)[0] == reference
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    """Of TFDS, with two small datasets of pairs."""
+    for name, count in (("first", 3), ("second", 2)):
+        config = dead_leaves.DeadLeavesConfig(
+            name=name, train_pairs=1, test_pairs=count, image_size=48
+        )
+        builder = tfds.builder("dead_leaves", config=config, data_dir=tmp_path)
+        builder.download_and_prepare()
+    return tmp_path
+
+
+def test_a_union_is_one_dataset_after_the_other(data_dir):
+    names = ("dead_leaves/first", "dead_leaves/second")
+    alone = [test_sets.from_tfds(name, data_dir=data_dir) for name in names]
+    both = test_sets.from_tfds("+".join(names), data_dir=data_dir)
+    assert (both.count, both.reference, both.dataset) == (5, "sharp", None)
+    every = list(both.read())
+    expected = [example for data in alone for example in data.read()]
+    assert len({name for name, _, _ in every}) == 5
+    for (name, *pictures), (short, *same) in zip(every, expected, strict=True):
+        assert name.startswith("dead_leaves/") and name.endswith(short)
+        np.testing.assert_array_equal(pictures, same)
+    assert [name for name, *_ in both.read(4)] == [every[4][0]]
+
+
+def test_a_union_of_unlike_data_is_refused():
+    parts = [
+        test_sets.Data(name, "1", 1, reference, lambda skip=0: iter(()))
+        for name, reference in (("a test", "sharp"), ("b test", "frames"))
+    ]
+    with pytest.raises(InputError, match="a test is compared with sharp, b test with frames"):
+        test_sets._union(parts)

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from tfdeblur import evaluation
-from tfdeblur.evaluation import PROTOCOLS, pictures, published, reports, scoring
-from tfdeblur.io import images
+from tfdeblur import evaluation, published, restoration
+from tfdeblur.evaluation import PROTOCOLS, reports, scoring
+from tfdeblur.io import comparisons, images
 
 PROTOCOL = PROTOCOLS["deepdeblur_pytorch"]
 
@@ -70,8 +70,8 @@ def test_results_table_leaves_out_what_is_unknown(scores):
 
 
 def test_published_scores_stand_beside_measured_ones(pairs):
-    same = published.Published("net", "gopro/blur", "nah2017", 30.0, 0.9, source="a paper")
-    networks = {"restored": reports.Network(1_234_567, 63_700_000_000, [same])}
+    same = published.Published("gopro/blur", 30.0, 0.9, "nah2017", "a paper")
+    networks = {"restored": reports.NetworkFacts(1_234_567, 63_700_000_000, [same])}
     (scored,) = scoring.score(
         pairs[:1], {"restored": brighten}, [PROTOCOLS["nah2017"], PROTOCOLS["mimo_unet"]]
     )
@@ -167,6 +167,15 @@ def test_quoted_scores_of_others(tmp_path, scores):
     assert "Others on this data" in text and "DeblurGAN-v2" in text and "MT-RNN" not in text
 
 
+def test_sections_of_others_come_last(tmp_path, scores):
+    sections = ["## Training", "![curves](curves.png)"]
+    reports.write_report(tmp_path / "report.md", scores, PROTOCOL, {}, [], sections=sections)
+    assert (tmp_path / "report.md").read_text().endswith("\n\n".join(sections) + "\n")
+    page = (tmp_path / "report.html").read_text()
+    assert page.index("<h1>") < page.index("<h2>Training</h2>") and page.endswith("</html>\n")
+    assert 'src="curves.png"' in page
+
+
 def test_infinity_is_not_written_to_json(tmp_path, pairs):
     equal = [(name, sharp, sharp) for name, _, sharp in pairs]
     scores = evaluation.evaluate(equal, lambda image: image / np.float32(255), PROTOCOL)
@@ -181,7 +190,9 @@ def test_comparisons_without_scores(tmp_path, pairs):
     examples = [(name, blurry, None) for name, blurry, _ in pairs[:2]]
 
     def write(example, restored):
-        pictures.write_page(tmp_path, example, restored)
+        name, blurry, _ = example
+        versions = {method: restoration.quantise(image) for method, image in restored.items()}
+        comparisons.write_page(tmp_path, name, {"blurry": blurry, **versions})
 
     protocols = [PROTOCOLS["lai"]]
     scored = scoring.score(examples, {"a": brighten, "b": brighten}, protocols, write)

@@ -1,10 +1,13 @@
 """Files and folders: what goes where, what is refused, and that the rest goes on."""
 
+import collections
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from tfdeblur.errors import InputError
@@ -137,7 +140,7 @@ def test_files_that_fail_do_not_stop_the_rest(photos, capsys):
     pathlib.Path("photos/0_broken.png").write_bytes(b"\x89PNG")
     pathlib.Path("photos/clip.mp4").touch()
     images.write("out/a.jpg", np.zeros((6, 9, 3), np.uint8))
-    assert files.restore_files(files.plan(["photos"], "out"), invert) == 3
+    assert files.restore_files(files.plan(["photos"], "out"), invert).failed == 3
     errors = capsys.readouterr().err
     assert "photos/0_broken.png cannot be read" in errors
     assert "videos are read with" in errors or "photos/clip.mp4 cannot be read" in errors
@@ -151,7 +154,7 @@ def test_out_of_memory_is_told_of_its_image(photos, capsys):
     def fail(image, progress):
         raise MemoryError
 
-    assert files.restore_files(files.plan(["photos"], "out"), fail) == 2
+    assert files.restore_files(files.plan(["photos"], "out"), fail).failed == 2
     assert "photos/a.jpg: out of memory" in capsys.readouterr().err
 
 
@@ -170,7 +173,7 @@ def test_interrupted(photos, capsys):
 def test_inputs_are_replaced_only_when_told(photos):
     before = images.read("photos/trip/b.png")
     jobs = files.plan(["photos/trip"], "photos/trip", overwrite=True)
-    assert files.restore_files(jobs, invert, overwrite=True) == 0
+    assert files.restore_files(jobs, invert, overwrite=True).failed == 0
     np.testing.assert_array_equal(images.read("photos/trip/b.png"), 255 - before)
     images.write("photos/trip/b_x.png", before)  # which would replace another input
     with pytest.raises(InputError, match=r"would overwrite the input photos/trip/b_x\.png"):
@@ -179,7 +182,7 @@ def test_inputs_are_replaced_only_when_told(photos):
 
 def test_compare(photos):
     jobs = files.plan(["photos"], "out", compare=True)
-    assert files.restore_files(jobs, invert) == 0
+    assert files.restore_files(jobs, invert).failed == 0
     assert images.size("out/compare/a.jpg.jpg")[0] > 2 * 9
     assert pathlib.Path("out/compare/trip/b.png.jpg").exists()
     (job,) = files.plan(["photos/a.jpg"], "out/c.png", compare=True)
@@ -189,22 +192,22 @@ def test_compare(photos):
 def test_overwrite(photos):
     images.write("out/a.jpg", np.zeros((6, 9, 3), np.uint8))
     jobs = files.plan(["photos/a.jpg"], "out")
-    assert files.restore_files(jobs, invert, overwrite=True) == 0
+    assert files.restore_files(jobs, invert, overwrite=True).failed == 0
     assert images.read("out/a.jpg").any()
 
 
 def test_format_that_cannot_be_written_is_told_before_the_work(photos, capsys):
     Image.new("L", (4, 4)).save("x.gif")
-    assert files.restore_files(files.plan(["x.gif"], "out"), invert) == 1
+    assert files.restore_files(files.plan(["x.gif"], "out"), invert).failed == 1
     assert "cannot write .gif; give --format=png" in capsys.readouterr().err
-    assert files.restore_files(files.plan(["x.gif"], "x.png"), invert) == 0
+    assert files.restore_files(files.plan(["x.gif"], "x.png"), invert).failed == 0
 
 
 def test_what_a_photo_holds_is_kept(photos):
     deep = np.random.default_rng(0).integers(0, 65536, (4, 5, 3), np.uint16)
     photo = Photo(deep, deep[..., 0])
     write_photo("logo.png", photo)
-    assert files.restore_files(files.plan(["logo.png"], "out"), invert) == 0
+    assert files.restore_files(files.plan(["logo.png"], "out"), invert).failed == 0
     restored = read_photo("out/logo.png")
     np.testing.assert_array_equal(restored.pixels, 65535 - deep)
     np.testing.assert_array_equal(restored.alpha, deep[..., 0])
@@ -216,7 +219,7 @@ def test_what_concerns_one_file_does_not_end_the_others(photos, capsys):
     os.symlink(".", photos / "x")
     os.mkfifo(photos / "pipe.png")
     jobs = files.plan(["photos", "missing.png", "*.none"], "out")
-    assert files.restore_files(jobs, invert) == 5
+    assert files.restore_files(jobs, invert).failed == 5
     said = capsys.readouterr().err
     for message in (
         "missing.png does not exist",
@@ -232,7 +235,7 @@ def test_what_concerns_one_file_does_not_end_the_others(photos, capsys):
 def test_file_names_do_not_command_the_terminal(photos, capsys):
     (photos / "\x1b]0;owned\x07.png").write_bytes(b"none")
     (photos / os.fsdecode(b"caf\xe9.png")).write_bytes(b"none")
-    assert files.restore_files(files.plan(["photos"], "out"), invert) == 2
+    assert files.restore_files(files.plan(["photos"], "out"), invert).failed == 2
     said = capsys.readouterr().err
     assert r"photos/\x1b]0;owned\x07.png cannot be read" in said and "\x1b]" not in said
     assert r"photos/caf\xe9.png cannot be read" in said
@@ -241,5 +244,126 @@ def test_file_names_do_not_command_the_terminal(photos, capsys):
 def test_a_link_to_nowhere_is_not_replaced(photos):
     pathlib.Path("out").mkdir()
     os.symlink("nowhere", "out/a.jpg")
-    assert files.restore_files(files.plan(["photos/a.jpg"], "out"), invert) == 1
+    assert files.restore_files(files.plan(["photos/a.jpg"], "out"), invert).failed == 1
     assert os.readlink("out/a.jpg") == "nowhere"
+
+
+def test_what_is_done_is_skipped(photos, capsys):
+    jobs = files.plan(["photos"], "out")
+    assert files.restore_files(jobs[:1], invert) == files.Outcome(1, 0, 0)
+    assert files.restore_files(jobs, invert) == files.Outcome(1, 1, 0)
+    assert files.restore_files(jobs, invert) == files.Outcome(0, 2, 0)
+    assert files.restore_files(jobs, invert, overwrite=True) == files.Outcome(2, 0, 0)
+    images.write("photos/a.jpg", np.zeros((6, 9, 3), np.uint8))  # another picture meanwhile
+    assert files.restore_files(jobs, invert) == files.Outcome(0, 1, 1)
+    assert "out/a.jpg exists: give --overwrite" in capsys.readouterr().err
+
+
+def test_a_copy_is_not_taken_for_done(photos):
+    jobs = files.plan(["photos/a.jpg"], "out")
+    os.mkdir("out")
+    shutil.copy2("photos/a.jpg", "out/a.jpg")
+    assert files.restore_files(jobs, invert) == files.Outcome(0, 0, 1)
+
+
+def test_access_rights_and_times_are_kept(photos):
+    os.chmod("photos/a.jpg", 0o640)
+    os.utime("photos/a.jpg", ns=(10**18, 10**18))
+    before = os.stat("photos/a.jpg")
+    for output in ("out", "photos"):
+        files.restore_files(
+            files.plan(["photos/a.jpg"], output, overwrite=True), invert, overwrite=True
+        )
+        after = os.stat(f"{output}/a.jpg")
+        assert after.st_mode == before.st_mode and after.st_mtime_ns == before.st_mtime_ns
+    assert after.st_ino != before.st_ino and (after.st_uid, after.st_gid) == (
+        before.st_uid,
+        before.st_gid,
+    )
+
+
+def test_read_only_files_are_not_replaced(photos, capsys):
+    os.chmod("photos/a.jpg", 0o444)
+    content = pathlib.Path("photos/a.jpg").read_bytes()
+    jobs = files.plan(["photos/a.jpg"], "photos", overwrite=True)
+    assert files.restore_files(jobs, invert, overwrite=True).failed == 1
+    assert "photos/a.jpg is read-only" in capsys.readouterr().err
+    assert pathlib.Path("photos/a.jpg").read_bytes() == content
+
+
+def test_the_target_of_a_link_is_restored(photos):
+    os.rename("photos/a.jpg", "kept.jpg")
+    os.symlink("../kept.jpg", "photos/a.jpg")
+    before = read_photo("kept.jpg").pixels
+    jobs = files.plan(["photos/a.jpg"], "photos", overwrite=True)
+    assert files.restore_files(jobs, invert, overwrite=True).restored == 1
+    assert os.path.islink("photos/a.jpg") and not os.path.islink("kept.jpg")
+    np.testing.assert_allclose(read_photo("kept.jpg").pixels, 255 - before.astype(int), atol=60)
+
+
+def test_hard_links_are_told(photos, capsys):
+    os.link("photos/a.jpg", "other.jpg")
+    jobs = files.plan(["photos/a.jpg"], "photos", overwrite=True)
+    files.restore_files(jobs, invert, overwrite=True)
+    assert "1 other names (hard links), which keep the old version" in capsys.readouterr().err
+
+
+def test_what_is_left_out_is_told(photos, capsys):
+    Image.fromarray(np.zeros((4, 4, 4), np.uint8)).save("photos/logo.png")
+    jobs = files.plan(["photos/logo.png"], "out", kind="jpg")
+    assert files.restore_files(jobs, lambda x, progress: x).restored == 1
+    err = capsys.readouterr().err
+    assert "note: out/logo.jpg leaves out of logo.png: its transparency." in err
+
+
+def test_a_file_stays_what_its_content_says(photos, capsys):
+    pixels = np.arange(64, dtype=np.uint8).reshape(4, 4, 4)
+    Image.fromarray(pixels).save("photos/logo.jpg", format="PNG")
+    files.restore_files(files.plan(["photos/logo.jpg"], "out"), lambda x, progress: x)
+    np.testing.assert_array_equal(Image.open("out/logo.jpg"), pixels)
+    assert "note" not in capsys.readouterr().err
+
+
+def test_what_a_search_leaves_out_is_counted(photos):
+    for name in ("photos/x.gif", "photos/y.GIF", "photos/z.dng", "photos/.hidden.gif"):
+        pathlib.Path(name).write_bytes(b"x")
+    os.makedirs("photos/@eaDir")
+    images.write("photos/@eaDir/a.jpg", np.zeros((4, 4, 3), np.uint8))
+    os.makedirs("elsewhere")
+    images.write("elsewhere/far.png", np.zeros((4, 4, 3), np.uint8))
+    os.symlink("../elsewhere", "photos/linked")
+    left_out = collections.Counter()
+    jobs = files.plan(["photos"], "out", left_out=left_out)
+    assert [job.source.name for job in jobs] == ["a.jpg", "b.png"]
+    assert +left_out == {
+        ".gif files": 2,
+        ".dng files": 1,
+        "folders of thumbnails and waste": 1,
+        "linked folders (--follow_links searches them)": 1,
+    }
+    jobs = files.plan(["photos"], "out", follow_links=True)
+    assert ("photos/linked/far.png", "out/linked/far.png") in targets(jobs)
+
+
+def test_other_names_of_what_can_be_read(photos):
+    for name in ("x.jfif", "x.jpe", "x.pgm"):
+        write_photo(f"photos/{name}", Photo(np.full((4, 4, 3), 9, np.uint8), grey=True))
+    pathlib.Path("photos/x.ts").write_bytes(b"G" + bytes(400))
+    pathlib.Path("photos/program.ts").write_text("let x = 1")
+    names = [job.source.name for job in files.plan(["photos"], "out")]
+    assert names == ["a.jpg", "b.png", "x.jfif", "x.jpe", "x.pgm", "x.ts"]
+
+
+def test_of_a_file_and_its_link_the_file_is_restored(photos):
+    os.symlink("a.jpg", "photos/0.jpg")
+    assert targets(files.plan(["photos"], "out"))[0] == ("photos/a.jpg", "out/a.jpg")
+    assert len(files.plan(["photos"], "out")) == 2
+
+
+def test_floats_and_integers_of_32_bits_are_told_beforehand(photos):
+    tifffile.imwrite("photos/x.tif", np.full((4, 4), 2.0, np.float32))
+    tifffile.imwrite("photos/y.tif", np.zeros((4, 4), np.int32))
+    for name in ("x", "y"):
+        (job,) = files.plan([f"photos/{name}.tif"], "out")
+        with pytest.raises(InputError, match=rf"{name}\.tif"):
+            files.check(job)

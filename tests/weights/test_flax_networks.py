@@ -1,10 +1,14 @@
 """The authors' Flax weights, in dictionaries and in files."""
 
 import contextlib
+import dataclasses
+import http.server
+import pathlib
 import pickle
 import struct
 import subprocess
 import sys
+import threading
 import zipfile
 
 import golden
@@ -15,6 +19,7 @@ from tfdeblur import models, weights
 from tfdeblur.errors import InputError
 from tfdeblur.weights import catalogue, flax_files, flax_networks
 
+SHARED = pathlib.Path(__file__).parents[3] / "shared"
 SMALL = {"filters": 8, "stages": 2, "groups": 1, "bottleneck_blocks": 1}
 BIAS = "opt/target/stage_1_output_conv_2/bias"
 KERNEL = "opt/target/stage_0_cross_gating_block_1/in_project_x/kernel"
@@ -190,13 +195,132 @@ def test_files_larger_than_any_network_are_refused(tmp_path, monkeypatch):
     assert "holds 2 files" in _refused(path)
 
 
-def test_published_files_are_checked_by_content(net, arrays, tmp_path, monkeypatch):
-    monkeypatch.setenv("TFDEBLUR_CACHE", str(tmp_path))
-    path = tmp_path / "maxim" / "gopro" / "checkpoint.npz"
-    path.parent.mkdir(parents=True)
-    np.savez(path, **arrays)
-    weights.load(net, "gopro")
-    path.write_bytes(b"<html>not found</html>")
-    with pytest.raises(InputError, match=r"is a web page.*storage\.googleapis\.com.*remove"):
+@pytest.fixture
+def published(net, arrays, tmp_path, monkeypatch):
+    """An entry of the catalogue that a local server has; the cache is tmp_path/cache."""
+    (tmp_path / "served").mkdir()
+    np.savez(tmp_path / "served" / "checkpoint.npz", **arrays)
+
+    def handle(*arguments):
+        http.server.SimpleHTTPRequestHandler(*arguments, directory=tmp_path / "served")
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handle) as server:
+        entry = dataclasses.replace(
+            catalogue.find("maxim", "gopro"),
+            hyperparameters=SMALL,
+            address=f"http://127.0.0.1:{server.server_port}",
+            digest=flax_networks.digest(arrays),
+        )
+        monkeypatch.setattr(catalogue, "CATALOGUE", (entry,))
+        monkeypatch.setenv("TFDEBLUR_CACHE", str(tmp_path / "cache"))
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield entry
+        server.shutdown()
+        thread.join()
+
+
+def test_published_files_are_fetched_once(published, arrays, tmp_path, capsys):
+    opened, source = weights.open_network("maxim", "gopro")
+    assert source == "maxim with gopro" and opened.hyperparameters == SMALL
+    told = capsys.readouterr().err
+    assert "checkpoint.npz: 100%" in told and "warning" not in told
+    kernel = arrays["opt/target/stage_0_input_conv_0/kernel"]
+    np.testing.assert_array_equal(opened.get_layer("stage1_in1").kernel, kernel)
+    (tmp_path / "served" / "checkpoint.npz").unlink()
+    weights.open_network("maxim", "gopro")
+
+
+def test_they_are_the_default(published, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert weights.open_network()[1] == "maxim with gopro"
+    other = dataclasses.replace(published, name="realblur_j", digest=None)
+    monkeypatch.setattr(catalogue, "CATALOGUE", (published, other))
+    assert weights.open_network(weights="realblur_j")[1] == "maxim with realblur_j"
+
+
+def test_without_a_network_the_default_is_told_how_to_be_had(published, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    offline = dataclasses.replace(published, address="http://127.0.0.1:9")
+    monkeypatch.setattr(catalogue, "CATALOGUE", (offline,))
+    path = tmp_path / "cache" / "maxim" / "gopro" / "checkpoint.npz"
+    with pytest.raises(InputError) as error:
+        weights.open_network()
+    told = f"http://127.0.0.1:9/checkpoint.npz cannot be fetched to {path.parent} "
+    assert str(error.value).startswith(told)
+    assert str(error.value).endswith(f"put it at {path} (about 89 MB).")
+
+    trained = tmp_path / "runs" / "quickstart" / "model.keras"
+    trained.parent.mkdir(parents=True)
+    trained.touch()
+    other = dataclasses.replace(published, name="reds")
+    catalogue.fetch(other, check=lambda path: None)
+    monkeypatch.setattr(catalogue, "CATALOGUE", (offline, other))
+    here = "--model=runs/quickstart/model.keras; --model=maxim --weights=reds"
+    with pytest.raises(InputError, match=rf"Networks that are here already: {here}\.$"):
+        weights.open_network()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda arrays: b"<!doctype html>", "it is a web page"),
+        (lambda arrays: arrays.pop(BIAS), f"not of 'maxim'.*1 missing: {BIAS}"),
+        (lambda arrays: arrays.update({BIAS: np.full(3, np.nan, "float32")}), "1 not finite"),
+    ],
+    ids=["page", "other weights", "NaN"],
+)
+def test_nothing_is_kept_of_other_files(published, net, arrays, tmp_path, damage, reason):
+    page = damage(arrays)
+    path = tmp_path / "served" / "checkpoint.npz"
+    path.write_bytes(page) if isinstance(page, bytes) else np.savez(path, **arrays)
+    message = rf"checkpoint\.npz did not give the weights .* nothing was kept: .*{reason}"
+    with pytest.raises(InputError, match=message):
         weights.load(net, "gopro")
-    assert "licence      Apache-2.0" in str(catalogue.find("maxim", "gopro"))
+    assert not list((tmp_path / "cache" / "maxim" / "gopro").iterdir())
+
+
+def test_files_in_the_cache_are_checked_by_content(published, net, arrays, tmp_path, capsys):
+    path = tmp_path / "cache" / "maxim" / "gopro" / "checkpoint.npz"
+    path.parent.mkdir(parents=True)
+    np.savez(path, **{**arrays, BIAS: arrays[BIAS] + 1})
+    weights.load(net, "gopro")
+    assert "does not hold the numbers that are known" in capsys.readouterr().err
+    path.write_bytes(b"<html>not found</html>")
+    with pytest.raises(InputError, match=r"is a web page.*127\.0\.0\.1.*remove"):
+        weights.load(net, "gopro")
+    assert path.exists()
+
+
+def test_the_digest_is_of_arrays_and_not_of_files(arrays):
+    digest = flax_networks.digest(arrays)
+    lost = "opt/target/stage_2_output_conv_1/bias"
+    backwards = {name: np.asfortranarray(arrays[name]) for name in reversed(arrays)}
+    assert digest == flax_networks.digest({**backwards, lost: np.ones(3), "opt/state/step": 7})
+    assert digest != flax_networks.digest({**arrays, BIAS: arrays[BIAS] + 1})
+
+
+def test_copies_without_heads_are_told(capsys):
+    heads = [f"{head}{part}" for head in flax_networks._LOST for part in ("kernel", "bias")]
+    flax_networks._warn_of_missing_heads({head: np.ones(3) for head in heads})
+    assert not capsys.readouterr().err
+    flax_networks._warn_of_missing_heads(
+        {"other": np.ones(3), **{head: np.zeros(3) for head in heads}}
+    )
+    assert "heads at half and quarter size are zero" in capsys.readouterr().err
+
+
+def test_the_recovered_weights_are_the_known_ones():
+    """They are not ours to ship."""
+    path = SHARED / "published" / "maxim_gopro" / "weights.npz"
+    if not path.exists():
+        pytest.skip(f"the authors' weights are missing: {path}")
+    digest = flax_networks.digest(flax_files.read_arrays(path))
+    assert digest == catalogue.find("maxim", "gopro").digest
+
+
+def test_the_catalogue_tells_size_and_licence():
+    told = str(catalogue.find("maxim", "gopro"))
+    assert (
+        "licence      Apache-2.0" in told and "1 file (about 89 MB), fetched on first use" in told
+    )

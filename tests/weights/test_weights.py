@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -59,8 +60,6 @@ def test_broken_and_missing_files_are_refused(net, tmp_path):
 
 def test_open_network(net, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"no trained model under runs/"):
-        weights.open_network()
     with pytest.raises(InputError, match="random weights without --weights=FILE: restoring"):
         weights.open_network("mtwnet")
     with pytest.raises(InputError, match="or one of the published gopro: restoring"):
@@ -68,9 +67,20 @@ def test_open_network(net, tmp_path, monkeypatch):
     path = tmp_path / "runs" / "quickstart" / "model.keras"
     path.parent.mkdir(parents=True)
     net.save(path)
-    found, source = weights.open_network()
+    found, source = weights.open_network("runs/quickstart/model.keras")
     assert source == "runs/quickstart/model.keras"
     np.testing.assert_array_equal(found.get_weights()[0], net.get_weights()[0])
+
+
+def test_trained_models_are_listed_the_newest_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert weights.trained_models() == []
+    for name, age in (("a", 1), ("b", 3), ("c", 2)):
+        path = tmp_path / "runs" / name / "model.keras"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (age, age))
+    assert [path.parts[1] for path in weights.trained_models()] == ["b", "c", "a"]
 
 
 @pytest.mark.parametrize("old_format", [False, True])

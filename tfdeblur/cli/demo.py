@@ -2,8 +2,8 @@
 
 tfdeblur demo [--model=runs/quickstart/model.keras]
 
-This computer serves the page to itself, and the page fetches nothing from elsewhere. Ctrl-C ends
-it.
+This computer serves the page to itself, and the page fetches nothing from elsewhere. It offers the
+networks under runs/, too. Ctrl-C ends it.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from absl import flags
 
 from tfdeblur import errors, restoration, weights
 from tfdeblur import precision as precisions
-from tfdeblur.cli.flags import start as start_command
+from tfdeblur.cli import flags as shared
 from tfdeblur.errors import InputError
 from tfdeblur.io import images, photos
 
@@ -49,7 +49,7 @@ CSS = ".gradio-container {max-width: 60rem !important; margin: auto}"
 
 def start():
     """Runs the command line in `sys.argv`, and exits."""
-    start_command(sys.modules[__name__], _define_flags, _run)
+    shared.start(sys.modules[__name__], _define_flags, _run)
 
 
 def restore_photo(net, path, folder, max_megapixels, precision, progress=None):
@@ -317,22 +317,11 @@ def _lock(file):
 
 
 def _define_flags():
-    flags.DEFINE_string(
-        "model",
-        None,
-        "A .keras file, or a network's name (then with --weights). Default: the newest model.keras "
-        "under runs/. The page offers the others there, too.",
-    )
-    flags.DEFINE_string(
-        "weights",
-        None,
-        "Weights for the network that --model names: a file, or published ones by their name, such "
-        "as gopro (`python -m tfdeblur.weights list`).",
-    )
+    shared.define_network()
     flags.DEFINE_string("host", "127.0.0.1", "Who may visit: 0.0.0.0 is everyone on the network.")
     flags.DEFINE_integer("port", 7860, "The page's port.", lower_bound=1, upper_bound=65535)
     flags.DEFINE_float("max_megapixels", 50, "Refuse larger photos.", lower_bound=0)
-    flags.DEFINE_string("precision", "auto", "float32, bfloat16, float16, or auto.")
+    shared.define_precision()
 
 
 def _run(argv):
@@ -343,7 +332,8 @@ def _run(argv):
     with errors.stopping_like_ctrl_c(), visitors_folder() as folder:
         gradio = _import_gradio(folder)
         net, named = weights.open_network(FLAGS.model, FLAGS.weights)
-        shown = _shown(_choices(named))
+        errors.say(f"Restoring with {named}, or what is chosen on the page.")
+        shown = _shown([named, *map(str, weights.trained_models())])
         nets = {named: net}
         ended = threading.Event()
 
@@ -387,20 +377,13 @@ def _import_gradio(folder):
     return gradio
 
 
-def _choices(named):
-    """The network on the command line, and those under runs/, the newest first."""
-    found = pathlib.Path(weights.RUNS).glob("*/model.keras")
-    newest_first = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
-    return list(dict.fromkeys([named, *map(str, newest_first)]))
-
-
 def _shown(choices):
     """{what the page calls a network: its file or name}: folders elsewhere are no visitor's matter.
 
     Those under runs/ keep their names there.
     """
     shown = {}
-    for choice in choices:
+    for choice in dict.fromkeys(choices):
         path = pathlib.Path(choice)
         ours = not path.is_absolute() and path.parts[:1] == (weights.RUNS,)
         name = choice if ours or len(path.parts) < 2 else path.name

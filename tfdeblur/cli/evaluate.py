@@ -16,26 +16,25 @@ import sys
 import keras
 from absl import flags
 
-from tfdeblur import evaluation, precision, restoration, weights
-from tfdeblur.cli.flags import start as start_command
+from tfdeblur import evaluation, precision, recipes, restoration, weights
+from tfdeblur.cli import flags as shared
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import (
     complexity,
-    pictures,
     protocols,
-    published,
     reports,
     score_files,
     scoring,
     test_sets,
 )
+from tfdeblur.io import comparisons
 
 FLAGS = flags.FLAGS
 
 
 def start():
     """Runs the command line in `sys.argv`, and exits."""
-    start_command(sys.modules[__name__], _define_flags, _run)
+    shared.start(sys.modules[__name__], _define_flags, _run)
 
 
 def _run(argv):
@@ -52,7 +51,7 @@ def _run(argv):
         method: functools.partial(
             restoration.restore_float,
             network,
-            tile=FLAGS.tile,
+            tile=shared.tile(),
             self_ensemble=FLAGS.self_ensemble,
             precision=chosen_precision,
         )
@@ -165,8 +164,10 @@ def score(source, count, restorers, chosen, identity):
 
 
 def write_page(record, example, restored):
-    record.owned.claim(pictures.page_file(example[0]))
-    pictures.write_page(FLAGS.report, example, restored)
+    name, blurry, _ = example
+    versions = {method: restoration.quantise(image) for method, image in restored.items()}
+    record.owned.claim(comparisons.page_file(name))
+    comparisons.write_page(FLAGS.report, name, {"blurry": blurry, **versions})
 
 
 def write_report(path, scores, protocol, settings, source, restorers, facts, dataset):
@@ -183,37 +184,20 @@ def write_report(path, scores, protocol, settings, source, restorers, facts, dat
 def describe(network):
     """What a report tells of a network."""
     counted = keras.backend.backend() == "tensorflow"
-    return reports.Network(
+    return reports.NetworkFacts(
         parameters=network.count_params(),
         macs=complexity.multiply_accumulates(network, 256, 256) if counted else None,
-        published=published.of_network(network, FLAGS.self_ensemble),
+        published=recipes.published_of(network, FLAGS.self_ensemble),
     )
 
 
 def _define_flags():
-    flags.DEFINE_list(
-        "model",
-        [],
-        "A .keras file, or a network's name (then with --weights); several separated by commas. "
-        "Default: the newest model.keras under runs/.",
-    )
-    flags.DEFINE_list(
-        "weights",
-        [],
-        "Weights for the networks that --model names, one for each: files, or published ones by "
-        "their names, such as gopro (`python -m tfdeblur.weights list`).",
-    )
+    shared.define_network(several=True)
     flags.DEFINE_bool("blurry_baseline", False, "Score the blurry images alone, without a network.")
-    flags.DEFINE_string("dataset", None, "A dataset, such as gopro/blur_gamma, kohler or lai/real.")
+    shared.define_data(
+        dataset="A dataset, such as gopro/blur_gamma, kohler or lai/real; a+b: both."
+    )
     flags.DEFINE_string("split", "test", "The split of --dataset.")
-    flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps its files.")
-    flags.DEFINE_string(
-        "manual_dir", None, "Where archives are that you have already. None: TFDS's default."
-    )
-    flags.DEFINE_string("blurry_dir", None, "Instead of --dataset: a folder with blurry images.")
-    flags.DEFINE_string(
-        "sharp_dir", None, "The sharp images of --blurry_dir, under the same names."
-    )
     flags.DEFINE_string(
         "protocol",
         None,
@@ -221,11 +205,6 @@ def _define_flags():
         "the one for data without pairs.",
     )
     flags.DEFINE_string("report", None, "A folder for report.html, report.md, scores.csv and more.")
-    flags.DEFINE_string("precision", "float32", "float32, bfloat16, float16, or auto.")
-    flags.DEFINE_integer(
-        "tile", None, "Restore in square tiles of so many pixels, to save memory.", lower_bound=64
-    )
-    flags.DEFINE_bool(
-        "self_ensemble", False, "Mean over four rotations: slightly better, four times slower."
-    )
+    shared.define_precision("float32")
+    shared.define_restoring(tile=None)
     flags.DEFINE_integer("limit", None, "Only the first so many images.", lower_bound=1)

@@ -1,4 +1,4 @@
-"""How the commands start: their flags, --help, and libraries that import without a word."""
+"""How the commands start: flags that several have, --help, and libraries that import quietly."""
 
 import contextlib
 import os
@@ -9,6 +9,12 @@ import tempfile
 from absl import flags
 
 from tfdeblur import errors
+
+# What is defined here belongs to the module of the command that asks for it.
+flags.disclaim_key_flags()
+
+PRECISIONS = ["auto", "float32", "bfloat16", "float16"]
+SMALLEST_TILE = 64
 
 
 def start(module, define_flags, run):
@@ -50,3 +56,66 @@ def quiet_imports():
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+def define_network(several=False):
+    """--model and --weights, as `weights.open_network` takes them; `several`: lists of them."""
+    define, default = (flags.DEFINE_list, []) if several else (flags.DEFINE_string, None)
+    define(
+        "model",
+        default,
+        f"A .keras file, or a network's name (then with --weights){_SEVERAL * several}. Default: "
+        "maxim, with its authors' weights gopro, which are fetched once.",
+    )
+    define("weights", default, f"Weights for {'each' if several else 'the'} --model: {_WEIGHTS}")
+
+
+def define_weights(of):
+    """--weights alone, of the network that is named elsewhere: `of` says where."""
+    flags.DEFINE_string("weights", None, f"Weights for {of}: {_WEIGHTS}")
+
+
+_SEVERAL = "; several separated by commas"
+_WEIGHTS = (
+    "a file, or published ones by their name, such as gopro (`python -m tfdeblur.weights list`)."
+)
+
+
+def define_data(dataset):
+    """--dataset, whose help is given, the folders of TFDS, and folders of pairs instead."""
+    flags.DEFINE_string("dataset", None, dataset)
+    flags.DEFINE_string("data_dir", None, "Where TFDS keeps its datasets. None: its default.")
+    flags.DEFINE_string(
+        "manual_dir", None, "Where archives are that you have already. None: TFDS's default."
+    )
+    flags.DEFINE_string("blurry_dir", None, "Your own pairs instead of a dataset: blurry images.")
+    flags.DEFINE_string("sharp_dir", None, "Your own pairs: sharp images of the same names.")
+
+
+def define_precision(default="auto"):
+    """--precision, see `precision.resolve`."""
+    flags.DEFINE_enum("precision", default, PRECISIONS, "What is computed in.")
+
+
+def define_restoring(tile):
+    """--tile, whose default is given, and --self_ensemble."""
+    flags.DEFINE_string(
+        "tile",
+        tile,
+        "Restore in tiles of so many pixels in height and width, to save memory. auto: as large as "
+        "fits the memory that is free.",
+    )
+    flags.DEFINE_bool(
+        "self_ensemble", False, "Mean over four rotations: slightly better, four times slower."
+    )
+    flags.register_validator(
+        "tile",
+        lambda tile: tile in (None, "auto") or (tile.isdecimal() and int(tile) >= SMALLEST_TILE),
+        f"give a number of pixels, {SMALLEST_TILE} or more, or auto.",
+    )
+
+
+def tile():
+    """The value of --tile, as `restoration.restore` takes it."""
+    given = flags.FLAGS.tile
+    return given if given in (None, "auto") else int(given)

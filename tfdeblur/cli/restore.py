@@ -14,6 +14,7 @@ Other commands: tfdeblur train, evaluate, export, weights, demo; each explains i
 # This is the command `tfdeblur`; deblur.py calls it too. What needs Keras is imported when the
 # files have been checked: --help and mistakes are answered at once.
 
+import collections
 import contextlib
 import sys
 
@@ -21,8 +22,7 @@ from absl import flags
 
 from tfdeblur import errors
 from tfdeblur.cli import COMMANDS
-from tfdeblur.cli.flags import quiet_imports
-from tfdeblur.cli.flags import start as start_command
+from tfdeblur.cli import flags as shared
 from tfdeblur.errors import InputError
 from tfdeblur.restoration import files
 
@@ -31,22 +31,11 @@ FLAGS = flags.FLAGS
 
 def start():
     """Runs the command line in `sys.argv`, and exits."""
-    start_command(sys.modules[__name__], _define_flags, _stoppable)
+    shared.start(sys.modules[__name__], _define_flags, _stoppable)
 
 
 def _define_flags():
-    flags.DEFINE_string(
-        "model",
-        None,
-        "A .keras file, or a network's name (then with --weights). Default: the newest model.keras "
-        "under runs/.",
-    )
-    flags.DEFINE_string(
-        "weights",
-        None,
-        "Weights for the network that --model names: a file, or published ones by their name, such "
-        "as gopro (`python -m tfdeblur.weights list`).",
-    )
+    shared.define_network()
     flags.DEFINE_string(
         "output", "restored", "Folder for what is restored; for a single file also a file name."
     )
@@ -69,26 +58,12 @@ def _define_flags():
     flags.DEFINE_bool(
         "compare", False, f"Also write pictures of before and after, into OUTPUT/{files.COMPARE}/."
     )
+    flags.DEFINE_bool("follow_links", False, "Search also folders that links point to.")
     flags.DEFINE_bool("dry_run", False, "Only show what would be restored, and what would fail.")
-    flags.DEFINE_string(
-        "tile",
-        "auto",
-        "Restore in tiles of so many pixels in height and width, to save memory. auto: as large as "
-        "fits the memory that is free.",
-    )
-    flags.DEFINE_bool(
-        "self_ensemble", False, "Mean over four rotations: slightly better, four times slower."
-    )
-    flags.DEFINE_enum(
-        "precision", "auto", ["auto", "float32", "bfloat16", "float16"], "What is computed in."
-    )
+    shared.define_restoring(tile="auto")
+    shared.define_precision()
     flags.DEFINE_string(
         "device", None, "cpu, gpu, gpu:1, ...: where to compute. Default: a GPU where there is one."
-    )
-    flags.register_validator(
-        "tile",
-        lambda tile: tile == "auto" or (tile.isdecimal() and int(tile) >= 64),
-        "give a number of pixels, 64 or more, or auto.",
     )
 
 
@@ -100,32 +75,46 @@ def _stoppable(argv):
 def _run(argv):
     inputs = argv[1:]
     _refuse_commands(inputs)
+    left_out = collections.Counter()
     jobs = files.plan(
-        inputs, FLAGS.output, FLAGS.suffix, FLAGS.format, FLAGS.overwrite, FLAGS.compare
+        inputs,
+        FLAGS.output,
+        FLAGS.suffix,
+        FLAGS.format,
+        FLAGS.overwrite,
+        FLAGS.compare,
+        FLAGS.follow_links,
+        left_out,
     )
+    if any(left_out.values()):
+        kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.items() if count)
+        errors.say(f"Left out: {kinds}.")
     if FLAGS.dry_run:
         return _show(jobs)
-    with quiet_imports():
+    with shared.quiet_imports():
         from tfdeblur import precision, restoration, weights
 
     with _device(FLAGS.device):
         with precision.policy(FLAGS.precision):
             net, description = weights.open_network(FLAGS.model, FLAGS.weights)
-        errors.say(f"Restoring with {description}.")
+        chosen = "" if FLAGS.model or FLAGS.weights else ", the default: --model names another"
+        errors.say(f"Restoring with {description}{chosen}.")
 
         def restore(image, progress):
             return restoration.restore(
                 net,
                 image,
-                tile=FLAGS.tile if FLAGS.tile == "auto" else int(FLAGS.tile),
+                tile=shared.tile(),
                 self_ensemble=FLAGS.self_ensemble,
                 progress=progress,
             )
 
-        failures = files.restore_files(jobs, restore, FLAGS.overwrite, FLAGS.quality)
-    failed = f"; {failures} failed, see above" if failures else ""
-    errors.say(f"Restored {len(jobs) - failures} of {len(jobs)} files into {FLAGS.output}{failed}.")
-    return 1 if failures else 0
+        outcome = files.restore_files(jobs, restore, FLAGS.overwrite, FLAGS.quality)
+    skipped = f"; skipped {outcome.skipped} already done" if outcome.skipped else ""
+    failed = f"; {outcome.failed} failed, see above" if outcome.failed else ""
+    done = f"Restored {outcome.restored} of {len(jobs)} files into {FLAGS.output}"
+    errors.say(f"{done}{skipped}{failed}.")
+    return 1 if outcome.failed else 0
 
 
 def _refuse_commands(inputs):
@@ -138,15 +127,19 @@ def _refuse_commands(inputs):
 
 
 def _show(jobs):
-    failures = 0
+    failures = skipped = 0
     for job in jobs:
+        if not FLAGS.overwrite and files.is_done(job):
+            skipped += 1
+            continue
         try:
             errors.say(f"{job.source} -> {job.target} ({files.check(job, FLAGS.overwrite)})")
         except InputError as error:
             errors.say(f"error: {error}", file=sys.stderr)
             failures += 1
+    done = f"; {skipped} are done already" if skipped else ""
     failed = f"; {failures} would fail, see above" if failures else ""
-    print(f"Would restore {len(jobs) - failures} of {len(jobs)} files{failed}.")
+    print(f"Would restore {len(jobs) - failures - skipped} of {len(jobs)} files{done}{failed}.")
     return 1 if failures else 0
 
 

@@ -11,8 +11,7 @@ import sys
 from absl import flags
 
 from tfdeblur import errors
-from tfdeblur.cli.flags import quiet_imports
-from tfdeblur.cli.flags import start as start_command
+from tfdeblur.cli import flags as shared
 
 FLAGS = flags.FLAGS
 
@@ -32,7 +31,7 @@ CHANGES = (
 
 def start():
     """Runs the command line in `sys.argv`, and exits."""
-    start_command(sys.modules[__name__], _define_flags, _run)
+    shared.start(sys.modules[__name__], _define_flags, _run)
 
 
 def _run(argv):
@@ -41,7 +40,7 @@ def _run(argv):
             f"unexpected argument {argv[1]!r}: flags are given as --flag=value."
         )
     # After the flags, so that a wrong one is answered at once.
-    with quiet_imports():
+    with shared.quiet_imports():
         import tensorflow  # noqa: F401
     from tfdeblur import precision, recipes
     from tfdeblur.data import cache
@@ -88,6 +87,7 @@ def _run(argv):
     for name in ("model.keras", "best.keras", "saved_model/", "report.md"):
         if pathlib.Path(workdir, name).exists():
             print(f"{workdir}/{name}")
+    print(f"\nTo restore with it: tfdeblur photo.jpg --model={workdir}/model.keras")
 
 
 def show(recipe):
@@ -101,13 +101,7 @@ def show(recipe):
 
 def _define_flags():
     flags.DEFINE_string("recipe", "quickstart", "What to train: a key of tfdeblur.recipes.RECIPES.")
-    flags.DEFINE_string("dataset", None, "TFDS dataset instead of the recipe's.")
-    flags.DEFINE_string("data_dir", None, "Where TFDS keeps its datasets. None: its default.")
-    flags.DEFINE_string(
-        "manual_dir", None, "Where archives are that you have already. None: TFDS's default."
-    )
-    flags.DEFINE_string("blurry_dir", None, "Your own pairs instead of a dataset: blurry images.")
-    flags.DEFINE_string("sharp_dir", None, "Your own pairs: sharp images of the same names.")
+    shared.define_data(dataset="TFDS dataset instead of the recipe's.")
     flags.DEFINE_string("workdir", None, "Folder for all results. None: runs/<recipe>.")
     flags.DEFINE_integer(
         "steps", None, "Steps instead of the recipe's; its schedule shrinks along.", 1
@@ -145,7 +139,7 @@ def _define_flags():
         "Compute feature maps inside ResBlocks again for the gradients, instead of keeping them.",
     )
     flags.DEFINE_integer("seed", 0, "Seed of initial weights, data order and augmentation.")
-    flags.DEFINE_string("precision", "auto", "auto, float32, bfloat16 or float16.")
+    shared.define_precision()
     flags.DEFINE_string(
         "strategy",
         "auto",

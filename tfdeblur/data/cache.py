@@ -17,7 +17,7 @@ import tqdm
 
 from tfdeblur import files, memory
 from tfdeblur.data.pairs import Pairs, crop_arrays
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, reason
 
 IN_MEMORY = "ram"
 MANIFEST = "patches.json"  # written last: a folder that has it is complete
@@ -100,8 +100,9 @@ def cut_patches(pairs, folder, side):
     """
     folder = pathlib.Path(folder)
     made_of = {"data": pairs.name, "version": pairs.version, "side": side}
-    if not os.path.lexists(folder / MANIFEST):
-        _write_patches(pairs, folder, side, made_of)
+    with files.locked(folder, waiting=True):
+        if not os.path.lexists(folder / MANIFEST):
+            _write_patches(pairs, folder, side, made_of)
     manifest = files.read_json(folder / MANIFEST, f"name another folder than --cache={folder}")
     if not isinstance(manifest.get("shards"), list) or "patches" not in manifest:
         raise InputError(f"--cache={folder} holds no patches of tfdeblur: name a new folder.")
@@ -115,7 +116,7 @@ def cut_patches(pairs, folder, side):
         images = _map_patches(manifest, folder, side)
     except (OSError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise InputError(
-            f"--cache={folder} is damaged ({error}): remove it, or name another folder."
+            f"--cache={folder} is damaged ({reason(error)}): remove it, or name another folder."
         ) from error
     fields = _fields(pairs) | {
         "name": f"{pairs.name}, in {side}x{side} patches",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfdeblur.data import png
+from tfdeblur.data import opening, png
 from tfdeblur.errors import InputError
 from tfdeblur.io import images
 
@@ -101,40 +101,10 @@ def from_tfds(name, split, data_dir=None, manual_dir=None):
 
 
 def _from_tfds(name, split, data_dir, manual_dir):
-    import tensorflow_datasets as tfds
-
-    import tfdeblur.datasets  # registers our builders
-
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except (tfds.core.DatasetNotFoundError, ValueError) as error:
-        ours = ", ".join(x.removesuffix("_dataset_builder") for x in tfdeblur.datasets.__all__)
-        raise InputError(
-            f"the dataset {name} (of the recipe, or --dataset) is unknown to TFDS. tfdeblur brings "
-            f"{ours}; or give your own pairs, --blurry_dir and --sharp_dir."
-        ) from error
-    keys = builder.info.supervised_keys
-    if not keys or any(not isinstance(builder.info.features[k], tfds.features.Image) for k in keys):
-        raise InputError(f"--dataset={name}: its supervised_keys {keys} are no pair of images.")
-    try:
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
-        )
-    # No network, no space (TFDS has its own kind of error for it), no permission.
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"--dataset={name} could not be built in --data_dir: {error}") from error
-    try:
-        count = builder.info.splits[split].num_examples
-    except (KeyError, ValueError) as error:
-        raise InputError(f"--dataset={name} has no split {split!r}: {error}") from error
+    keys = opening.pair_keys(opening.find_builder(name, data_dir))  # before it is built
+    builder, count = opening.open_dataset(name, split, data_dir, manual_dir)
     blurry, sharp = keys
-    examples = builder.as_dataset(
-        split=split,
-        decoders={key: tfds.decode.SkipDecoding() for key in keys},
-        read_config=tfds.ReadConfig(
-            interleave_cycle_length=1, add_tfds_id=True, try_autocache=False
-        ),
-    )
+    examples = opening.read_encoded(builder, split, keys)
     examples_in_all = builder.info.splits.total_num_examples
     return Pairs(
         name=f"{builder.info.full_name} {split}",

@@ -11,13 +11,12 @@ import keras
 import markdown
 import numpy as np
 
-from tfdeblur import files
-from tfdeblur.evaluation import footprint, pictures, protocols, published, score_files
-from tfdeblur.evaluation.pictures import Row, comparison
+from tfdeblur import files, memory, published
+from tfdeblur.evaluation import protocols, score_files
 from tfdeblur.evaluation.scoring import BLURRY, RESTORED, mean, median, summarise
+from tfdeblur.io import comparisons
+from tfdeblur.io.comparisons import Row
 from tfdeblur.restoration import quantise
-
-__all__ = ["Network", "Row", "comparison", "examples", "summary_table", "table", "write_report"]
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -35,7 +34,7 @@ img {{ max-width: 100%; }}
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
+class NetworkFacts:
     """What a report tells of a network beside its scores.
 
     Attributes:
@@ -93,7 +92,7 @@ def results(scores, networks, dataset=None):
 
     Args:
         scores: a list of Score, not empty.
-        networks: {method: Network}; none for BLURRY.
+        networks: {method: NetworkFacts}; none for BLURRY.
         dataset: `Data.dataset`: published scores on it are compared with.
 
     Returns:
@@ -205,7 +204,7 @@ def examples(scores, pairs, restore, method=RESTORED):
     return [rows[name] for name in ranking if name in rows]
 
 
-def write_report(path, scores, protocol, settings, rows, networks=None, dataset=None):
+def write_report(path, scores, protocol, settings, rows, networks=None, dataset=None, sections=()):
     """Writes a Markdown report, and beside it the same as HTML, its pictures and its numbers.
 
     These are report.html, comparison.png, scores.csv and metrics.json.
@@ -218,6 +217,7 @@ def write_report(path, scores, protocol, settings, rows, networks=None, dataset=
         settings: dict of str to str, what else the numbers depend on: see `settings_line`.
         rows: a list of Row for the picture, see `examples`.
         networks, dataset: see `results`.
+        sections: what follows in the end, in Markdown.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -227,40 +227,40 @@ def write_report(path, scores, protocol, settings, rows, networks=None, dataset=
     means = results(scores, networks or {}, dataset)
     numbers = {**summary, "settings": settings, "results": means}
     _write_numbers(path.with_name("metrics.json"), numbers)
-    sections = [f"# Evaluation on {summary['images']} images", results_table(means)]
+    parts = [f"# Evaluation on {summary['images']} images", results_table(means)]
     if f"psnr_{RESTORED}" in summary:
-        sections.append(summary_table(summary, protocol.ssim))
-    sections += [
+        parts.append(summary_table(summary, protocol.ssim))
+    parts += [
         f"Means over the images. Seconds are medians, without images that a network compiled for; "
-        f"memory is that of {footprint.what()} at its peak. Every image: "
+        f"memory is that of {memory.whose()} at its peak. Every image: "
         "[scores.csv](scores.csv); the means: [metrics.json](metrics.json).",
         _sources(means),
         f"Settings: {settings_line(settings)}.",
     ]
     if any("/" in one.image for one in followed):
-        sections += [f"## Sequences, by `{protocol.name}`", sequences_table(followed)]
-    sections += ["## Distribution over the images", distribution_table(followed)]
+        parts += [f"## Sequences, by `{protocol.name}`", sequences_table(followed)]
+    parts += ["## Distribution over the images", distribution_table(followed)]
     if rows:
-        comparison(path.with_name("comparison.png"), rows)
-        sections += [
+        comparisons.comparison(path.with_name("comparison.png"), rows)
+        parts += [
             "## Best, median and worst gain",
             "![blurry, restored and sharp images, and the error](comparison.png)",
         ]
     quoted = published.on_dataset(dataset)
     if quoted:
-        sections += [
+        parts += [
             "## Others on this data",
             "As quoted by papers that state neither the protocol nor, for GOPRO, the blur variant: "
             "not comparable to the last digits.",
             _quoted_table(quoted),
         ]
-    _write_pages(path, sections)
+    _write_pages(path, [*parts, *sections])
 
 
 def write_comparisons(path, scores, settings, networks):
     """Writes the report on images that have no ground truth: pictures without scores.
 
-    The pictures are those of `pictures.write_page`.
+    The pictures are those of `comparisons.write_page`.
 
     Args:
         path, settings, networks: as for `write_report`.
@@ -275,20 +275,20 @@ def write_comparisons(path, scores, settings, networks):
         f"Settings: {settings_line(settings)}.",
     ]
     for name in sorted({one.image for one in scores}):
-        sections += [f"## {name}", f"![blurry and restored]({pictures.page_file(name)})"]
+        sections += [f"## {name}", f"![blurry and restored]({comparisons.page_file(name)})"]
     _write_pages(path, sections)
 
 
 def _result(method, protocol, scores, networks, dataset):
     network = networks.get(method)
     same = published.find(network.published, dataset, protocol) if network else None
-    memory = [one.memory for one in scores if one.memory is not None]
+    peaks = [one.memory for one in scores if one.memory is not None]
     return {
         "method": method,
         "protocol": protocol,
         **{key: mean(getattr(one, key) for one in scores) for key in _METRICS},
         "seconds": median(one.seconds for one in scores),
-        "memory": max(memory, default=None),
+        "memory": max(peaks, default=None),
         "parameters": network and network.parameters,
         "macs": network and network.macs,
         "published_psnr": same and same.psnr,

@@ -9,8 +9,8 @@ import time
 import numpy as np
 import tqdm
 
+from tfdeblur import memory
 from tfdeblur.errors import InputError
-from tfdeblur.evaluation import footprint
 from tfdeblur.evaluation.protocols import Quality
 
 BLURRY, RESTORED = "blurry", "restored"  # methods: the input itself, and the usual network
@@ -84,8 +84,8 @@ def score(examples, networks, protocols, on_restored=None):
             restored = {BLURRY: blurry.astype(np.float32) / 255}
             costs = {BLURRY: (None, None)}
             for method, restore in networks.items():
-                restored[method], seconds, memory = _restore(restore, blurry)
-                costs[method] = (seconds if blurry.shape in shapes else None, memory)
+                restored[method], seconds, peak = _restore(restore, blurry)
+                costs[method] = (seconds if blurry.shape in shapes else None, peak)
             shapes.add(blurry.shape)
             if on_restored:
                 on_restored(example, {method: restored[method] for method in networks})
@@ -146,10 +146,10 @@ def median(values):
 
 def _restore(restore, blurry):
     """The restored image, the seconds that it took, and the bytes of memory at their peak."""
-    footprint.reset()
+    memory.reset_peak()
     start = time.perf_counter()
     restored = restore(blurry)  # a NumPy array, so the computation has ended
-    return restored, time.perf_counter() - start, footprint.peak()
+    return restored, time.perf_counter() - start, memory.peak()
 
 
 def _measure(measure, image, reference):

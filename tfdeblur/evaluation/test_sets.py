@@ -6,15 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfdeblur.data import pairs as training_pairs
+from tfdeblur.data import opening
 from tfdeblur.errors import InputError
 from tfdeblur.io import images
 
 # What of an example makes its name: "sequence/frame". The first group of which it has any counts.
 _SEQUENCES = ("sequence", "clip", "photo", "image", "scene", "name")
 _FRAMES = ("frame", "trajectory", "kernel", "seed")
-
-_WITHOUT_PAIRS = ("kohler", "lai/real")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,40 +66,26 @@ def from_tfds(name, split="test", data_dir=None, manual_dir=None):
     """A dataset of TFDS; it is built first where that has not been done.
 
     Args:
-        name: of pairs, such as "gopro/blur_gamma"; "kohler"; or "lai/real".
-        split: such as "test" or "train[:10%]".
-        data_dir, manual_dir: see `pairs.from_tfds`.
+        name: such as "gopro/blur_gamma", "kohler" or "lai/real"; "a+b" is first a, then b.
+        split, data_dir, manual_dir: see `opening.open_dataset`.
 
     Raises:
-        InputError: see `pairs.from_tfds`.
+        InputError: see `opening.open_dataset`; the dataset has no blurry images; or those of a
+            union differ in what they are compared with.
     """
-    import tensorflow_datasets as tfds
-
-    import tfdeblur.datasets  # noqa: F401  registers our builders
-
-    if name not in _WITHOUT_PAIRS:
-        # Checks the name, the split and the features.
-        training_pairs.from_tfds(name, split, data_dir, manual_dir)
-    builder = tfds.builder(name, data_dir=data_dir)
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
-    )
-    return from_builder(builder, split)
+    names = name.split("+")
+    for part in names:  # before anything is built
+        _compared(opening.find_builder(part, data_dir))
+    opened = [opening.open_dataset(part, split, data_dir, manual_dir) for part in names]
+    parts = [from_builder(builder, split) for builder, _ in opened]
+    return parts[0] if len(parts) == 1 else _union(parts)
 
 
 def from_builder(builder, split="test"):
     """A dataset of TFDS that has been built, see `from_tfds`."""
-    try:
-        count = builder.info.splits[split].num_examples
-    except (KeyError, ValueError) as error:
-        raise InputError(f"--dataset={builder.name} has no split {split!r}: {error}") from error
+    count = opening.count_examples(builder, split)
+    reference, keys = _compared(builder)
     info = builder.info
-    if info.supervised_keys:
-        reference, keys = "sharp", info.supervised_keys
-    elif "frames" in info.features:
-        reference, keys = "frames", ("blurry", "frames")
-    else:
-        reference, keys = "nothing", ("blurry",)
     dataset = info.full_name.rpartition("/")[0].removesuffix("/default")
     return Data(
         name=f"{info.full_name} {split}",
@@ -113,24 +97,51 @@ def from_builder(builder, split="test"):
     )
 
 
+def _compared(builder):
+    """`Data.reference` of a dataset, and its features that are read."""
+    features = builder.info.features
+    if builder.info.supervised_keys or "blurry" not in features:
+        return "sharp", opening.pair_keys(builder)
+    if "frames" in features:
+        return "frames", ("blurry", "frames")
+    return "nothing", ("blurry",)
+
+
+def _union(parts):
+    """Several `Data`, one after the other; an image's name begins with its dataset's."""
+    kinds = {part.reference: part.name for part in parts}
+    if len(kinds) > 1:
+        (one, first), (other, second), *_ = kinds.items()
+        raise InputError(
+            f"{first} is compared with {one}, {second} with {other}: evaluate each by itself."
+        )
+
+    def read(skip=0):
+        for part in parts:
+            left_out = min(skip, part.count)
+            skip -= left_out
+            for name, *pictures in part.read(left_out):
+                yield f"{part.name.split()[0]}/{name}", *pictures
+
+    return Data(
+        name=" + ".join(part.name for part in parts),
+        version=" + ".join(part.version for part in parts),
+        count=sum(part.count for part in parts),
+        reference=parts[0].reference,
+        read=read,
+    )
+
+
 def _read_tfds(builder, split, keys, skip):
     import tensorflow as tf
-    import tensorflow_datasets as tfds
-
-    dataset = builder.as_dataset(
-        split=split,
-        decoders={key: tfds.decode.SkipDecoding() for key in keys},
-        read_config=tfds.ReadConfig(
-            interleave_cycle_length=1, add_tfds_id=True, try_autocache=False
-        ),
-    )
 
     def decode(encoded):
         if np.ndim(encoded):
             return np.stack([decode(one) for one in encoded])
         return tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
 
-    for example in dataset.skip(skip).as_numpy_iterator():
+    examples = opening.read_encoded(builder, split, keys)
+    for example in examples.skip(skip).as_numpy_iterator():
         blurry, *rest = (decode(example[key]) for key in keys)
         yield _name(example), blurry, rest[0] if rest else None
 

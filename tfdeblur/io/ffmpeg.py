@@ -13,7 +13,10 @@ import numpy as np
 from tfdeblur.errors import InputError
 from tfdeblur.io import images
 
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+VIDEO_SUFFIXES = (
+    *(".3gp", ".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
+    *(".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"),
+)
 
 # FFmpeg's readers of files, by a video's first bytes and, where these tell nothing, its suffix.
 # Without a name FFmpeg would try all that it has, some of which open other files and addresses.
@@ -29,6 +32,10 @@ _CONTAINERS = (
     (re.compile(rb"OggS"), "ogg"),
 )
 _BY_SUFFIX = {
+    ".3gp": "mov",
+    ".m2ts": "mpegts",
+    ".mts": "mpegts",
+    ".ts": "mpegts",
     ".avi": "avi",
     ".m4v": "mov",
     ".mkv": "matroska",

@@ -53,6 +53,8 @@ _NO_PIXELS = (
     (b"<!DOCTYPE", "a document"),
 )
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_TIFF_SUBFILE = 254  # its lowest bit says that a page is a reduced version of another one
+_MANY = 100  # pages, among which previews are looked for
 # No file of an image, nor of a data set, is larger: Pillow refuses more than 179 million pixels.
 MAX_BYTES = 2**31
 
@@ -153,22 +155,41 @@ def write(path, image):
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path, like=None):
     """`files.replacing` for what people ask for: its folder is made, failures are an InputError.
+
+    Where `path` is a link, the file that it points to is replaced, and the link stays.
+
+    Args:
+        path: the file.
+        like: a file whose access rights and time of change it gets, and its owner, where `path` was
+            that file and the system allows it; None for new ones.
 
     Raises:
         InputError: the folder cannot be made, or the block raised something else than MemoryError.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(os.path.realpath(path) if os.path.islink(path) else path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        status = None if like is None else os.stat(like)
+        in_place = like is not None and path.exists() and os.path.samefile(path, like)
         with files.replacing(path) as temporary:
             yield temporary
+            if status is not None:
+                _liken(temporary, status, in_place)
     except (InputError, MemoryError):
         raise
     # Pillow raises ValueError or struct.error for sizes that a format cannot hold.
     except Exception as error:
         raise InputError(f"cannot write {path}: {_reason(error)}.") from error
+
+
+def _liken(path, status, with_owner):
+    if with_owner and hasattr(os, "chown"):
+        with contextlib.suppress(OSError):
+            os.chown(path, status.st_uid, status.st_gid)
+    os.chmod(path, stat.S_IMODE(status.st_mode) & 0o777)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def to_eight_bits(values):
@@ -254,18 +275,24 @@ def opened(source, name=None, formats=FORMATS):
     """
     path = None if isinstance(source, bytes) else source
     name = path if name is None else name
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(telling(name))
+        file = io.BytesIO(source) if path is None else stack.enter_context(open_regular(path))
+        suffix = pathlib.Path(str(name)).suffix.lower()
+        image = stack.enter_context(_identified(file, name, suffix, formats))
+        frames = _frames(image)
+        if frames > 1:
+            raise InputError(
+                f"{name} holds {frames} images: save the wanted one as a file of its own."
+            )
+        yield image
+
+
+@contextlib.contextmanager
+def telling(name):
+    """Tells all that a decoder raises inside the block as an InputError about the file `name`."""
     try:
-        with contextlib.ExitStack() as stack:
-            file = io.BytesIO(source) if path is None else stack.enter_context(open_regular(path))
-            suffix = pathlib.Path(str(name)).suffix.lower()
-            image = stack.enter_context(_identified(file, name, suffix, formats))
-            # A multi-picture JPEG (MPO) of a camera holds the photograph first, then previews.
-            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-            if frames > 1:
-                raise InputError(
-                    f"{name} holds {frames} images: save the wanted one as a file of its own."
-                )
-            yield image
+        yield
     except (InputError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
@@ -275,6 +302,22 @@ def opened(source, name=None, formats=FORMATS):
         raise InputError(
             f"{name} cannot be read as an image ({_reason(error)}): replace or remove it."
         ) from error
+
+
+def _frames(image):
+    """How many pictures a file holds, previews aside."""
+    # A multi-picture JPEG (MPO) of a camera holds the photograph first, then previews.
+    if image.format == "MPO":
+        return 1
+    frames = getattr(image, "n_frames", 1)
+    if frames == 1 or image.format != "TIFF":
+        return frames
+    previews = 0
+    for index in range(1, min(frames, _MANY)):
+        image.seek(index)
+        previews += image.tag_v2.get(_TIFF_SUBFILE, 0) & 1
+    image.seek(0)
+    return frames - previews
 
 
 def _identified(file, name, suffix, formats):
@@ -347,7 +390,7 @@ def _unopened(path, error):
     return f"{path} cannot be read ({_reason(error)}): replace or remove it."
 
 
-def walk(folder, follow_links=False):
+def walk(folder, follow_links=False, onerror=None):
     """Like `os.walk`, but each folder comes once, however the links lie.
 
     Folders reached by links come last, so that the place of a folder is not that of a link to it.
@@ -355,13 +398,15 @@ def walk(folder, follow_links=False):
     Args:
         folder: where to begin.
         follow_links: whether folders that links point to are searched too.
+        onerror: function that is called with an OSError for each folder that cannot be read; None:
+            they are left out.
 
     Yields:
         (root, folders, names): the caller may remove folders from the list, which are left out.
     """
     seen, links = set(), [folder]
     while links:
-        for root, folders, names in os.walk(links.pop(0)):
+        for root, folders, names in os.walk(links.pop(0), onerror=onerror):
             try:
                 status = os.stat(root)
             except OSError:  # it has gone meanwhile

@@ -2,29 +2,63 @@
 
 Restored pixels are written upright, in RGB or greyscale, and differ from the camera's thumbnail.
 So the orientation becomes 1, the thumbnail goes, and so does a colour profile of another colour
-space. All else stays as it is.
+space. What XMP announces behind the picture, such as a video, is not written, nor announced. All
+else stays as it is, where the format of the file does; what some formats alone can hold goes with
+a change.
 """
 
 import dataclasses
+import io
 import re
 import struct
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 _HEADER = b"Exif\0\0"
 _BASE = ExifTags.Base
 # Of a TIFF file, whose EXIF stands among what describes the storage of its pixels.
 _TEXTS = (
+    _BASE.DocumentName,
     _BASE.ImageDescription,
     _BASE.Make,
     _BASE.Model,
     _BASE.Software,
     _BASE.DateTime,
     _BASE.Artist,
+    _BASE.HostComputer,
     _BASE.Copyright,
 )
 _DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 _TURNED = (5, 6, 7, 8)  # orientations that exchange width and height
+_TIFF_XMP, _TIFF_IPTC, _TIFF_PHOTOSHOP, _TIFF_ICC = 700, 33723, 34377, 34675
+
+# What a PNG file says of its colours, and in words.
+_PNG_COLOURS = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
+_PNG_KEPT = (*_PNG_COLOURS, b"tEXt", b"zTXt", b"iTXt", b"tIME")
+# Texts that stand for what is kept otherwise.
+_PNG_TWICE = (
+    b"XML:com.adobe.xmp\0",
+    *(b"Raw profile type " + x for x in (b"exif", b"APP1", b"xmp")),
+)
+_LONGEST = 2**24  # bytes of a chunk that is kept
+
+_JPEG_COMMENT, _JPEG_PHOTOSHOP = 0xFE, 0xED
+_JPEG_SEGMENT = 65000  # bytes that one can hold, about
+_PHOTOSHOP = b"Photoshop 3.0\0"
+# Of Photoshop's resources: IPTC; and what is of the pixels as they were (thumbnails, paths) or is
+# kept otherwise (profile, EXIF, XMP).
+_RESOURCE_IPTC = 1028
+_RESOURCES_DROPPED = (1033, 1036, 1039, 1058, 1059, 1060, *range(2000, 3000))
+
+# What announces a video, or a map of gain or depth, behind the picture or in a second packet.
+_ANNOUNCED = (
+    rb"(?:[\w.-]+:(?:MotionPhoto|MicroVideo|HasExtendedXMP)[\w.-]*"
+    rb"|(?:hdrgm|HDRGainMap|GDepth|GImage|GAudio):[\w.-]+)"
+)
+_ANNOUNCING = (
+    re.compile(rb"\s+" + _ANNOUNCED + rb"""\s*=\s*(?:"[^"]*"|'[^']*')"""),
+    re.compile(rb"<(" + _ANNOUNCED + rb"|G?Container:Directory)(?:\s[^<>]*)?(?<!/)>"),
+)
 _SIZES = ((_BASE.ImageWidth, _BASE.ImageLength), (_BASE.ExifImageWidth, _BASE.ExifImageHeight))
 
 
@@ -37,31 +71,146 @@ class Metadata:
         xmp: a packet of XML; orientation 1.
         icc: the colour profile of the pixels.
         dpi: horizontal and vertical resolution, in pixels per inch.
+        photoshop: of a JPEG or TIFF file: Photoshop's resources, among which IPTC.
+        comments: of a JPEG file: tuple of bytes.
+        chunks: of a PNG file: tuple of (kind, content), those of `_PNG_KEPT`.
     """
 
     exif: bytes = b""
     xmp: bytes = b""
     icc: bytes = b""
     dpi: tuple = ()
+    photoshop: bytes = b""
+    comments: tuple = ()
+    chunks: tuple = ()
 
 
-def read(image, orientation, grey):
+def read(image, file, orientation, grey):
     """Reads the metadata of an image.
 
     Args:
         image: an open Pillow image, loaded: a PNG file may have metadata after its pixels.
+        file: the same, open as a binary file.
         orientation: the EXIF orientation that was undone, 1 to 8.
         grey: whether the pixels that are kept are greyscale, not RGB.
 
     Returns:
-        Metadata; what is broken is left out.
+        Metadata, in which what is broken is left out; and a list of str, what else was.
     """
-    return Metadata(
-        exif=_exif_of_tiff(image) if image.format == "TIFF" else _upright(image, orientation),
-        xmp=_xmp(image),
-        icc=_profile(image, grey),
+    found = Metadata(
+        exif=_upright(image.info.get("exif") or b"", orientation),
+        xmp=_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp", b"")),
+        icc=image.info.get("icc_profile") or b"",
         dpi=tuple(map(float, image.info.get("dpi", ()))),
     )
+    if image.format == "PNG":
+        found = dataclasses.replace(found, chunks=tuple(_png_chunks(file)))
+    elif image.format in ("JPEG", "MPO"):
+        segments = list(_jpeg_segments(file))
+        comments = tuple(body for kind, body in segments if kind == _JPEG_COMMENT)
+        parts = [body for kind, body in segments if kind == _JPEG_PHOTOSHOP]
+        resources = b"".join(x.removeprefix(_PHOTOSHOP) for x in parts if x.startswith(_PHOTOSHOP))
+        photoshop = _resources(resources)
+        found = dataclasses.replace(found, comments=comments, photoshop=photoshop)
+    return _fitting(found, grey)
+
+
+def read_tiff(tags, grey):
+    """Likewise from the tags of a TIFF file, as `Image.Exif`."""
+    kept = Image.Exif()
+    for described in _descriptive(tags):
+        kept.update(described)
+    photoshop = _resources(_bytes(tags.get(_TIFF_PHOTOSHOP)))
+    iptc = _bytes(tags.get(_TIFF_IPTC))
+    if iptc and not iptc_of(photoshop):
+        photoshop += _resource(_RESOURCE_IPTC, iptc)
+    found = Metadata(
+        exif=kept.tobytes() if len(kept) else b"",
+        xmp=_xmp(_bytes(tags.get(_TIFF_XMP))),
+        icc=_bytes(tags.get(_TIFF_ICC)),
+        dpi=_tiff_resolution(tags),
+        photoshop=photoshop,
+    )
+    return _fitting(found, grey)
+
+
+def _tiff_resolution(tags):
+    scale = {2: 1, 3: 2.54}.get(tags.get(_BASE.ResolutionUnit))
+    found = [tags.get(tag) for tag in (_BASE.XResolution, _BASE.YResolution)]
+    if scale is None or not all(found):
+        return ()
+    return tuple(float(value) * scale for value in found)
+
+
+def _bytes(value):
+    return value if isinstance(value, bytes) else b""
+
+
+def _fitting(found, grey):
+    """What fits the pixels and stands alone, and in words what does not."""
+    lost = []
+    profile = found.icc if found.icc[16:20] == (b"GRAY" if grey else b"RGB ") else b""
+    if found.icc and not profile:
+        lost.append("its colour profile, which is of another colour space")
+    xmp = _without_announcements(found.xmp)
+    if xmp != found.xmp:
+        lost.append("the video, or map of gain or depth, that is kept with it")
+    return dataclasses.replace(found, icc=profile, xmp=xmp), lost
+
+
+def not_held(found, kind):
+    """In words, what a format, named as Pillow does, cannot hold: list of str."""
+    plain = kind in ("BMP", "PPM")
+    long = kind == "JPEG"
+    colours = sorted({chunk.decode() for chunk, _ in found.chunks if chunk in _PNG_COLOURS})
+    texts = any(chunk.endswith(b"Xt") or chunk == b"tIME" for chunk, _ in found.chunks)
+    return [
+        name
+        for name, lost in (
+            ("its EXIF", found.exif and (plain or (long and len(found.exif) > _JPEG_SEGMENT))),
+            ("its XMP", found.xmp and (plain or (long and len(found.xmp) > _JPEG_SEGMENT))),
+            ("its colour profile", found.icc and plain),
+            ("its IPTC", iptc_of(found.photoshop) and kind not in ("JPEG", "TIFF")),
+            ("its comment", found.comments and kind != "JPEG"),
+            (f"what it says of its colours ({', '.join(colours)})", colours and kind != "PNG"),
+            ("its texts", texts and kind != "PNG"),
+        )
+        if lost
+    ]
+
+
+def options(found, kind):
+    """What Pillow is to write into a file of a format besides the pixels."""
+    wanted = {"exif": found.exif, "xmp": found.xmp, "icc_profile": found.icc, "dpi": found.dpi}
+    if kind == "JPEG":
+        long = (name for name in ("exif", "xmp") if len(wanted[name]) > _JPEG_SEGMENT)
+        wanted |= dict.fromkeys(long)
+        wanted["extra"] = b"".join(_jpeg_parts(found))
+    if kind == "PNG" and (found.xmp or found.chunks):
+        wanted["pnginfo"] = PngImagePlugin.PngInfo()
+        for chunk, content in found.chunks:
+            wanted["pnginfo"].add(chunk, content)
+        if found.xmp:
+            wanted["pnginfo"].add_itxt("XML:com.adobe.xmp", found.xmp.decode(errors="replace"))
+    return {name: value for name, value in wanted.items() if value}
+
+
+def png_chunks(found):
+    """The chunks of a PNG file that hold metadata, taken from a picture of one pixel."""
+    buffer = io.BytesIO()
+    Image.new("L", (1, 1)).save(buffer, format="PNG", **options(found, "PNG"))
+    content = buffer.getvalue()
+    start = 8
+    while start < len(content):
+        length, kind = struct.unpack_from(">I4s", content, start)
+        if kind not in (b"IHDR", b"IDAT", b"IEND"):
+            yield content[start : start + 12 + length]
+        start += 12 + length
+
+
+def iptc_of(photoshop):
+    """The IPTC record in Photoshop's resources; b"" if there is none."""
+    return next((x for number, x, _ in _each_resource(photoshop) if number == _RESOURCE_IPTC), b"")
 
 
 def descriptive(exif):
@@ -82,16 +231,8 @@ def _descriptive(tags):
     return texts, directories
 
 
-def _exif_of_tiff(image):
-    kept = Image.Exif()
-    for tags in _descriptive(image.getexif()):
-        kept.update(tags)
-    return kept.tobytes() if len(kept) else b""
-
-
-def _upright(image, orientation):
+def _upright(exif, orientation):
     """Changes the bytes in their places: what a camera's maker noted may refer to places."""
-    exif = image.info.get("exif") or b""
     content = bytearray(exif.removeprefix(_HEADER))
     try:
         order = {b"II": "<", b"MM": ">"}[bytes(content[:2])]
@@ -127,12 +268,83 @@ def _exchange(content, one, other):
     content[first], content[second] = content[second], content[first]
 
 
-def _xmp(image):
-    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp", b"")
+def _xmp(xmp):
     xmp = xmp.encode() if isinstance(xmp, str) else xmp
     return re.sub(rb"""(tiff:Orientation(?:=["']|>))[0-9]""", rb"\g<1>1", xmp)
 
 
-def _profile(image, grey):
-    profile = image.info.get("icc_profile") or b""
-    return profile if profile[16:20] == (b"GRAY" if grey else b"RGB ") else b""
+def _without_announcements(xmp):
+    attribute, element = _ANNOUNCING
+    kept, start = [], 0
+    while match := element.search(xmp, start):
+        closing = b"</" + match[1] + b">"
+        end = xmp.find(closing, match.end())
+        if end < 0:
+            break
+        kept.append(xmp[start : match.start()])
+        start = end + len(closing)
+    return attribute.sub(b"", b"".join([*kept, xmp[start:]]))
+
+
+def _png_chunks(file):
+    file.seek(8)
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind not in _PNG_KEPT or length > _LONGEST:
+            file.seek(length + 4, io.SEEK_CUR)
+            continue
+        content = file.read(length)
+        file.seek(4, io.SEEK_CUR)  # its checksum
+        if len(content) == length and not content.startswith(_PNG_TWICE):
+            yield kind, content
+
+
+def _jpeg_segments(file):
+    """(kind, content) of the comments and of what Photoshop wrote, before the pixels."""
+    file.seek(2)
+    while len(head := file.read(4)) == 4:
+        first, kind, length = struct.unpack(">BBH", head)
+        if first != 0xFF or kind in (0xD9, 0xDA) or length < 2:
+            return
+        if kind in (_JPEG_COMMENT, _JPEG_PHOTOSHOP):
+            yield kind, file.read(length - 2)
+        else:
+            file.seek(length - 2, io.SEEK_CUR)
+
+
+def _jpeg_parts(found):
+    """Segments, as they lie in the file."""
+    for comment in found.comments:
+        yield struct.pack(">BBH", 0xFF, _JPEG_COMMENT, 2 + len(comment)) + comment
+    for start in range(0, len(found.photoshop), _JPEG_SEGMENT):
+        part = _PHOTOSHOP + found.photoshop[start : start + _JPEG_SEGMENT]
+        yield struct.pack(">BBH", 0xFF, _JPEG_PHOTOSHOP, 2 + len(part)) + part
+
+
+def _resources(content):
+    """Photoshop's resources without those that do not fit what was restored."""
+    return b"".join(
+        whole for number, _, whole in _each_resource(content) if number not in _RESOURCES_DROPPED
+    )
+
+
+def _each_resource(content):
+    """(number, what it holds, as it lies in the file), as far as they are in order."""
+    start = 0
+    while content[start : start + 4] == b"8BIM" and len(content) >= start + 12:
+        (number,) = struct.unpack_from(">H", content, start + 4)
+        size = start + 6 + (content[start + 6] + 2) // 2 * 2  # behind its name
+        if len(content) < size + 4:
+            return
+        first = size + 4
+        last = first + struct.unpack_from(">I", content, size)[0]
+        if len(content) < last:
+            return
+        end = last + (last - first) % 2
+        yield number, content[first:last], content[start:end]
+        start = end
+
+
+def _resource(number, content):
+    size = struct.pack(">I", len(content))
+    return b"8BIM" + struct.pack(">H", number) + b"\0\0" + size + content + bytes(len(content) % 2)

@@ -10,19 +10,21 @@ import pathlib
 import struct
 
 import numpy as np
-from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL import Image
 
 from tfdeblur.errors import InputError
-from tfdeblur.io import images, metadata
+from tfdeblur.io import images, metadata, tiff
 from tfdeblur.io.metadata import Metadata
 
 # What a folder is searched for, and what `write` can write.
-SUFFIXES = (*images.SUFFIXES, ".avif", *images.HEIF_SUFFIXES)
-_WITH_ALPHA = (".avif", ".png", ".tif", ".tiff", ".webp", *images.HEIF_SUFFIXES)
-_WITH_QUALITY = (".avif", ".jpeg", ".jpg", ".webp", *images.HEIF_SUFFIXES)
-_SEGMENT = 65000  # bytes of EXIF or XMP that a JPEG file can hold, about
-
-_TIFF_BITS, _TIFF_ORIENTATION, _TIFF_XMP = 258, 274, 700
+SUFFIXES = (*images.SUFFIXES, ".avif", ".jfif", ".jpe", ".pgm", *images.HEIF_SUFFIXES)
+# Formats, named as Pillow does.
+_WITH_ALPHA = ("AVIF", "HEIF", "PNG", "TIFF", "WEBP")
+_WITH_QUALITY = ("AVIF", "HEIF", "JPEG", "WEBP")
+_SAME = {"MPO": "JPEG", "DIB": "BMP"}  # which of them `write` writes for another one
+_TIFF_ORIENTATION = 274
+_HEAD = 2**16  # bytes in which a file says how it is encoded
+_WRITTEN = ("AVIF", "BMP", "HEIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,23 +32,31 @@ class Photo:
     """A photograph, upright.
 
     Attributes:
-        pixels: uint8 or uint16 [H, W, 3], RGB; may be a view that cannot be written to.
+        pixels: uint8 or uint16 [H, W, 3], RGB, or float32 in [0, 1]; may be a view that cannot be
+            written to.
         alpha: of the same type [H, W], its maximum where opaque, or None.
         grey: whether the file is greyscale. The three channels of `pixels` are the same then.
         metadata: Metadata.
+        format: as Pillow calls it, by what the file holds; "" where it was none.
+        lossless: whether the file is lossless, in a format that can be either.
+        lost: str, what the file held besides, for a message.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None
     grey: bool = False
     metadata: Metadata = dataclasses.field(default_factory=Metadata)
+    format: str = ""
+    lossless: bool = False
+    lost: tuple = ()
 
 
 def read(path):
     """Reads a photograph.
 
-    PNG and TIFF files of 16 bits a channel keep them; all others become 8 bits, and RGB where they
-    are neither RGB nor greyscale. Alpha is separated, not composited.
+    PNG and TIFF files of 16 bits a channel keep them, and TIFF files of floating point theirs; all
+    others become 8 bits, and RGB where they are neither RGB nor greyscale. Alpha is separated, not
+    composited.
 
     Args:
         path: as for `images.read`.
@@ -55,66 +65,145 @@ def read(path):
         Photo.
 
     Raises:
-        InputError: as `images.read`.
+        InputError: as `images.read`; or floating-point values are not in [0, 1].
     """
-    with images.opened(path) as image:
+    if tiff.is_deep(path):
+        return _read_deep_tiff(path)
+    with images.opened(path) as image, images.open_regular(path) as file:
+        lost = _lost_in_pixels(image)
         if _has_sixteen_bits(image):
             planes = _sixteen_bit_planes(image, path)
-            orientation = _orientation(image)
         else:
             planes = _eight_bit_planes(image, path)
-            # Pillow turns TIFF files, and no others.
-            orientation = 1 if image.format == "TIFF" else _orientation(image)
         grey = planes.shape[-1] < 3
-        kept = metadata.read(image, orientation, grey)
-    planes = _turned(planes, orientation)
+        if image.format == "TIFF":  # Pillow turns it upright
+            kept, others = metadata.read_tiff(image.getexif(), grey)
+        else:
+            orientation = images.orientation(image)
+            planes = _turned(planes, orientation)
+            kept, others = metadata.read(image, file, orientation, grey)
+        form = _SAME.get(image.format, image.format)
+        return _photo(planes, kept, form, _is_lossless(image, file), [*lost, *others])
+
+
+def _read_deep_tiff(path):
+    planes, lost = tiff.read(path)
+    with images.open_regular(path) as file:
+        tags = tiff.tags(file)
+        kept, others = metadata.read_tiff(tags, grey=planes.shape[-1] < 3)
+    planes = _turned(planes, tags.get(_TIFF_ORIENTATION, 1))
+    return _photo(planes, kept, "TIFF", lost=[*lost, *others])
+
+
+def _photo(planes, kept, form, lossless=False, lost=()):
     height, width, channels = planes.shape
+    grey = channels < 3
     colours = planes[..., :1] if grey else planes[..., :3]
     return Photo(
         pixels=np.broadcast_to(colours, (height, width, 3)),
         alpha=planes[..., -1] if channels in (2, 4) else None,
         grey=grey,
         metadata=kept,
+        format=form,
+        lossless=lossless,
+        lost=tuple(lost),
     )
 
 
-def write(path, photo, quality=95):
-    """Writes a photograph, in the format that its suffix names (one of `SUFFIXES`).
+def size(path):
+    """(width, height) of a photograph, as far as that can be told without reading it whole.
+
+    Raises:
+        InputError: `read` would raise it for what the header says, or for floating-point values.
+    """
+    if not tiff.is_deep(path):
+        with images.opened(path) as image:
+            if not _has_sixteen_bits(image):
+                images.refuse_undefined_range(image, path)
+        return images.size(path)
+    width, height = tiff.size(path)
+    with images.open_regular(path) as file:
+        turned = tiff.tags(file).get(_TIFF_ORIENTATION, 1) in (5, 6, 7, 8)
+    return (height, width) if turned else (width, height)
+
+
+def write(path, photo, quality=95, form=None, like=None):
+    """Writes a photograph.
 
     What the format cannot hold is left out: alpha, metadata, 16 bits become 8. Colour is not
-    subsampled. The file appears whole or not at all, as by `images.write`.
+    subsampled where the encoder can help it. A lossless photograph is written without loss, where
+    the format is its own. The file appears whole or not at all, as by `images.write`.
 
     Args:
         path: the file; replaced where it exists.
         photo: Photo.
         quality: of JPEG, WebP, AVIF and HEIC, 1 to 100.
+        form: the format, one of those in `Photo.format`; None: that which the suffix names, one of
+            `SUFFIXES`.
+        like: a file whose access rights and time of change it gets, see `images.replacing`.
+
+    Returns:
+        str, what was left out, for a message; "" for nothing.
 
     Raises:
         InputError: unknown suffix, or the file cannot be written.
     """
     path = pathlib.Path(path)
-    suffix = path.suffix.lower()
     check_suffix(path)
-    planes = _planes(photo, suffix in _WITH_ALPHA)
-    with images.replacing(path) as temporary:
-        if suffix in (".tif", ".tiff"):
+    form = form if form in _WRITTEN else Image.registered_extensions()[path.suffix.lower()]
+    planes = _planes(photo, form in _WITH_ALPHA)
+    with images.replacing(path, like) as temporary:
+        if form == "TIFF":
             _write_tiff(temporary, planes, photo.metadata)
-            return
-        if planes.dtype == np.uint16 and suffix == ".png":
+        elif planes.dtype != np.uint8 and form == "PNG":
+            planes = _rounded(planes, 65535) if planes.dtype == np.float32 else planes
             _write_deep_png(temporary, planes, photo.metadata)
-            return
-        if planes.dtype == np.uint16:
-            planes = images.to_eight_bits(planes)
-        picture = Image.fromarray(planes[..., 0] if planes.shape[-1] == 1 else planes)
-        del planes  # Pillow has its own copy
-        options = _metadata_options(suffix, photo.metadata)
-        if suffix in _WITH_QUALITY:
-            options["quality"] = quality
-        if suffix in (".jpeg", ".jpg", ".avif"):
-            options["subsampling"] = "4:4:4"
-        if suffix in images.HEIF_SUFFIXES:
-            options["chroma"] = 444
-        picture.save(temporary, format=Image.registered_extensions()[suffix], **options)
+        else:
+            if planes.dtype == np.uint16:
+                planes = images.to_eight_bits(planes)
+            elif planes.dtype == np.float32:
+                planes = _rounded(planes, 255)
+            picture = Image.fromarray(planes[..., 0] if planes.shape[-1] == 1 else planes)
+            del planes  # Pillow has its own copy
+            options = metadata.options(photo.metadata, form)
+            options |= _encoding(form, quality, photo.lossless and form == photo.format)
+            picture.save(temporary, format=form, **options)
+    return _listed(_left_out(photo, form))
+
+
+def _encoding(form, quality, lossless):
+    """What Pillow is to be told of an encoder."""
+    if lossless and form == "WEBP":
+        return {"lossless": True, "exact": True}
+    if lossless and form == "HEIF":
+        return {"quality": -1, "chroma": 444, "matrix_coefficients": 0}
+    options = {"quality": quality} if form in _WITH_QUALITY else {}
+    if lossless and form == "AVIF":
+        options["quality"] = 100  # Pillow has nothing better
+    if form in ("AVIF", "JPEG"):
+        options["subsampling"] = "4:4:4"
+    if form == "HEIF":
+        options["chroma"] = 444
+    return options
+
+
+def _left_out(photo, form):
+    """What a format cannot hold of a photograph, in words."""
+    bits = {"uint8": 8, "uint16": 16, "float32": 32}[str(photo.pixels.dtype)]
+    held = {"TIFF": 32, "PNG": 16}.get(form, 8)
+    if bits > held:
+        yield "its floating-point values" if bits == 32 else "its 16 bits"
+    if photo.alpha is not None and form not in _WITH_ALPHA:
+        peak = 1 if bits == 32 else 2**bits - 1
+        if photo.alpha.min() < peak:
+            yield "its transparency"
+    if photo.lossless and form == photo.format == "AVIF":
+        yield "its lossless compression (values change by about 3 of 255)"
+    yield from metadata.not_held(photo.metadata, form)
+
+
+def _listed(names):
+    return ", ".join(names)
 
 
 def check_suffix(path):
@@ -130,20 +219,41 @@ def check_suffix(path):
 
 
 def _has_sixteen_bits(image):
-    if image.format == "TIFF":
-        bits = set(image.tag_v2.get(_TIFF_BITS, (1,)))
-        return bits == {16} and image.mode in ("I;16", "I;16B", "RGB", "RGBA", "RGBX", "LA")
     if image.format == "PNG":
         return "16" in str(image.tile[0].args)
     return images.is_sixteen_bit(image)
 
 
-def _orientation(image):
-    return (
-        image.tag_v2.get(_TIFF_ORIENTATION, 1)
-        if image.format == "TIFF"
-        else images.orientation(image)
-    )
+def _lost_in_pixels(image):
+    """What reading changes of the pixels, in words."""
+    if image.mode in ("CMYK", "LAB", "YCbCr", "HSV") and image.format in ("TIFF", "JPEG", "MPO"):
+        yield f"its {image.mode} colours, which become RGB of 8 bits"
+    elif image.mode == "RGBX":
+        yield "1 channel without a meaning"
+    bits = image.info.get("bit_depth", 8)
+    if image.format == "HEIF" and isinstance(bits, int) and bits > 8:
+        yield f"its {bits} bits, which become 8"
+
+
+def _is_lossless(image, file):
+    """Whether a WebP, AVIF or HEIC file, which can be either, was made without loss."""
+    file.seek(0)
+    head = file.read(_HEAD)
+    if image.format == "WEBP":
+        return b"VP8L" in (head[12:16], *_webp_chunks(file))
+    if image.format not in ("AVIF", "HEIF"):
+        return False
+    # RGB, not converted to YUV, is what encoders take for it, and nothing else does.
+    start = head.find(b"nclx")
+    return start > 0 and head[start + 8 : start + 10] == b"\0\0"
+
+
+def _webp_chunks(file):
+    file.seek(12)
+    while len(head := file.read(8)) == 8:
+        kind, length = struct.unpack("<4sI", head)
+        yield kind
+        file.seek(length + length % 2, io.SEEK_CUR)
 
 
 def _eight_bit_planes(image, path):
@@ -160,8 +270,6 @@ def _eight_bit_planes(image, path):
 
 def _sixteen_bit_planes(image, path):
     """uint16 [H, W, 1 to 4], as it lies in the file."""
-    if image.format == "TIFF":
-        return _deep_tiff(path)
     image.load()
     if image.mode.startswith("I"):
         return np.asarray(image).astype(np.uint16, copy=False)[..., None]
@@ -172,32 +280,6 @@ def _sixteen_bit_planes(image, path):
         content = file.read(images.MAX_BYTES)
     channels = 4 if "transparency" in image.info else 0
     return tf.io.decode_png(content, channels, tf.uint16).numpy()
-
-
-def _deep_tiff(path):
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages[0]
-            planes = page.asarray()
-    except ValueError as error:
-        if "imagecodecs" not in str(error):
-            raise
-        raise InputError(
-            f"{path} is compressed in a way ({page.compression.name}) that needs another library: "
-            "pip install imagecodecs, or save it with ZIP compression or none."
-        ) from error
-    if planes.ndim == 2:
-        planes = planes[..., None]
-    elif page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
-        planes = np.moveaxis(planes, 0, -1)
-    if planes.ndim != 3 or planes.dtype != np.uint16:
-        raise InputError(f"{path} holds {planes.dtype} {planes.shape}: save it as 16-bit RGB.")
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-        planes = ~planes
-    colours = 3 if page.photometric == tifffile.PHOTOMETRIC.RGB else 1
-    return planes[..., : colours + (tifffile.EXTRASAMPLE.UNASSALPHA in page.extrasamples)]
 
 
 def _turned(planes, orientation):
@@ -216,14 +298,18 @@ def _turned(planes, orientation):
 
 def _planes(photo, with_alpha):
     """[H, W, 1 to 4], contiguous."""
-    planes = _luma(photo.pixels) if photo.grey else photo.pixels
+    planes = luma(photo.pixels) if photo.grey else photo.pixels
     if photo.alpha is not None and with_alpha:
         planes = np.concatenate([planes, photo.alpha[..., None]], axis=-1)
     return np.ascontiguousarray(planes)
 
 
-def _luma(pixels):
-    """The grey of ITU-R BT.601, in integers: [H, W, 1]."""
+def luma(pixels):
+    """The grey of ITU-R BT.601, in integers where they are: [H, W, 1]."""
+    if pixels.dtype == np.float32:
+        red, green, blue = np.split(pixels, 3, axis=-1)
+        # In this way the grey of equal channels is theirs to the last bit.
+        return red + np.float32(0.587) * (green - red) + np.float32(0.114) * (blue - red)
     grey = np.full(pixels.shape[:2], 1 << 15, np.uint32)
     for channel, weight in enumerate((19595, 38470, 7471)):  # of 2^16
         grey += pixels[..., channel] * np.uint32(weight)
@@ -231,15 +317,8 @@ def _luma(pixels):
     return grey.astype(pixels.dtype)[..., None]
 
 
-def _metadata_options(suffix, found):
-    """What Pillow is to write besides the pixels."""
-    options = {"exif": found.exif, "xmp": found.xmp, "icc_profile": found.icc, "dpi": found.dpi}
-    if suffix in (".jpeg", ".jpg"):
-        options |= {name: None for name in ("exif", "xmp") if len(options[name]) > _SEGMENT}
-    if suffix == ".png" and found.xmp:
-        options["pnginfo"] = PngImagePlugin.PngInfo()
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", found.xmp.decode(errors="replace"))
-    return {name: value for name, value in options.items() if value}
+def _rounded(planes, peak):
+    return np.rint(planes * np.float32(peak)).astype(np.uint16 if peak > 255 else np.uint8)
 
 
 def _write_deep_png(path, planes, found):
@@ -249,77 +328,20 @@ def _write_deep_png(path, planes, found):
     header = 8 + 25  # signature, IHDR
     with open(path, "wb") as file:
         file.write(content[:header])
-        file.writelines(_png_metadata(found))
+        file.writelines(metadata.png_chunks(found))
         file.write(memoryview(content)[header:])
 
 
-def _png_metadata(found):
-    """The chunks of metadata, taken from a picture of one pixel."""
-    buffer = io.BytesIO()
-    Image.new("L", (1, 1)).save(buffer, format="PNG", **_metadata_options(".png", found))
-    content = buffer.getvalue()
-    start = 8
-    while start < len(content):
-        length, kind = struct.unpack_from(">I4s", content, start)
-        if kind not in (b"IHDR", b"IDAT", b"IEND"):
-            yield content[start : start + 12 + length]
-        start += 12 + length
-
-
 def _write_tiff(path, planes, found):
-    import tifffile
-
-    if planes.shape[-1] == 2 and planes.dtype == np.uint16:
-        planes = planes[..., [0, 0, 0, 1]]  # Pillow, and so `read`, refuses grey with alpha
-    channels = planes.shape[-1]
     texts, directories = metadata.descriptive(found.exif)
-    extra = [(tag, "s", 0, text.encode(), True) for tag, text in texts.items()]
-    if found.xmp:
-        extra.append((_TIFF_XMP, "B", len(found.xmp), found.xmp, True))
-    tifffile.imwrite(
+    tiff.write(
         path,
-        planes[..., 0] if channels == 1 else planes,
-        photometric="rgb" if channels > 2 else "minisblack",
-        planarconfig="contig" if channels > 1 else None,
-        extrasamples=["unassalpha"] if channels in (2, 4) else None,
-        compression="zlib",
-        predictor=True,
-        rowsperstrip=64,
-        iccprofile=found.icc or None,
-        resolution=found.dpi or None,
-        resolutionunit="inch" if found.dpi else None,
-        metadata=None,
-        software=False,
-        extratags=extra,
+        planes,
+        texts=texts,
+        directories=directories,
+        xmp=found.xmp,
+        icc=found.icc,
+        dpi=found.dpi,
+        photoshop=found.photoshop,
+        iptc=metadata.iptc_of(found.photoshop),
     )
-    _add_directories(path, directories)
-
-
-def _add_directories(path, directories):
-    """Adds EXIF's directories to a TIFF file, which tifffile does not write: {tag: {tag: value}}.
-
-    They go behind the rest, and after them a new main directory, with the entries of the old one.
-    """
-    with open(path, "r+b") as file:
-        header = file.read(8)
-        order = {b"II": "<", b"MM": ">"}[header[:2]]
-        file.seek(struct.unpack_from(order + "I", header, 4)[0])
-        (count,) = struct.unpack(order + "H", file.read(2))
-        entries = [file.read(12) for _ in range(count)]
-        for tag, values in directories.items():
-            directory = TiffImagePlugin.ImageFileDirectory_v2(header, group=tag)
-            for key, value in values.items():
-                directory[key] = value
-            place = _even_end(file)
-            file.write(directory.tobytes(place))
-            entries.append(struct.pack(order + "HHII", tag, 4, 1, place))
-        entries.sort(key=lambda entry: struct.unpack_from(order + "H", entry))
-        place = _even_end(file)
-        file.write(struct.pack(order + "H", len(entries)) + b"".join(entries) + bytes(4))
-        file.seek(4)
-        file.write(struct.pack(order + "I", place))
-
-
-def _even_end(file):
-    end = file.seek(0, io.SEEK_END)
-    return file.seek(end + end % 2)

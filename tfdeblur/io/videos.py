@@ -16,13 +16,17 @@ _H264 = ("-c:v", "libx264", "-crf", "17", "-preset", "medium")
 _VP9 = ("-c:v", "libvpx-vp9", "-crf", "20", "-b:v", "0", "-row-mt", "1")
 _MP4_FLAGS = ("-movflags", "+faststart+use_metadata_tags")
 _FORMATS = {
+    ".3gp": ("3gp", *_H264),
     ".avi": ("avi", *_H264, "-bf", "0"),  # whose frames have no times, so none in another order
+    ".m2ts": ("mpegts", *_H264, "-mpegts_m2ts_mode", "1"),
     ".m4v": ("mp4", *_H264, *_MP4_FLAGS),
     ".mkv": ("matroska", *_H264),
     ".mov": ("mov", *_H264, *_MP4_FLAGS),
     ".mp4": ("mp4", *_H264, *_MP4_FLAGS),
     ".mpeg": ("mpeg", "-c:v", "mpeg2video", "-q:v", "2"),
     ".mpg": ("mpeg", "-c:v", "mpeg2video", "-q:v", "2"),
+    ".mts": ("mpegts", *_H264, "-mpegts_m2ts_mode", "1"),
+    ".ts": ("mpegts", *_H264),
     ".webm": ("webm", *_VP9),
     ".wmv": ("asf", "-c:v", "wmv2", "-q:v", "2"),
 }
@@ -57,7 +61,7 @@ def restore(source, target, restore_frame, progress=None, shown=None):
     last = restored = None
     with (
         contextlib.closing(frames),
-        images.replacing(target) as temporary,
+        images.replacing(target, like=source) as temporary,
         _encoder(source, target, temporary, header, rate) as encode,
     ):
         for index, frame in enumerate(frames):

@@ -1,6 +1,7 @@
 """The networks, by name."""
 
 import functools
+import inspect
 
 from tfdeblur.errors import InputError, did_you_mean
 from tfdeblur.models.deblurgan import DeblurGAN
@@ -65,6 +66,22 @@ def build(name, **hyperparameters):
         raise InputError(f"model {name!r}: {error}") from error
 
 
+def hyperparameters(name, **given):
+    """All hyperparameters of the network that `build(name, **given)` makes, without making it."""
+    network = NETWORKS[name]
+    fixed = getattr(network, "keywords", {})  # of a functools.partial
+    constructor = getattr(network, "func", network).__init__
+    parameters = inspect.signature(constructor).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.name not in ("self", "name")}
+    every = {**defaults, **fixed, **given}
+    return {key: _listed(every[key]) for key in defaults}
+
+
+def _listed(value):
+    """Tuples as the lists that they become in a file."""
+    return [_listed(x) for x in value] if isinstance(value, list | tuple) else value
+
+
 __all__ = [
     "DMPHN",
     "MAXIM",
@@ -84,4 +101,5 @@ __all__ = [
     "PatchDiscriminator",
     "Restormer",
     "build",
+    "hyperparameters",
 ]

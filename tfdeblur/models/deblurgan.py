@@ -91,8 +91,10 @@ def _normalized(x, name):
 
 def _upconvolution(x, filters, name):
     """Transposed 3x3 convolution of stride 2, aligned as the authors': Keras's "same" is not."""
-    x = keras.layers.Conv2DTranspose(filters, 3, strides=2, name=name, **_START)(x)
-    return Cropping2D(((1, 0), (1, 0)), name=f"{name}_crop")(x)
+    x = keras.layers.Conv2DTranspose(
+        filters, 3, strides=2, name=name, data_format="channels_last", **_START
+    )(x)
+    return Cropping2D(((1, 0), (1, 0)), name=f"{name}_crop", data_format="channels_last")(x)
 
 
 def normal(shape, dtype=None):

@@ -51,7 +51,9 @@ class Discriminator(Network):
             )
             x = keras.layers.LeakyReLU(0.2, name=f"conv{i}_relu")(x)
         x = conv(x, 1, 1, use_bias=False, name="logit")
-        logits = keras.layers.Flatten(dtype="float32", name="logits")(x)
+        logits = keras.layers.Flatten(dtype="float32", name="logits", data_format="channels_last")(
+            x
+        )
         super().__init__(
             image,
             logits,

@@ -37,7 +37,8 @@ def fused(network):
             return fusions[aff](levels[aff])
         return layer(inputs, **options)
 
-    return keras.models.clone_model(network, clone_function=lambda x: x, call_function=call)
+    graph = keras.Model(network.inputs, network.outputs)  # of a compiled model Keras clones more
+    return keras.models.clone_model(graph, clone_function=lambda x: x, call_function=call)
 
 
 class _ConvolutionOfLevels(keras.layers.Layer):
@@ -59,7 +60,7 @@ class _ConvolutionOfLevels(keras.layers.Layer):
         total, last = None, kernel.shape[2]
         for features, doubled in zip(levels[::-1], (*self.doubled[::-1], False), strict=True):
             first = last - features.shape[-1]
-            x = ops.conv(features, kernel[:, :, first:last])
+            x = ops.conv(features, kernel[:, :, first:last], data_format="channels_last")
             total = x if total is None else x + total
             total = self.double(total) if doubled else total
             last = first

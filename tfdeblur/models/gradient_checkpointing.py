@@ -36,7 +36,8 @@ def checkpointed(network):
             inputs, _ = inputs
         return counterpart(layer)(inputs, **options)
 
-    return keras.models.clone_model(network, clone_function=lambda x: x, call_function=call)
+    graph = keras.Model(network.inputs, network.outputs)  # of a compiled model Keras clones more
+    return keras.models.clone_model(graph, clone_function=lambda x: x, call_function=call)
 
 
 class _CheckpointedResBlock(keras.layers.Layer):

@@ -31,6 +31,7 @@ def inception_resnet_v2(x, normalization):
             use_bias=False,
             kernel_initializer="he_normal",
             name=f"{name}.conv",
+            data_format="channels_last",
         )(x)
         return ReLU(name=f"{name}.relu")(normalization(name=f"{name}.bn", epsilon=1e-3)(x))
 
@@ -41,7 +42,9 @@ def inception_resnet_v2(x, normalization):
 
     def added(x, branches, scale, name):
         y = Concatenate(name=f"{name}.concat")(branches)
-        y = keras.layers.Conv2D(x.shape[-1], 1, name=f"{name}.conv2d")(y)
+        y = keras.layers.Conv2D(x.shape[-1], 1, name=f"{name}.conv2d", data_format="channels_last")(
+            y
+        )
         return ReLU(name=f"{name}.relu")(x + scale * y)
 
     def block35(x, name):
@@ -60,7 +63,9 @@ def inception_resnet_v2(x, normalization):
         return added(x, branches, 0.10, name)
 
     def mixed_5b(x, name):
-        mean = AveragePooling2D(3, 1, padding="same", name=f"{name}.branch3.0")(x)
+        mean = AveragePooling2D(
+            3, 1, padding="same", name=f"{name}.branch3.0", data_format="channels_last"
+        )(x)
         branches = [
             conv(x, 96, 1, name=f"{name}.branch0"),
             chain(x, f"{name}.branch1", (48, 1), (64, 5)),
@@ -106,4 +111,4 @@ _HALVING = (("strides", 2), ("padding", "valid"))
 
 
 def _pool(x, name):
-    return MaxPooling2D(3, 2, name=name)(x)
+    return MaxPooling2D(3, 2, name=name, data_format="channels_last")(x)

@@ -446,7 +446,9 @@ def _spatial_gating_weights(x, window, name):
 
 def _channel_attention(x, name):
     channels = x.shape[-1]
-    y = GlobalAveragePooling2D(keepdims=True, dtype="float32", name=f"{name}_mean")(x)
+    y = GlobalAveragePooling2D(
+        keepdims=True, dtype="float32", name=f"{name}_mean", data_format="channels_last"
+    )(x)
     y = conv(y, channels // CHANNEL_REDUCTION, 1, activation="relu", name=f"{name}_conv1")
     y = conv(y, channels, 1, activation="sigmoid", name=f"{name}_conv2")
     return Multiply(name=name)([x, y])

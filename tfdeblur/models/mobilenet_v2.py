@@ -32,16 +32,27 @@ def mobilenet_v2(x, normalization):
 
     def conv(x, filters, kernel_size, strides, name):
         if kernel_size > 1:
-            x = ZeroPadding2D(kernel_size // 2, name=f"{name}.pad")(x)
+            x = ZeroPadding2D(kernel_size // 2, name=f"{name}.pad", data_format="channels_last")(x)
         return keras.layers.Conv2D(
-            filters, kernel_size, strides, use_bias=False, kernel_initializer=_start, name=name
+            filters,
+            kernel_size,
+            strides,
+            use_bias=False,
+            kernel_initializer=_start,
+            name=name,
+            data_format="channels_last",
         )(x)
 
     def depthwise(x, strides, name):
-        x = ZeroPadding2D(1, name=f"{name}.pad")(x)
-        return DepthwiseConv2D(3, strides, use_bias=False, depthwise_initializer=_start, name=name)(
-            x
-        )
+        x = ZeroPadding2D(1, name=f"{name}.pad", data_format="channels_last")(x)
+        return DepthwiseConv2D(
+            3,
+            strides,
+            use_bias=False,
+            depthwise_initializer=_start,
+            name=name,
+            data_format="channels_last",
+        )(x)
 
     def block(x, expansion, channels, strides, name):
         y, layer = x, 0

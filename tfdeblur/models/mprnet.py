@@ -116,7 +116,7 @@ def _encoder(x, widths, cabs, previous, name):
     encoded = []
     for level, filters in enumerate(widths, start=1):
         if level > 1:
-            x = AveragePooling2D(2, name=f"{name}{level - 1}_half")(x)
+            x = AveragePooling2D(2, name=f"{name}{level - 1}_half", data_format="channels_last")(x)
             x = _conv1(x, filters, f"{name}{level - 1}_down")
         x = cabs(x, 2, f"{name}{level}")
         if previous:

@@ -131,7 +131,15 @@ def _scale(filters, two_way, name):
 
 
 def _encoder_level(x, filters, strides, name):
-    x = Conv2D(filters, 3, strides, padding="same", activation="relu", name=f"{name}_in")(x)
+    x = Conv2D(
+        filters,
+        3,
+        strides,
+        padding="same",
+        activation="relu",
+        name=f"{name}_in",
+        data_format="channels_last",
+    )(x)
     return _res_blocks(x, name)
 
 
@@ -141,11 +149,11 @@ def _decoder(x, skips, name):
         x = _res_blocks(x, f"{name}{level + 1}")
         filters //= 2
         up = {"padding": "same", "activation": "relu", "name": f"{name}{level + 1}_up"}
-        x = Conv2DTranspose(filters, 3, 2, **up)(x)
+        x = Conv2DTranspose(filters, 3, 2, data_format="channels_last", **up)(x)
         if level in skips:
             x = Add(name=f"{name}{level}_skip")([x, skips[level]])
     x = _res_blocks(x, f"{name}1")
-    return Conv2D(3, 3, padding="same", name=f"{name}_image")(x)
+    return Conv2D(3, 3, padding="same", name=f"{name}_image", data_format="channels_last")(x)
 
 
 def _res_blocks(x, name):

@@ -12,7 +12,12 @@ class Network(keras.Model):
     """A functional Keras model that is rebuilt from its hyperparameters, not from a stored graph.
 
     So a `.keras` file holds hyperparameters and float32 weights, and the dtype policy in force
-    when it is loaded decides the precision.
+    when it is loaded decides the precision. Images are channels-last, whatever Keras's
+    `image_data_format` says.
+
+    It works wherever a Keras model does, with these two limits. `TimeDistributed` takes layers with
+    one output: `keras.Model(net.inputs, net.outputs[0])`. Keras's old files, `.h5`, do not say of
+    which library a class is: save `.keras`.
 
     Args:
         image, outputs: the functional model's input `[B, H, W, 3]` in [0, 1] and its outputs.
@@ -60,6 +65,7 @@ class Network(keras.Model):
         self.jit_compile = not on_cpu() or keras.backend.backend() == "jax"
         self.hyperparameters = dict(hyperparameters)
         self._is_list = isinstance(outputs, list)
+        self._restoring = None
 
     def call(self, inputs, training=None, mask=None):
         outputs = super().call(inputs, training=training, mask=mask)
@@ -77,21 +83,29 @@ class Network(keras.Model):
         model = self.computing()
         return super().predict_step(*args) if model is self else model.predict_step(*args)
 
-    def make_predict_function(self, force=False):
-        """What `predict_on_batch` runs; under TensorFlow one trace for images of all sizes.
+    def restore_on_batch(self, images):
+        """The finest level of a batch, float32 `[B, H, W, 3]`, as a NumPy array.
 
-        Keras's own makes three before it takes any size. XLA compiles each size in any case.
+        It is the first of what `predict_on_batch` gives. Under TensorFlow there is one trace for
+        images of all sizes, where Keras makes three before it takes any size. XLA compiles each
+        size in any case.
         """
         if keras.backend.backend() != "tensorflow" or self.jit_compile:
-            return super().make_predict_function(force)
-        if self.predict_function is None or force:
+            return self.predict_on_batch(images)[0]
+        if self._restoring is None:
             import tensorflow as tf
 
-            images = tf.TensorSpec(self.inputs[0].shape, "float32")
-            self.predict_function = tf.function(
-                lambda data: self.predict_step(data[0]), input_signature=[[(images,)]]
+            spec = tf.TensorSpec(self.inputs[0].shape, "float32")
+            self._restoring = tf.function(
+                lambda batch: self.predict_step((batch,))[0], input_signature=[spec]
             )
-        return self.predict_function
+        return self._restoring(images).numpy()
+
+    def save(self, filepath, *args, **options):
+        """As Keras's; an InputError for files of Keras's old format, which cannot be loaded."""
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise InputError(f"{filepath}: networks are saved as .keras files: name one.")
+        return super().save(filepath, *args, **options)
 
     def get_config(self):
         return {**self.hyperparameters, "name": self.name}

@@ -65,6 +65,7 @@ class PSSNSC(Network):
                     strides=1 if level == 1 else 2,
                     activation="relu",
                     name=f"encoder{level}_scale{k}",
+                    data_format="channels_last",
                     **_start(stddevs["encoder"][level]),
                 )(x)
                 x = encoded[level] = twice(x, f"encoder{level}")
@@ -76,11 +77,12 @@ class PSSNSC(Network):
                     strides=2,
                     activation="relu",
                     name=f"decoder{level}_scale{k}",
+                    data_format="channels_last",
                     **_start({2: 0.02, 1: 0.01}[level]),
                 )(x)
                 x = Add(name=f"skip{level}_scale{k}")([x, encoded[level]])
                 x = twice(x, f"decoder{level}")
-            x = Conv2D(1, 3, name=f"image_scale{k}", **_start(0.01))(x)
+            x = Conv2D(1, 3, name=f"image_scale{k}", data_format="channels_last", **_start(0.01))(x)
             # In float32: 8 bits of mantissa would round the image itself.
             x = Add(dtype="float32", name=f"restored{k}")([x, blurry[k - 1]])
             if k > 1:
@@ -102,8 +104,17 @@ def _dense_block(filters, stddev, name):
     features = keras.Input((None, None, filters))
     x = features
     for i in range(1, UNITS + 1):
-        y = Conv2D(filters, 3, activation="relu", name=f"unit{i}_in", **_start(stddev))(x)
-        y = Conv2D(filters, 3, name=f"unit{i}_out", **_start(stddev))(y)
+        y = Conv2D(
+            filters,
+            3,
+            activation="relu",
+            name=f"unit{i}_in",
+            data_format="channels_last",
+            **_start(stddev),
+        )(x)
+        y = Conv2D(filters, 3, name=f"unit{i}_out", data_format="channels_last", **_start(stddev))(
+            y
+        )
         x = Add(name=f"sum{i}")([x, y])
     return keras.Model(features, x, name=name)
 

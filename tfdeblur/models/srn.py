@@ -101,6 +101,7 @@ def _encoder(channels, filters):
             padding="same",
             activation="relu",
             name=f"conv{level}",
+            data_format="channels_last",
         )(x)
         x = _res_blocks(x, f"res{level}")
         features.append(x)
@@ -113,11 +114,18 @@ def _decoder(channels, filters):
     x = _res_blocks(features[0], "res3")
     for level, skip in ((2, features[1]), (1, features[2])):
         up = {"padding": "same", "activation": "relu", "name": f"up{level + 1}"}
-        x = Conv2DTranspose(skip.shape[-1], 4, 2, **up)(x)
+        x = Conv2DTranspose(skip.shape[-1], 4, 2, data_format="channels_last", **up)(x)
         x = Add(name=f"skip{level}")([x, skip])
         x = _res_blocks(x, f"res{level}")
     # In float32: 8 bits of mantissa would round the image itself.
-    x = Conv2D(channels, KERNEL_SIZE, padding="same", dtype="float32", name="image")(x)
+    x = Conv2D(
+        channels,
+        KERNEL_SIZE,
+        padding="same",
+        dtype="float32",
+        name="image",
+        data_format="channels_last",
+    )(x)
     return keras.Model(features, x, name="decoder")
 
 
@@ -139,6 +147,7 @@ def _lstm(filters):
         padding="same",
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=1e-3),
         name="gates",
+        data_format="channels_last",
     )(Concatenate(name="state")([x, hidden]))
     hidden_and_cell = LSTMUpdate(name="update")([gates, cell])
     return keras.Model([x, hidden, cell], hidden_and_cell, name="lstm")

@@ -7,10 +7,11 @@ import os
 import pathlib
 import zipfile
 
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, reason
 from tfdeblur.io import images
 
 _EIGHT_BIT = ("L", "P", "RGB", "RGBA")
+_MAX_EXPANSION = 1032  # of deflated bytes
 # What data sets consist of, and TensorFlow decodes as Pillow does.
 _FORMATS = ("BMP", "DIB", "JPEG", "MPO", "PNG")
 
@@ -46,7 +47,8 @@ class Zip:
         Raises:
             InputError: the archive is broken or incomplete, or names a file outside itself.
         """
-        names = sorted(info.filename for info in _archive(self).infolist() if not info.is_dir())
+        entries = (info.filename for info in _archive(self).infolist())
+        names = sorted(name for name in entries if not name.endswith("/"))
         for name in names:
             parts = pathlib.PurePosixPath(name.replace("\\", "/")).parts
             if not parts or ".." in parts or parts[0] == "/" or ":" in parts[0]:
@@ -58,8 +60,15 @@ class Zip:
 
     def read(self, name):
         archive = _archive(self)
-        size = archive.getinfo(name).file_size
-        if size > images.MAX_BYTES:  # zipfile reads no more than the archive promises
+        entry = archive.getinfo(name)
+        # What the archive claims is what zipfile reserves.
+        length = self.path.stat().st_size
+        if entry.compress_size > length or entry.file_size > _MAX_EXPANSION * length:
+            raise InputError(
+                f"{self.path} is damaged: {name} cannot be as large as it says. Get it again."
+            )
+        size = entry.file_size
+        if size > images.MAX_BYTES:
             raise InputError(
                 f"{self.path}/{name} has {size:,} bytes, and {images.MAX_BYTES:,} are read at "
                 "most: get the archive again."
@@ -72,12 +81,14 @@ def _archive(source):
         with images.open_regular(source.path, limit=2**63) as file:
             status = os.fstat(file.fileno())
         return _opened(source.path, status.st_mtime_ns, status.st_size)
-    except (InputError, MemoryError):
+    except InputError:
         raise
-    # Also ValueError for names that are not UTF-8, NotImplementedError, struct.error, ...
+    # Also ValueError for names that are not UTF-8, NotImplementedError, struct.error, ..., and
+    # MemoryError where the archive claims a directory of any size.
     except Exception as error:
         raise InputError(
-            f"{source.path} is no complete zip archive ({error}): delete it, and get it again."
+            f"{source.path} is no complete zip archive ({reason(error)}): delete it, and get it "
+            "again."
         ) from error
 
 
@@ -109,7 +120,7 @@ class File:
             raise
         # Broken archives are met with BadZipFile, zlib.error, EOFError, RuntimeError, ...
         except Exception as error:
-            raise InputError(f"{self} cannot be read ({error}): get it again.") from error
+            raise InputError(f"{self} cannot be read ({reason(error)}): get it again.") from error
 
     def read_image(self):
         """Reads an image file and checks that it is whole, 8 bits per channel.
@@ -128,8 +139,8 @@ class File:
                 size, mode = image.size, image.mode
                 image.verify() if image.format == "PNG" else image.load()
         except InputError as error:
-            reason = error.__cause__ or error
-            raise InputError(f"{self} is no whole image ({reason}): get it again.") from error
+            cause = error.__cause__ or error
+            raise InputError(f"{self} is no whole image ({cause}): get it again.") from error
         if mode not in _EIGHT_BIT:
             raise InputError(f"{self} has {mode} pixels: 8 bits per channel are expected.")
         return content, size

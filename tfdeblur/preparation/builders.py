@@ -12,7 +12,7 @@ from os import cpu_count
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, reason
 from tfdeblur.io import images
 from tfdeblur.preparation import archives
 
@@ -209,7 +209,7 @@ def download(dl_manager, url, pattern):
         path = dl_manager.download(url)
     except (OSError, tfds.download.DownloadError) as error:
         raise InputError(
-            f"{url} could not be downloaded ({error}): run it again, or put "
+            f"{url} could not be downloaded ({reason(error)}): run it again, or put "
             f"{url.rpartition('/')[2]} into the manual directory (--manual_dir)."
         ) from error
     found = archives.find(archives.Zip(path), pattern)
@@ -239,6 +239,7 @@ def _open(path):
     # Broken archives are met with TarError, EOFError, zlib.error, ValueError, OSError, ...
     except Exception as error:
         raise InputError(
-            f"{path} cannot be extracted ({error}): get it again, or extract it there yourself."
+            f"{path} cannot be extracted ({reason(error)}): get it again, or extract it there "
+            "yourself."
         ) from error
     return archives.open_source(folder)

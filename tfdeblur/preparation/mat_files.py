@@ -13,7 +13,7 @@ import zlib
 
 import numpy as np
 
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, reason
 
 HEADER = 128
 MAX_EXPANSION = 50  # of a compressed array; photographs shrink by half
@@ -59,7 +59,9 @@ def read_frames(content, name, variable="GroundTruth"):
     try:
         return _read(memoryview(content), name, variable)
     except (_Damage, struct.error, zlib.error) as error:
-        raise InputError(f"{name} holds no array {variable} ({error}): get it again.") from error
+        raise InputError(
+            f"{name} holds no array {variable} ({reason(error)}): get it again."
+        ) from error
 
 
 class _Damage(Exception):

@@ -3,12 +3,16 @@
 Nothing here imports Keras, so that mistakes are answered at once.
 """
 
+import collections
+import contextlib
 import dataclasses
+import filecmp
 import glob
 import itertools
 import os
 import pathlib
 import sys
+import time
 
 import tqdm
 
@@ -17,6 +21,16 @@ from tfdeblur.errors import InputError
 from tfdeblur.io import ffmpeg, images, photos
 
 SUFFIXES = photos.SUFFIXES + ffmpeg.VIDEO_SUFFIXES
+# Of other images and videos, which a search counts and leaves out.
+_OTHERS = (
+    *(".apng", ".arw", ".bpg", ".cr2", ".cr3", ".dng", ".exr", ".flv", ".gif", ".hdr", ".ico"),
+    *(".j2k", ".jp2", ".jxl", ".m2v", ".mxf", ".nef", ".ogv", ".orf", ".pcx", ".psd", ".raf"),
+    *(".raw", ".rw2", ".svg", ".tga", ".vob"),
+)
+# Where network drives and cameras keep what they made of the photographs.
+_THUMBNAILS = ("@eaDir", ".@__thumb", "#recycle", "@Recycle", "$RECYCLE.BIN")
+_SECONDS_BETWEEN_LINES = 30  # of progress, where there is no terminal
+_TRANSPORT_STREAM = b"G"  # begins a video called .ts; others of this name are programs
 # Below the output folder, where --compare puts its pictures.
 COMPARE = "compare"
 
@@ -37,7 +51,25 @@ class Job:
     problem: str = ""
 
 
-def plan(inputs, output, suffix="", kind="", overwrite=False, compare=False):
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How many files were restored, had been before, and failed."""
+
+    restored: int
+    skipped: int
+    failed: int
+
+
+def plan(
+    inputs,
+    output,
+    suffix="",
+    kind="",
+    overwrite=False,
+    compare=False,
+    follow_links=False,
+    left_out=None,
+):
     """Decides what goes where, before anything is restored.
 
     Args:
@@ -50,6 +82,8 @@ def plan(inputs, output, suffix="", kind="", overwrite=False, compare=False):
             restored videos. The others, and all where it is "", keep theirs.
         overwrite: whether a file may be replaced by its own restored version.
         compare: whether pictures of before and after are wanted, below `output`/compare.
+        follow_links: whether folders that links point to are searched too.
+        left_out: collections.Counter that gets how many of each kind searches leave out, or None.
 
     Returns:
         list of Job, each source once. An input that does not exist, beside others that do, is a Job
@@ -82,8 +116,9 @@ def plan(inputs, output, suffix="", kind="", overwrite=False, compare=False):
     if not to_file and output.exists() and not output.is_dir():
         raise InputError(f"--output={output} is a file: name a folder.")
     jobs = {}
+    left_out = collections.Counter() if left_out is None else left_out
     for path, root in given:
-        for source in _sources(path, output):
+        for source in _sources(path, output, follow_links, left_out):
             place = pathlib.Path(source.relative_to(root))
             place = place.with_name(place.stem + suffix + _suffix(source, kind))
             target = output if to_file else output / place
@@ -108,8 +143,10 @@ def check(job, overwrite=False):
     """
     if job.problem:
         raise InputError(job.problem)
-    if os.path.lexists(job.target) and not overwrite:
-        raise InputError(f"{job.target} exists: give --overwrite to replace it.")
+    if os.path.lexists(job.target):
+        if not overwrite:
+            raise InputError(f"{job.target} exists: give --overwrite to replace it.")
+        _refuse_read_only(job.target)
     if _is_video(job.source):
         if not _is_video(job.target):
             raise InputError(f"{job.source} is a video: name one, not {job.target}.")
@@ -123,12 +160,31 @@ def check(job, overwrite=False):
             "--format=png, say."
         )
     photos.check_suffix(job.target)
-    width, height = images.size(job.source)
+    width, height = photos.size(job.source)
     return f"{width}x{height} pixels"
+
+
+def is_done(job):
+    """Whether an earlier run wrote the target, and the source is as it was then.
+
+    What is restored has the time of change of its source, and not its content.
+    """
+    if job.problem:
+        return False
+    try:
+        before, after = os.stat(job.source), os.stat(job.target)
+        if before.st_mtime_ns != after.st_mtime_ns or os.path.samestat(before, after):
+            return False
+        same_size = before.st_size == after.st_size
+        return not (same_size and filecmp.cmp(job.source, job.target, shallow=False))
+    except (OSError, ValueError):
+        return False
 
 
 def restore_files(jobs, restore, overwrite=False, quality=95):
     """Restores file after file; one that fails is reported on stderr, and the rest go on.
+
+    What an earlier run has done, see `is_done`, is skipped, unless `overwrite` is given.
 
     Args:
         jobs: of `plan`.
@@ -138,26 +194,32 @@ def restore_files(jobs, restore, overwrite=False, quality=95):
         quality: of JPEG, WebP, AVIF and HEIC.
 
     Returns:
-        int, how many failed.
+        Outcome.
 
     Raises:
         KeyboardInterrupt: as it was raised, when it has been said how many were done.
     """
-    failures = 0
+    failures = skipped = 0
     # Shares of files: one large file has progress, too.
     layout = "{l_bar}{bar}| {n:.1f}/{total} files [{elapsed}<{remaining}]"
     with tqdm.tqdm(total=len(jobs), disable=None, bar_format=layout) as bar:
+        told = time.monotonic()
         for done, job in enumerate(jobs):
+            _advance(bar, done)
             bar.set_description(errors.printable(job.source.name))
+            if bar.disable and time.monotonic() - told > _SECONDS_BETWEEN_LINES:
+                told = time.monotonic()
+                errors.say(f"{done} of {len(jobs)} files are done.")
             try:
+                if not overwrite and is_done(job):
+                    skipped += 1
+                    continue
                 check(job, overwrite)
                 _restore_file(job, restore, quality, lambda share, n=done: _advance(bar, n + share))
             except KeyboardInterrupt:
                 bar.close()
-                print(
-                    f"\n{done - failures} of {len(jobs)} files were restored before.",
-                    file=sys.stderr,
-                )
+                restored = done - failures - skipped
+                print(f"\n{restored} of {len(jobs)} files were restored before.", file=sys.stderr)
                 raise
             except Exception as error:
                 if errors.is_out_of_memory(error):
@@ -167,8 +229,8 @@ def restore_files(jobs, restore, overwrite=False, quality=95):
                 with tqdm.tqdm.external_write_mode(file=sys.stderr):
                     errors.say(f"error: {error}", file=sys.stderr)
                 failures += 1
-            _advance(bar, done + 1)
-    return failures
+        _advance(bar, len(jobs))
+    return Outcome(len(jobs) - failures - skipped, skipped, failures)
 
 
 def _expanded(pattern):
@@ -186,9 +248,9 @@ def _expanded(pattern):
     return [(pathlib.Path(name), root) for name in found]
 
 
-def _sources(given, output):
+def _sources(given, output, follow_links, left_out):
     """The files below an input; not those that an earlier run restored into a folder inside it."""
-    found = images.find_images([given], SUFFIXES)
+    found = _search(given, follow_links, left_out) if given.is_dir() else [given]
     # Unlike Path.resolve, realpath does not stop at links in circles.
     whole, written = (pathlib.Path(os.path.realpath(path)) for path in (given, output))
     inside = whole in written.parents
@@ -197,6 +259,40 @@ def _sources(given, output):
         for path in found
         if not (inside and pathlib.Path(os.path.realpath(path)).is_relative_to(written))
     ]
+
+
+def _search(folder, follow_links, left_out):
+    """Images and videos, sorted, links behind the rest: of a file and its link, the file counts."""
+
+    def unreadable(error):
+        left_out["folders that cannot be read"] += 1
+
+    found = []
+    for root, folders, names in images.walk(folder, follow_links, unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        left_out["folders of thumbnails and waste"] += sum(x in _THUMBNAILS for x in folders)
+        folders[:] = [name for name in folders if name not in _THUMBNAILS]
+        if not follow_links:
+            links = [name for name in folders if os.path.islink(os.path.join(root, name))]
+            left_out["linked folders (--follow_links searches them)"] += len(links)
+        for name in names:
+            path = pathlib.Path(root, name)
+            suffix = path.suffix.lower()
+            if name.startswith(".") or (suffix == ".ts" and not _is_transport_stream(path)):
+                continue
+            if suffix in SUFFIXES:
+                found.append(path)
+            elif suffix in _OTHERS:
+                left_out[f"{suffix} files"] += 1
+    return sorted(found, key=lambda path: (path.is_symlink(), path))
+
+
+def _is_transport_stream(path):
+    try:
+        with images.open_regular(path, limit=2**63) as file:
+            return file.read(1) == _TRANSPORT_STREAM
+    except InputError:
+        return True  # what is wrong with it is told in its turn
 
 
 def _suffix(source, kind):
@@ -247,18 +343,48 @@ def _advance(bar, position):
 
 
 def _restore_file(job, restore, quality, progress):
+    """Restores one file, and says what of it is not kept."""
+
     def show(before, after):
-        from tfdeblur.io import before_after
+        from tfdeblur.io import comparisons
 
         if job.compared:
-            before_after.write(job.compared, before, after)
+            comparisons.before_and_after(job.compared, before, after)
 
+    others = _other_names(job.target)
     if _is_video(job.source):
         from tfdeblur.io import videos
 
-        videos.restore(job.source, job.target, lambda x: restore(x, None), progress, show)
-        return
-    photo = photos.read(job.source)
-    restored = dataclasses.replace(photo, pixels=restore(photo.pixels, progress))
-    photos.write(job.target, restored, quality)
-    show(photo.pixels, restored.pixels)
+        lost = videos.restore(job.source, job.target, lambda x: restore(x, None), progress, show)
+    else:
+        photo = photos.read(job.source)
+        restored = dataclasses.replace(photo, pixels=restore(photo.pixels, progress))
+        # A file's content says what it is, and so what it stays, unless another format is wanted.
+        same = job.source.suffix.lower() == job.target.suffix.lower()
+        left = photos.write(
+            job.target, restored, quality, form=photo.format if same else None, like=job.source
+        )
+        show(photo.pixels, restored.pixels)
+        lost = [*photo.lost, *filter(None, [left])]
+    if lost:
+        _note(f"{job.target} leaves out of {job.source.name}: {', '.join(lost)}.")
+    if others:
+        _note(f"{job.target} had {others} other names (hard links), which keep the old version.")
+
+
+def _note(text):
+    with tqdm.tqdm.external_write_mode(file=sys.stderr):
+        errors.say(f"note: {text}", file=sys.stderr)
+
+
+def _other_names(path):
+    try:
+        return os.stat(path).st_nlink - 1
+    except OSError:
+        return 0
+
+
+def _refuse_read_only(path):
+    with contextlib.suppress(OSError):  # writing will tell
+        if not os.stat(path).st_mode & 0o222:
+            raise InputError(f"{path} is read-only: make it writable first, if it is to go.")

@@ -8,7 +8,7 @@ import numpy as np
 from tfdeblur import memory
 from tfdeblur import precision as precisions
 from tfdeblur.errors import InputError
-from tfdeblur.restoration import tiles
+from tfdeblur.restoration import kinds, tiles
 
 AUTO = "auto"
 # The tiles that "auto" chooses from when the whole image does not fit, in pixels.
@@ -37,7 +37,8 @@ def restore(
 
     Args:
         net: a network of `tfdeblur.models`, trained.
-        image: uint8 or uint16 `[H, W, 3]`, RGB, of any size from 1x1.
+        image: uint8 or uint16 `[H, W, 3]`, RGB, of any size from 1x1; or floating point in [0, 1],
+            grey, with alpha, a PIL image, or a path: see `kinds.as_pixels`.
         tile: None restores the image at once; otherwise in overlapping tiles of at most this many
             pixels in height and width, so that memory does not grow with the image. "auto": at
             once if that fits the memory that is free, else in the largest tiles that do.
@@ -50,14 +51,15 @@ def restore(
             each tile; or None.
 
     Returns:
-        `[H, W, 3]` of the image's type. Where XLA compiles the network for each size, images and
-        tiles are padded to one of a few sizes, unless it normalizes by statistics of the picture.
+        The restored image, of the kind, shape and type of what was given; of a path, an array.
+        Where XLA compiles the network for each size, images and tiles are padded to one of a few
+        sizes, unless it normalizes by statistics of the picture.
 
     Raises:
         InputError: the image is of another type or shape, tile and overlap do not fit, memory does
             not suffice, or the network returned values that are not finite.
     """
-    image = _checked(image)
+    image, back = kinds.as_pixels(image)
     if precision is not None:
         net = _in_precision(net, precisions.resolve(precision))
     restored = np.empty_like(image)
@@ -65,7 +67,7 @@ def restore(
     grid = _plan(net, image, tile, overlap, bucketed)
     for rows, band in _bands(net, image, grid, self_ensemble, progress):
         restored[rows] = quantise(band, image.dtype)
-    return restored
+    return back(restored)
 
 
 def restore_float(
@@ -77,11 +79,11 @@ def restore_float(
     precision=None,
     progress=None,
 ):
-    """`restore` before rounding: float32 `[H, W, 3]`, clipped to [0, 1].
+    """`restore` of colours before rounding: float32 `[H, W, 3]`, clipped to [0, 1].
 
     For measuring: an image is padded to the network's stride and no further.
     """
-    image = _checked(image)
+    image, _ = kinds.as_pixels(image)
     if precision is not None:
         net = _in_precision(net, precisions.resolve(precision))
     restored = np.empty(image.shape, "float32")
@@ -92,19 +94,11 @@ def restore_float(
 
 
 def quantise(image, dtype="uint8"):
-    """float [0, 1] -> uint8 or uint16, rounding to nearest."""
+    """float [0, 1] -> uint8 or uint16, rounding to nearest; or float32, as it is."""
+    if dtype == np.float32:
+        return image
     peak = np.iinfo(dtype).max
     return np.clip(np.rint(image * np.float32(peak)), 0, peak).astype(dtype)
-
-
-def _checked(image):
-    image = np.asarray(image)
-    if image.dtype not in (np.uint8, np.uint16) or image.shape[2:] != (3,) or not image.size:
-        raise InputError(
-            f"restore takes a uint8 image [H, W, 3] or a uint16 one, not {image.dtype} "
-            f"{list(image.shape)}."
-        )
-    return image
 
 
 def _plan(net, image, tile, overlap, bucketed):
@@ -181,8 +175,10 @@ def _bands(net, image, grid, self_ensemble, progress):
 
 
 def _restore_tile(net, tile, height, width, self_ensemble):
-    """uint8 or uint16 `[h, w, 3]` -> float32, seen by the network as `[height, width, 3]`."""
-    unit = tile.astype("float32") / np.iinfo(tile.dtype).max
+    """Any type of `[h, w, 3]` -> float32, seen by the network as `[height, width, 3]`."""
+    unit = tile.astype("float32")
+    if tile.dtype != np.float32:
+        unit /= np.iinfo(tile.dtype).max
     total = np.zeros_like(unit)
     turns = 4 if self_ensemble else 1
     for k in range(turns):
@@ -205,9 +201,9 @@ def _run(net, images):
 
     The one place where a network restores. What stands in for a network has its `stride`,
     `smallest`, `padding`, `least_padding`, `overlap`, `statistics_of_picture`, `bytes_per_pixel`,
-    `compute_dtype`, `jit_compile`, `name` and `predict_on_batch`.
+    `compute_dtype`, `jit_compile`, `name` and `restore_on_batch`.
     """
-    return net.predict_on_batch(images)[0]
+    return net.restore_on_batch(images)
 
 
 # A copy of each network for each precision that it was asked for, so that it compiles once.

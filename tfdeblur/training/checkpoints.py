@@ -1,5 +1,6 @@
 """The state of a training on disk, so that one that was stopped goes on as if it had not been."""
 
+import collections
 import re
 import signal
 import sys
@@ -11,11 +12,12 @@ import numpy as np
 from keras import ops
 
 from tfdeblur import precision
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, reason
 from tfdeblur.files import replacing
 from tfdeblur.training import strategies
 
 NAME = re.compile(r"step_(\d{9})\.npz")
+SEEDS = re.compile(r"seed_generator(_\d+)?")
 THREADS = "threads"  # in a checkpoint: how many computed it
 
 
@@ -71,7 +73,7 @@ class Checkpoints(keras.callbacks.Callback):
         Raises:
             InputError: all are broken.
         """
-        variables = self.trainer.saved_variables
+        variables = _named(self.trainer)
         reasons = []
         while True:
             self.step, path = self.newest()
@@ -81,13 +83,12 @@ class Checkpoints(keras.callbacks.Callback):
                 values, self.threads = _read(path, variables)
             # NumPy and zipfile meet broken files with ValueError, BadZipFile, zlib.error, ...
             except Exception as error:
-                reason = " ".join(str(error).split())[:200] or type(error).__name__
-                reasons.append(f"{path} is broken ({reason})")
+                reasons.append(f"{path} is broken ({reason(error)})")
                 self.broken.add(path)
                 continue
-            for reason in reasons:
-                print(f"{reason}: going on from the checkpoint before it", file=sys.stderr)
-            for variable, value in zip(variables, values, strict=True):
+            for broken in reasons:
+                print(f"{broken}: going on from the checkpoint before it", file=sys.stderr)
+            for variable, value in zip(variables.values(), values, strict=True):
                 variable.assign(value)
             return self.step
         if reasons:
@@ -111,8 +112,7 @@ class Checkpoints(keras.callbacks.Callback):
             self.trainer.jax_state_sync()  # which happens at the end of epochs alone
         self.folder.mkdir(exist_ok=True)
         state = {
-            f"variable_{i}": ops.convert_to_numpy(variable)
-            for i, variable in enumerate(self.trainer.saved_variables)
+            name: ops.convert_to_numpy(variable) for name, variable in _named(self.trainer).items()
         }
         state[THREADS] = np.int64(strategies.threads())
         path = self.folder / f"step_{self.step:09d}.npz"
@@ -131,16 +131,37 @@ class Checkpoints(keras.callbacks.Callback):
         return path.relative_to(self.owned.folder).as_posix()
 
 
+def _named(trainer):
+    """{name: variable} of all that a checkpoint holds, by the variables' paths.
+
+    Keras numbers optimizers and seeds as they are made, so theirs are named by what they are for,
+    and counted here as those of sub-networks that have the same layers.
+    """
+    roles = {optimizer.name: f"optimizer{i}" for i, optimizer in enumerate(trainer.optimizers)}
+    named, seen = {}, collections.Counter()
+    for variable in trainer.saved_variables:
+        owner, slash, rest = variable.path.partition("/")
+        owner = roles.get(owner, SEEDS.sub("seed_generator", owner))
+        path = f"{owner}{slash}{rest}"
+        seen[path] += 1
+        named[f"{path}#{seen[path]}" if seen[path] > 1 else path] = variable
+    return named
+
+
 def _read(path, variables):
     """(values, threads) of a checkpoint, which has to hold these variables and nothing else."""
-    expected = {f"variable_{i}": variable for i, variable in enumerate(variables)}
+    expected = variables
     if not path.is_file() or path.is_symlink():
         raise ValueError("it is no file")
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         names = {member.filename.removesuffix(".npy") for member in members}
+        if "variable_0" in names:  # as they were named once, by their places
+            expected = {f"variable_{i}": v for i, v in enumerate(variables.values())}
         if names - {THREADS} != expected.keys() or len(names) != len(members):
-            raise ValueError("it holds other arrays than this training has")
+            others = sorted(names - {THREADS} ^ expected.keys())
+            others = f": {', '.join(others[:3])}" if others else ""
+            raise ValueError(f"it holds other arrays than this training has{others}")
         values = [
             _read_array(archive, name, tuple(variable.shape), str(variable.dtype))
             for name, variable in expected.items()

@@ -1,34 +1,31 @@
 """The part of a run's report that shows how the training went."""
 
-import markdown
-
 from tfdeblur import files
 from tfdeblur.evaluation import reports
 
 SHOWN_ROWS = 20
 
 
-def append(path, rows):
-    """Appends a section to a report and to the same as HTML, and writes its picture, curves.png.
+def section(folder, rows):
+    """The section on training of the report in a folder; writes its picture, curves.png.
 
     Args:
-        path: pathlib.Path of the report in Markdown; see `evaluation.reports.write_report`.
+        folder: pathlib.Path.
         rows: of a run's metrics.csv, dicts of str; not empty.
+
+    Returns:
+        str, Markdown.
     """
-    write_curves(path.with_name("curves.png"), rows)
-    section = f"## Training\n\n![loss and PSNR by step](curves.png)\n\n{_table(rows)}\n"
-    files.write_text(path, f"{path.read_text()}\n{section}")
-    page = path.with_suffix(".html")
-    body, end, _ = page.read_text().rpartition("</html>")
-    html = markdown.markdown(section, extensions=["tables"])
-    files.write_text(page, f"{body}{html}\n{end}\n")
+    write_curves(folder / "curves.png", rows)
+    return f"## Training\n\n![loss and PSNR by step](curves.png)\n\n{_table(rows)}"
 
 
 def write_curves(path, rows):
     """Writes a picture of the loss and of the PSNR of held-out crops, by training step.
 
     Args:
-        path, rows: see `append`.
+        path: the file.
+        rows: see `section`.
     """
     from matplotlib.figure import Figure  # not pyplot, which would look for a screen
 

@@ -2,10 +2,8 @@
 
 import math
 
-import tensorflow_datasets as tfds
-
-import tfdeblur.datasets  # noqa: F401 (registers our builders)
 from tfdeblur import errors, precision, recipes
+from tfdeblur.data import opening
 from tfdeblur.data.pairs import open_pairs
 from tfdeblur.evaluation import complexity
 from tfdeblur.training import build
@@ -59,7 +57,7 @@ def count_training_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None)
     """How many pairs a recipe trains on, without building its dataset; None where unknown.
 
     Raises:
-        InputError: see `pairs.open_pairs`.
+        InputError: the dataset is unknown or has no pairs; or see `pairs.open_pairs`.
     """
     if blurry_dir or sharp_dir:
         return open_pairs(recipe, data_dir, blurry_dir, sharp_dir)[0].count
@@ -68,12 +66,10 @@ def count_training_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None)
 
 
 def _count(dataset, split, data_dir):
-    try:
-        builder = tfds.builder(dataset, data_dir=data_dir)
-        if builder.data_path.exists() and builder.is_prepared():
-            return builder.info.splits[split].num_examples
-    except (tfds.core.DatasetNotFoundError, ValueError, KeyError):
-        return None
+    builder = opening.find_builder(dataset, data_dir)
+    opening.pair_keys(builder)
+    if builder.data_path.exists() and builder.is_prepared():
+        return opening.count_examples(builder, split)
     is_gopro = dataset.split("/")[0] == "gopro" and split == "train"
     return recipes.GOPRO_TRAINING_PAIRS if is_gopro else None
 

@@ -12,7 +12,7 @@ import time
 import keras
 import tensorflow as tf
 
-from tfdeblur import evaluation, precision, restoration
+from tfdeblur import evaluation, files, precision, restoration
 from tfdeblur.data import pipeline
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import protocols, reports
@@ -98,7 +98,8 @@ def train(
     saved = checkpoints.Checkpoints(
         workdir / "checkpoints", trainer, keep_checkpoints, write=is_chief
     )
-    with _failures_explained(workdir, saved, strategy, (train_pairs, test_pairs)):
+    held = files.locked(workdir) if is_chief else contextlib.nullcontext()
+    with held, _failures_explained(workdir, saved, strategy, (train_pairs, test_pairs)):
         if is_chief:
             saved.owned = workdirs.prepare(workdir, settings, overwrite)
         _restore(saved, resume, recipe.steps, strategy)
@@ -243,6 +244,7 @@ def _finish(trainer, recipe, test_pairs, workdir, settings):
     scores = evaluation.evaluate(
         test_pairs.numpy_pairs(), restore, protocol, total=test_pairs.count
     )
+    rows = callbacks.read_metrics(workdir / "metrics.csv")
     reports.write_report(
         workdir / "report.md",
         scores,
@@ -261,8 +263,6 @@ def _finish(trainer, recipe, test_pairs, workdir, settings):
             "versions": reports.versions(),
         },
         reports.examples(scores, test_pairs.numpy_pairs(), restore),
+        sections=[curves.section(workdir, rows)] if rows else [],
     )
-    rows = callbacks.read_metrics(workdir / "metrics.csv")
-    if rows:
-        curves.append(workdir / "report.md", rows)
     return evaluation.summarise(scores)

@@ -4,9 +4,10 @@ import json
 import os
 import pathlib
 import re
+import sys
 
 from tfdeblur import files
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, say
 from tfdeblur.evaluation import reports
 from tfdeblur.export import SAVED_MODEL
 
@@ -149,7 +150,14 @@ def prepare(workdir, settings, overwrite):
     workdir = pathlib.Path(workdir)
     owned = open_run(workdir)
     if owned and holds_run(workdir) and not overwrite:
-        _check_same_run(read_settings(workdir), settings, workdir)
+        before = read_settings(workdir)
+        _check_same_run(before, settings, workdir)
+        if before["versions"] != reports.versions():
+            say(
+                f"This run was made with {before['versions']}, and goes on with "
+                f"{reports.versions()}: it may end with other last digits.",
+                file=sys.stderr,
+            )
         saved = _check_saved_model(owned)
         owned.check_claim(*FILES)
         if saved:

@@ -6,8 +6,9 @@ the files of PyTorch, Flax and TensorFlow 1; `torch_networks.py`, `flax_networks
 """
 
 import pathlib
+import sys
 
-from tfdeblur import models
+from tfdeblur import errors, models
 from tfdeblur.errors import InputError
 from tfdeblur.weights import (
     catalogue,
@@ -30,11 +31,11 @@ __all__ = [
     "import_network",
     "load",
     "load_network",
-    "newest_model",
     "open_network",
 ]
 
 RUNS = "runs"  # where train.py puts its workdirs
+DEFAULT = "maxim", "gopro"  # the best openly licensed network that there are weights of
 
 
 def load(net, weights):
@@ -103,10 +104,9 @@ def open_network(model=None, weights=None):
     """The network that a command line's --model and --weights mean.
 
     Args:
-        model: a name of `models.NETWORKS`, a `.keras` file, or None: the newest
-            `runs/<recipe>/model.keras`.
+        model: a name of `models.NETWORKS`, or a `.keras` file. None: that of `DEFAULT`.
         weights: as for `load`; a name needs them. Published weights and the authors' files
-            decide about hyperparameters, too.
+            decide about hyperparameters, too. None beside no model: those of `DEFAULT`.
 
     Returns:
         The network, and a line that says where it came from.
@@ -114,7 +114,9 @@ def open_network(model=None, weights=None):
     Raises:
         InputError: nothing fits; the message lists the choices.
     """
-    model = model or newest_model()
+    if not model and not weights:
+        return _open_default()
+    model = model or DEFAULT[0]
     if str(model).endswith(".keras"):
         net = load_network(model)
         if weights:
@@ -130,16 +132,21 @@ def open_network(model=None, weights=None):
     return _open_named(model, weights), f"{model} with {weights}"
 
 
-def newest_model():
-    """The newest `runs/<recipe>/model.keras`; an InputError that says how to make one if none."""
-    found = sorted(pathlib.Path(RUNS).glob("*/model.keras"), key=lambda p: p.stat().st_mtime)
-    if not found:
-        raise InputError(
-            f"no trained model under {RUNS}/: train one with `python train.py`, or name one with "
-            "--model=FILE.keras, or with --model=NAME --weights=FILE "
-            f"(names: {', '.join(models.NETWORKS)})."
-        )
-    return found[-1]
+def trained_models():
+    """All `runs/<recipe>/model.keras`, the newest first."""
+    found = pathlib.Path(RUNS).glob("*/model.keras")
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def _open_default():
+    try:
+        return open_network(*DEFAULT)
+    except InputError as error:
+        here = [f"--model={path}" for path in trained_models()]
+        here += [f"--model={x.network} --weights={x.name}" for x in catalogue.cached()]
+        if not here:
+            raise
+        raise InputError(f"{error} Networks that are here already: {'; '.join(here)}.") from error
 
 
 def _open_named(name, weights):
@@ -202,7 +209,7 @@ def _load_authors(net, path):
 
 
 def _load_published(net, published):
-    files = catalogue.fetch(published)
+    files = catalogue.fetch(published, check=lambda path: _load_authors(net, path))
     if len(files) > 1:
         from_torch(net, torch_files.read_modules(files))
         return
@@ -214,6 +221,13 @@ def _load_published(net, published):
             f"{error} If this is not what {published.address} offers, remove the file: it is "
             "fetched again then."
         ) from error
+    known = published.digest
+    if known and flax_networks.digest(flax_files.read_arrays(files[0])) != known:
+        errors.say(
+            f"warning: {files[0]} fits {net.name}, but does not hold the numbers that are known as "
+            f"its weights {published.name}: what is documented of them may not be true of these.",
+            file=sys.stderr,
+        )
 
 
 def _copy_weights(source, target, path):

@@ -5,6 +5,8 @@ fetched on first use and checked; the others the user downloads, and names the f
 """
 
 import dataclasses
+import functools
+import hashlib
 import os
 import pathlib
 from collections.abc import Mapping
@@ -12,7 +14,9 @@ from collections.abc import Mapping
 import pooch
 
 from tfdeblur.errors import InputError
-from tfdeblur.recipes import RECIPES, Published
+from tfdeblur.published import Published
+from tfdeblur.recipes import RECIPES
+from tfdeblur.weights.downloads import download
 
 NOT_STATED = "not stated"
 ACADEMIC = "academic, non-commercial"
@@ -33,6 +37,9 @@ class PublishedWeights:
         layout: what lies there.
         files: `{file name: sha256}`; empty where only a browser can download them. None in place
             of a sum where none is known: only names, shapes and numbers in the file are checked.
+        megabytes: of the one file, about; None where it is not quoted here.
+        digest: of the arrays in a Flax checkpoint, see `flax_networks.digest`, as far as they are
+            known; None where they are not.
     """
 
     network: str
@@ -44,11 +51,14 @@ class PublishedWeights:
     address: str
     layout: str
     files: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    megabytes: int | None = None
+    digest: str | None = None
 
     def __str__(self):
         where = "by hand"
         if self.files:
-            where = f"{len(self.files)} file{'s' * (len(self.files) > 1)}, fetched on first use"
+            files = f"{len(self.files)} file{'s' * (len(self.files) > 1)}"
+            where = f"{files}{self.size}, fetched on first use"
         return "\n".join(
             [
                 f"--model={self.network} --weights={self.name}",
@@ -59,6 +69,11 @@ class PublishedWeights:
                 f"                 {self.address}",
             ]
         )
+
+    @property
+    def size(self):
+        """In words, to follow others: " (about 89 MB)"; "" where it is not quoted here."""
+        return f" (about {self.megabytes} MB)" if self.megabytes else ""
 
 
 def find(network, name):
@@ -76,11 +91,16 @@ def cache_folder():
     return pathlib.Path(os.environ.get("TFDEBLUR_CACHE") or pooch.os_cache("tfdeblur"))
 
 
-def fetch(entry):
+def fetch(entry, check=lambda path: None):
     """Downloads the files of published weights, unless the cache has them.
 
     Every file whose checksum is known is checked each time; one whose content is not the published
     one is fetched again.
+
+    Args:
+        entry: PublishedWeights.
+        check: function of the path of a file whose checksum is not known, just downloaded; raises
+            an InputError if it holds other weights, and the file is not kept then.
 
     Returns:
         The paths of the files.
@@ -93,11 +113,19 @@ def fetch(entry):
             f"--weights={entry.name}: tfdeblur does not fetch these weights of {entry.network}: "
             f"download them from {entry.address} ({entry.layout}), and give --weights the file."
         )
-    folder = cache_folder() / entry.network / entry.name
-    return [
-        _download(f"{entry.address}/{file}", folder, file, sha256)
-        for file, sha256 in entry.files.items()
-    ]
+    for path, sha256 in zip(paths(entry), entry.files.values(), strict=True):
+        _fetch(f"{entry.address}/{path.name}", path, sha256, check, entry.size)
+    return paths(entry)
+
+
+def paths(entry):
+    """Where the cache has the files of published weights, or will have them."""
+    return [cache_folder() / entry.network / entry.name / file for file in entry.files]
+
+
+def cached():
+    """The published weights that the cache has."""
+    return [x for x in CATALOGUE if x.files and all(path.exists() for path in paths(x))]
 
 
 def fetch_url(url):
@@ -106,23 +134,41 @@ def fetch_url(url):
     Raises:
         InputError: it cannot be had.
     """
-    return _download(url, cache_folder() / "urls", pooch.utils.unique_file_name(url), None)
+    path = cache_folder() / "urls" / pooch.utils.unique_file_name(url)
+    if not path.exists():
+        download(url, path, lambda path: None)
+    return path
 
 
-def _download(url, folder, file, sha256):
-    downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=2**20)
-    try:
-        return pathlib.Path(pooch.retrieve(url, sha256, file, folder, downloader=downloader))
-    except OSError as error:  # of the network or the disk
-        check = f" (sha256 {sha256})" if sha256 else ""
-        raise InputError(
-            f"{url} cannot be fetched to {folder} ({type(error).__name__}): download it by other "
-            f"means and put it at {folder / file}{check}."
-        ) from error
-    except ValueError as error:
+def _fetch(url, path, sha256, check, size):
+    if sha256:
+        if not path.exists() or _sum(path) != sha256:
+            check = functools.partial(_check_sum, url, sha256)
+            download(url, path, check, f"{size} (sha256 {sha256})")
+    elif not path.exists():
+        download(url, path, functools.partial(_check_content, url, check), size)
+
+
+def _check_sum(url, sha256, path):
+    if _sum(path) != sha256:
         raise InputError(
             f"{url} is not, or no longer, the file that was published (its sha256 is not {sha256}):"
             " try again; a proxy that answers with a page of its own does this too."
+        )
+
+
+def _sum(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_content(url, check, path):
+    try:
+        check(path)
+    except InputError as error:
+        reason = str(error).replace(str(path), "it").removeprefix("--weights=it: ")
+        raise InputError(
+            f"{url} did not give the weights that were published, and nothing was kept: {reason}"
         ) from error
 
 
@@ -239,7 +285,7 @@ def _nafnet(name, filters, drive_id, trained_on, published):
     )
 
 
-def _maxim(name, folder, trained_on, published):
+def _maxim(name, folder, trained_on, published, digest=None):
     return PublishedWeights(
         network="maxim",
         name=name,
@@ -253,6 +299,8 @@ def _maxim(name, folder, trained_on, published):
         address=f"https://storage.googleapis.com/gresearch/maxim/ckpt/Deblurring/{folder}",
         layout="a Flax checkpoint, .npz",
         files={"checkpoint.npz": None},
+        megabytes=89,
+        digest=digest,
     )
 
 
@@ -406,6 +454,7 @@ CATALOGUE = (
         "GoPro",
         "gopro/blur",
         [("gopro", 32.86, 0.961), ("hide", 32.83, 0.956)],
+        digest="f79b1c20e310ccb3b7a0f0fdb25a8d2a9a5037360c7f732bc70ac0840b121062",
     ),
     _maxim("reds", "REDS", "reds/blur", [("reds", 28.93, 0.865)]),
     _maxim("realblur_r", "RealBlur_R", "realblur/r", [("realblur/r", 39.45, 0.962)]),

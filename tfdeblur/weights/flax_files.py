@@ -7,13 +7,14 @@ Opening reads headers only, so shapes can be compared with a network's before an
 import contextlib
 import math
 import pathlib
+import tokenize
 import zipfile
 import zlib
 
 import numpy as np
 from numpy.lib import format as npy
 
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, reason
 
 SUFFIX = ".npz"
 MOST_ARRAYS = 50_000
@@ -109,11 +110,12 @@ def _told_in_one_line(path):
     except _Refusal as error:
         raise InputError(f"{path} {error}") from error
     except (
-        # What a damaged archive or header raises; SyntaxError is the header's, as NumPy parses it.
+        # What a damaged archive or header raises; NumPy parses the header as Python.
+        SyntaxError,
+        tokenize.TokenError,
         zipfile.BadZipFile,
         zlib.error,
         ValueError,
-        SyntaxError,
         TypeError,
         KeyError,
         EOFError,
@@ -122,10 +124,9 @@ def _told_in_one_line(path):
         RuntimeError,
         OverflowError,
     ) as error:
-        reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{path} is damaged, or no .npz file: get it from its authors again "
-            f"({type(error).__name__}: {reason})."
+            f"({type(error).__name__}: {reason(error)})."
         ) from error
 
 

@@ -4,17 +4,22 @@ Nothing is ever left at its initial value in silence: a missing, unexpected, mis
 weight is an error that names it.
 """
 
+import hashlib
 import re
+import sys
 
 import keras
 import numpy as np
 
-from tfdeblur import models
+from tfdeblur import errors, models
 from tfdeblur.errors import InputError
 from tfdeblur.models.maxim import LEVELS
 from tfdeblur.weights.torch_networks import refuse
 
 WEIGHTS = "opt/target/"  # what comes before a weight's name in the authors' checkpoints
+# The heads of MAXIM-3S at half and quarter size. The authors' graph of the restored image alone is
+# without them, and copies of the weights that were made of it have zeros there.
+_LOST = tuple(f"{WEIGHTS}stage_2_output_conv_{k}/" for k in (1, 2))
 
 
 def recognise(arrays):
@@ -93,6 +98,32 @@ def from_flax(net, arrays):
     refuse(net, {"not finite": sorted(k for k, v in values.items() if not np.isfinite(v).all())})
     for key, variable in expected.items():
         variable.assign(_keras_layout(key, values[key], variable))
+    _warn_of_missing_heads(values)
+
+
+def digest(arrays):
+    """The SHA-256 of a checkpoint's arrays: names, shapes, and float32 values, in order of names.
+
+    Without those in `_LOST`, which not all copies have. Files that hold the same arrays differ in
+    dates, order and compression; this does not.
+    """
+    sha256 = hashlib.sha256()
+    for name in sorted(arrays):
+        if name.startswith(WEIGHTS) and not name.startswith(_LOST):
+            value = np.asarray(arrays[name]).astype("<f4")
+            sha256.update(f"{name} {value.shape}\n".encode() + value.tobytes())
+    return sha256.hexdigest()
+
+
+def _warn_of_missing_heads(values):
+    heads = [value for name, value in values.items() if name.startswith(_LOST)]
+    if heads and not any(map(np.any, heads)):
+        errors.say(
+            "warning: in this copy of the weights the last stage's heads at half and quarter size "
+            "are zero. The restored image does not depend on them, but training on from here with "
+            "all scales would.",
+            file=sys.stderr,
+        )
 
 
 def _count(arrays, pattern):

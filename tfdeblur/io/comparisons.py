@@ -1,4 +1,4 @@
-"""Pictures of restored images: beside the blurry and the sharp ones, enlarged where it matters."""
+"""Pictures of images before and after they were restored, enlarged where it matters."""
 
 import dataclasses
 import pathlib
@@ -7,12 +7,39 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tfdeblur.io import images
-from tfdeblur.restoration import quantise
 
-_SIDE = 256  # of an enlarged crop, in pixels of the picture
-_CROP = 96  # of what it shows, in pixels of the image, where there are as many
+# Of a comparison with sharp images: the side of an enlarged crop, in pixels of the picture, and of
+# what it shows, in pixels of the image, where there are as many.
+_SIDE, _CROP = 256, 96
 _GAP, _LINE = 6, 22
 ERROR_GAIN = 4
+# Of before and after: the side of each of the four pictures at most, and of what is enlarged.
+_SHOWN_SIDE, _CHANGED = 960, 320
+_WIDE_GAP, _HIGH_LINE = 8, 26
+
+
+def before_and_after(path, before, after):
+    """Writes both whole images side by side, and below them, enlarged, where they differ most.
+
+    Args:
+        path: the file to write, see `images.write`.
+        before, after: uint8 or uint16 [H, W, 3], of one size.
+    """
+    top, left = _most_changed(before, after)
+    crop = (slice(top, top + _CHANGED), slice(left, left + _CHANGED))
+    rows = [[_fitted(x) for x in (before, after)], [_fitted(x[crop]) for x in (before, after)]]
+    width = max(row[0].width for row in rows)
+    height = sum(row[0].height + _WIDE_GAP for row in rows)
+    canvas = Image.new("RGB", (2 * width + 3 * _WIDE_GAP, _HIGH_LINE + height), "white")
+    draw = ImageDraw.Draw(canvas)
+    for column, label in enumerate(("before", "after")):
+        left = _WIDE_GAP + column * (width + _WIDE_GAP)
+        draw.text((left, 4), label, fill="black", font=ImageFont.load_default(size=16))
+        top = _HIGH_LINE
+        for row in rows:
+            canvas.paste(row[column], (left, top))
+            top += row[column].height + _WIDE_GAP
+    images.write(path, np.asarray(canvas))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,17 +71,45 @@ def page_file(name):
     return f"comparison/{name}.png"
 
 
-def write_page(folder, example, restored):
-    """Writes a blurry image and its restored versions beside each other, at full resolution.
+def write_page(folder, name, versions):
+    """Writes versions of an image beside each other, at full resolution.
 
     Args:
         folder: of the report.
-        example, restored: see `scoring.score`.
+        name: of the image.
+        versions: {label: uint8 [H, W, 3]}, the blurry image first.
     """
-    name, blurry, _ = example
-    shown = {"blurry": blurry, **{method: quantise(image) for method, image in restored.items()}}
-    pictures = [Image.fromarray(image) for image in shown.values()]
-    _write(pathlib.Path(folder, page_file(name)), tuple(shown), [("", pictures)])
+    pictures = [Image.fromarray(image) for image in versions.values()]
+    _write(pathlib.Path(folder, page_file(name)), tuple(versions), [("", pictures)])
+
+
+def _fitted(pixels):
+    """As large as fits: reduced by averaging, or enlarged by repeating pixels."""
+    height, width, _ = pixels.shape
+    step = -(-max(height, width) // (2 * _SHOWN_SIDE))
+    pixels = np.ascontiguousarray(pixels[::step, ::step])  # large ones are not copied whole
+    if pixels.dtype == np.uint16:
+        pixels = images.to_eight_bits(pixels)
+    scale = _SHOWN_SIDE / max(height, width)
+    if scale >= 1:
+        return Image.fromarray(pixels).resize(
+            (width * int(scale), height * int(scale)), Image.Resampling.NEAREST
+        )
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return Image.fromarray(pixels).resize(size, Image.Resampling.BOX)
+
+
+def _most_changed(before, after):
+    """(top, left) of the crop in which the two differ most, among some that overlap by half."""
+    height, width, _ = before.shape
+    tops = range(0, max(height - _CHANGED, 0) + 1, _CHANGED // 2)
+    lefts = range(0, max(width - _CHANGED, 0) + 1, _CHANGED // 2)
+
+    def change(place):
+        part = tuple(slice(start, start + _CHANGED, 4) for start in place)
+        return np.abs(before[part].astype(np.int32) - after[part]).sum()
+
+    return max(((top, left) for top in tops for left in lefts), key=change)
 
 
 def _panels(row):

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from tfdeblur.evaluation import pictures
-from tfdeblur.io import images
+from tfdeblur.io import comparisons, images
 
 
 @pytest.mark.parametrize("size", [(1, 1), (12, 16), (400, 20), (720, 1280)])
 def test_comparison(tmp_path, size):
-    row = pictures.Row("caption", *(np.full((*size, 3), grey, np.uint8) for grey in (40, 90, 130)))
-    pictures.comparison(tmp_path / "x.png", [row, row])
+    row = comparisons.Row(
+        "caption", *(np.full((*size, 3), grey, np.uint8) for grey in (40, 90, 130))
+    )
+    comparisons.comparison(tmp_path / "x.png", [row, row])
     picture = images.read(tmp_path / "x.png")
     assert picture.shape[0] < 700 and picture.shape[1] < 1700
     areas = [np.count_nonzero((picture == grey).all(-1)) for grey in (90, 130, 160)]
@@ -23,7 +24,7 @@ def test_the_crop_is_where_the_blur_is(tmp_path):
     blurry, restored = sharp.copy(), sharp.copy()
     blurry[210:250, 310:350] = 180
     restored[215:220, 315:320] = 120
-    pictures.comparison(tmp_path / "x.png", [pictures.Row("", blurry, restored, sharp)])
+    comparisons.comparison(tmp_path / "x.png", [comparisons.Row("", blurry, restored, sharp)])
     picture = images.read(tmp_path / "x.png")
     assert (picture == 120).all(-1).any()
     assert (picture == 80).all(-1).any()  # 4 x (120 - 100)
@@ -34,9 +35,9 @@ def test_the_crop_is_where_the_blur_is(tmp_path):
 
 
 def test_a_page(tmp_path):
-    blurry = np.full((20, 30, 3), 50, np.uint8)
-    restored = {"one": np.full((20, 30, 3), 0.4, np.float32), "two": np.ones((20, 30, 3))}
-    pictures.write_page(tmp_path, ("s/a.b", blurry, None), restored)
-    picture = images.read(tmp_path / pictures.page_file("s/a.b"))
-    for grey in (50, 102, 255):
+    greys = {"blurry": 50, "one": 102, "two": 255}
+    versions = {label: np.full((20, 30, 3), grey, np.uint8) for label, grey in greys.items()}
+    comparisons.write_page(tmp_path, "s/a.b", versions)
+    picture = images.read(tmp_path / comparisons.page_file("s/a.b"))
+    for grey in greys.values():
         assert np.count_nonzero((picture == grey).all(-1)) >= 20 * 30

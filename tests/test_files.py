@@ -1,0 +1,74 @@
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tfdeblur import files
+from tfdeblur.errors import InputError
+
+HOLD = """
+import sys, time
+from tfdeblur import files
+with files.locked(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """What another process holds, and that process."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(files.tempfile, "tempdir", None)
+    path = tmp_path / "runs" / "mine"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with holder:
+        assert holder.stdout.readline() == "held\n"
+        yield path, holder
+        holder.kill()
+
+
+def test_what_another_process_holds_is_refused(place):
+    path, holder = place
+    said = rf"mine is in use by .*process {holder.pid}\)"
+    with pytest.raises(InputError, match=said), files.locked(path):
+        pass
+    other = path.with_name("other")
+    with files.locked(other):
+        pass
+
+
+def test_a_lock_ends_with_its_process_however_that_ends(place, tmp_path):
+    path, holder = place
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    with files.locked(path):
+        assert list(tmp_path.glob("tfdeblur-*.lock"))
+    assert not os.listdir(tmp_path)
+
+
+def test_waiting_says_for_what_and_goes_on(place, capfd):
+    path, holder = place
+    code = "import sys; from tfdeblur import files\nwith files.locked(sys.argv[1], True): pass"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stderr=subprocess.PIPE, text=True
+    ) as waiting:
+        assert f"process {holder.pid}) makes {path}: waiting" in waiting.stderr.readline()
+        assert waiting.poll() is None
+        holder.stdin.close()
+        assert waiting.wait() == 0
+
+
+def test_two_exports_at_once_do_not_mix(place):
+    path, _ = place
+    kind = files.Kind("SavedModel", (r"x\.txt",))
+    with pytest.raises(InputError, match="in use"), files.replacing_folder(path, kind, "net"):
+        pass
+    assert not path.exists()

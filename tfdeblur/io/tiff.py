@@ -1,0 +1,215 @@
+"""TIFF files of 16 bits and of floating point, and EXIF in TIFF files: what Pillow has not.
+
+Pillow knows no colours of more than 8 bits, and tifffile writes no directories of EXIF.
+"""
+
+import contextlib
+import io
+import struct
+
+import numpy as np
+from PIL import Image, TiffImagePlugin
+
+from tfdeblur.errors import InputError
+from tfdeblur.io import images
+
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MOST_SAMPLES = 4  # of a pixel, on which the limit of size is reckoned
+_XMP, _IPTC, _PHOTOSHOP = 700, 33723, 34377
+_ASCII, _BYTES = "s", "B"
+
+
+def is_deep(path):
+    """Whether a file is a TIFF file of 16 bits or of floating point, RGB or greyscale.
+
+    Raises:
+        InputError: the file cannot be opened.
+    """
+    with images.open_regular(path) as file:
+        if file.read(4) not in _MAGIC:
+            return False
+        file.seek(0)
+        try:
+            with _opened(file) as whole:
+                page = whole.pages[0]
+                deep = str(page.dtype) in ("uint16", "float16", "float32", "float64")
+                return deep and page.photometric in (0, 1, 2)  # white, or black, is zero; RGB
+        except Exception:  # Pillow says better what is wrong with it
+            return False
+
+
+def size(path):
+    """(width, height) of a deep TIFF file, as it is stored; InputError as for `read`.
+
+    Floating point is read for it: only the values say whether they can be restored.
+    """
+    with _first_page(path) as page:
+        if page.dtype != np.uint16:
+            read(path)
+        return page.imagewidth, page.imagelength
+
+
+def read(path):
+    """Reads a deep TIFF file.
+
+    Returns:
+        uint16 or float32 [H, W, 1 to 4], as they are stored, alpha not multiplied into the
+        colours; and a list of str, what else there was, for a message.
+
+    Raises:
+        InputError: the file is broken or too large, its compression needs another library, or its
+            floating-point values are not in [0, 1].
+    """
+    import tifffile
+
+    with _first_page(path) as page:
+        try:
+            planes = page.asarray()
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            raise InputError(
+                f"{path} is compressed in a way ({page.compression.name}) that needs another "
+                "library: pip install imagecodecs, or save it with ZIP compression or none."
+            ) from error
+    if planes.ndim == 2:
+        planes = planes[..., None]
+    elif page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
+        planes = np.moveaxis(planes, 0, -1)
+    colours = 3 if page.photometric == tifffile.PHOTOMETRIC.RGB else 1
+    if planes.ndim != 3 or planes.shape[-1] < colours:
+        raise InputError(f"{path} holds {planes.dtype} {planes.shape}: save it as 16-bit RGB.")
+    if planes.dtype != np.uint16:
+        planes = _in_range(planes, path)
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        peak = 65535 if planes.dtype == np.uint16 else np.float32(1)
+        planes = np.concatenate([peak - planes[..., :1], planes[..., 1:]], axis=-1)
+    kinds = (*page.extrasamples, *[0] * planes.shape[-1])[: planes.shape[-1] - colours]
+    alpha = next((i for i, kind in enumerate(kinds) if kind in (1, 2)), None)
+    left = len(kinds) - (alpha is not None)
+    lost = [f"{left} channel{'s' * (left > 1)} without a meaning"] if left else []
+    if alpha is None:
+        return planes[..., :colours], lost
+    opacity = planes[..., colours + alpha, None]
+    planes = planes[..., :colours]
+    if kinds[alpha] == tifffile.EXTRASAMPLE.ASSOCALPHA:
+        planes = _unmultiplied(planes, opacity)
+    return np.concatenate([planes, opacity], axis=-1), lost
+
+
+def write(path, planes, *, texts, directories, xmp, icc, dpi, photoshop, iptc):
+    """Writes a TIFF file, compressed without loss.
+
+    Args:
+        path: the file.
+        planes: uint8, uint16 or float32 [H, W, 1 to 4]; the last of 2 or 4 is alpha.
+        texts, directories: of EXIF, see `metadata.descriptive`.
+        xmp, icc, photoshop, iptc: bytes; empty for none.
+        dpi: horizontal and vertical resolution, or ().
+    """
+    import tifffile
+
+    channels = planes.shape[-1]
+    extra = [(tag, _ASCII, 0, text.encode(), True) for tag, text in texts.items()]
+    for tag, content in ((_XMP, xmp), (_IPTC, iptc), (_PHOTOSHOP, photoshop)):
+        if content:
+            extra.append((tag, _BYTES, len(content), content, True))
+    tifffile.imwrite(
+        path,
+        planes[..., 0] if channels == 1 else planes,
+        photometric="rgb" if channels > 2 else "minisblack",
+        planarconfig="contig" if channels > 1 else None,
+        extrasamples=["unassalpha"] if channels in (2, 4) else None,
+        compression="zlib",
+        # Of floating point, the predictor needs another library.
+        predictor=planes.dtype != np.float32,
+        rowsperstrip=64,
+        iccprofile=icc or None,
+        resolution=dpi or None,
+        resolutionunit="inch" if dpi else None,
+        metadata=None,
+        software=False,
+        extratags=extra,
+    )
+    _add_directories(path, directories)
+
+
+def tags(file):
+    """The tags of an open TIFF file's first page, as Pillow's Exif; empty where they are broken."""
+    found = Image.Exif()
+    try:
+        found.load_from_fp(file)
+        dict(found)
+    except Exception:  # broken ones raise what they like
+        return Image.Exif()
+    return found
+
+
+def _opened(file):
+    import tifffile
+
+    return tifffile.TiffFile(file, name="x")  # it would ask the file, which is open by a number
+
+
+@contextlib.contextmanager
+def _first_page(path):
+    with images.open_regular(path) as file, images.telling(path), _opened(file) as whole:
+        page = whole.pages[0]
+        pixels = page.imagewidth * page.imagelength
+        # Pillow's own limit is twice as many.
+        if pixels * page.samplesperpixel > 2 * _MOST_SAMPLES * Image.MAX_IMAGE_PIXELS:
+            raise InputError(f"{path} is too large to be opened safely: it has {pixels:,} pixels.")
+        yield page
+
+
+def _in_range(planes, path):
+    low, high = planes.min(), planes.max()
+    if not (low >= 0 and high <= 1):
+        raise InputError(
+            f"{path} holds floating-point values from {low:g} to {high:g}, and those from 0 to 1 "
+            "can be restored: scale them, or convert it to 16 bits."
+        )
+    return planes.astype(np.float32, copy=False)
+
+
+def _unmultiplied(planes, opacity):
+    """Colours of premultiplied ones; where nothing is to be seen, as they are stored."""
+    peak = 65535 if planes.dtype == np.uint16 else 1
+    result = np.empty_like(planes)
+    for row in range(0, len(planes), 256):  # little is in floating point at once
+        rows = slice(row, row + 256)
+        alpha = opacity[rows].astype(np.float64)
+        colours = planes[rows] * np.divide(peak, alpha, out=np.ones_like(alpha), where=alpha > 0)
+        colours = np.minimum(colours, peak)
+        result[rows] = np.rint(colours) if peak > 1 else colours
+    return result
+
+
+def _add_directories(path, directories):
+    """Adds EXIF's directories to a TIFF file, which tifffile does not write: {tag: {tag: value}}.
+
+    They go behind the rest, and after them a new main directory, with the entries of the old one.
+    """
+    with open(path, "r+b") as file:
+        header = file.read(8)
+        order = {b"II": "<", b"MM": ">"}[header[:2]]
+        file.seek(struct.unpack_from(order + "I", header, 4)[0])
+        (count,) = struct.unpack(order + "H", file.read(2))
+        entries = [file.read(12) for _ in range(count)]
+        for tag, values in directories.items():
+            directory = TiffImagePlugin.ImageFileDirectory_v2(header, group=tag)
+            for key, value in values.items():
+                directory[key] = value
+            place = _even_end(file)
+            file.write(directory.tobytes(place))
+            entries.append(struct.pack(order + "HHII", tag, 4, 1, place))
+        entries.sort(key=lambda entry: struct.unpack_from(order + "H", entry))
+        place = _even_end(file)
+        file.write(struct.pack(order + "H", len(entries)) + b"".join(entries) + bytes(4))
+        file.seek(4)
+        file.write(struct.pack(order + "I", place))
+
+
+def _even_end(file):
+    end = file.seek(0, io.SEEK_END)
+    return file.seek(end + end % 2)

@@ -1,0 +1,109 @@
+"""Published scores, to stand beside measured ones.
+
+A score says something only together with its dataset, the variant of the blur, and the protocol; so
+each is compared with measured ones of the same three, or not at all.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """What a paper, or its authors, report of a network.
+
+    Attributes:
+        dataset: on whose test split: of TFDS, with the variant of the blur where one is stated.
+        psnr: dB.
+        ssim: None where none is reported.
+        protocol: a key of `evaluation.protocols.PROTOCOLS`, which measured both; None where it is
+            not stated.
+        source: where it stands.
+        network: as papers call it; "" for that of the recipe or the weights that it belongs to.
+        seconds: for an image of 1280x720; None where none are reported.
+        parameters: in millions; likewise.
+    """
+
+    dataset: str
+    psnr: float
+    ssim: float | None
+    protocol: str | None
+    source: str
+    network: str = ""
+    seconds: float | None = None
+    parameters: float | None = None
+
+    def __str__(self):
+        ssim = "" if self.ssim is None else f", SSIM {self.ssim:g}"
+        protocol = f"the protocol {self.protocol}" if self.protocol else "a protocol not stated"
+        return f"{self.psnr:.2f} dB{ssim} on {self.dataset} by {protocol} ({self.source})"
+
+
+def _quoted(source, dataset, *rows):
+    """Published without a protocol; rows are (network, psnr, ssim, seconds, parameters)."""
+    return [
+        Published(dataset, psnr, ssim, None, source, network, *costs)
+        for network, psnr, ssim, *costs in rows
+    ]
+
+
+_TWO_WAY = "Cheng et al. 2021, the multi-scale two-way network"
+
+# As quoted by others, who state no protocol. What belongs to a recipe stands there.
+QUOTED = [
+    *_quoted(
+        "Cho et al. 2021, table 1 (seconds: measured there, or else reported)",
+        "gopro",
+        ("DeepDeblur", 29.23, 0.916, 4.33, 11.7),
+        ("SRN", 30.26, 0.934, 0.342, 6.8),
+        ("PSS-NSC", 30.92, 0.942, 0.985, 2.84),
+        ("DMPHN, stack of 4", 31.20, 0.945, 1.061, 21.7),
+        ("SAPHN with offsets", 31.85, 0.948, 0.34, None),
+        ("SAPHN without offsets", 32.02, 0.953, 0.77, None),
+        ("MT-RNN", 31.15, 0.945, 0.063, 2.6),
+        ("RADN", 31.76, 0.953, 0.038, None),
+        ("SVDN", 29.81, 0.937, 0.01, None),
+        ("MPRNet", 32.66, 0.959, 0.162, 20.1),
+    ),
+    *_quoted(
+        "Cho et al. 2021, table 2",
+        "realblur/j",
+        ("DeblurGAN-v2", 29.69, 0.870),
+        ("SRN", 31.38, 0.909),
+        ("MPRNet", 31.76, 0.922),
+    ),
+    *_quoted(
+        _TWO_WAY,
+        "gopro",
+        ("DeepDeblur", 29.08, 0.914),
+        ("SRN", 30.10, 0.924),
+        ("DeblurGAN", 28.70, 0.958),
+        ("DeblurGAN-v2", 28.17, 0.925),
+    ),
+    *_quoted(
+        _TWO_WAY,
+        "kohler",
+        ("Xu et al.", 29.96, 0.876),
+        ("Pan et al.", 30.20, 0.888),
+        ("DeepDeblur", 26.48, 0.807),
+        ("SRN", 26.75, 0.837),
+        ("DeblurGAN", 26.10, 0.816),
+        ("DeblurGAN-v2", 26.36, 0.820),
+        ("two-way network", 26.80, 0.840),
+    ),
+    *_quoted("Chen et al. 2022", "gopro", ("NAFNet", 33.69, None)),
+    *_quoted("Mao et al. 2024", "gopro", ("AdaRevD", 34.60, None)),
+]
+
+
+def find(published, dataset, protocol):
+    """The one of a list that was measured on this dataset by this protocol; None if there is none.
+
+    Where several trainings of one network were published, the best.
+    """
+    same = [one for one in published if (one.dataset, one.protocol) == (dataset, protocol)]
+    return max(same, key=lambda one: one.psnr, default=None)
+
+
+def on_dataset(dataset):
+    """`QUOTED` scores on a dataset, whatever the variant of its blur; none where it is None."""
+    return [one for one in QUOTED if f"{dataset}/".startswith(f"{one.dataset}/")]
