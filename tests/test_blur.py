@@ -88,3 +88,38 @@ def test_unknown_response_is_refused():
 def test_gamma_that_is_not_positive_is_refused():
     with pytest.raises(ValueError, match="positive"):
         blur.synthesize(constant_frames(1, 2, 3), gamma=0)
+
+
+def test_convolve_equals_the_sum_by_hand():
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (7, 9, 3)).astype(np.uint8)
+    kernel = random.random((3, 5))
+    kernel /= kernel.sum()
+    light = np.pad(blur.decode(image).astype(np.float64), ((1, 1), (2, 2), (0, 0)), "symmetric")
+    total = np.zeros(image.shape)
+    for i in range(3):
+        for j in range(5):  # what lies above in the kernel comes from below
+            total += kernel[i, j] * light[2 - i : 9 - i, 4 - j : 13 - j]
+    np.testing.assert_array_equal(blur.convolve(image, kernel), blur.encode(total))
+
+
+def test_a_kernel_of_one_pixel_changes_nothing():
+    image = np.random.default_rng(0).integers(0, 256, (1, 2, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(blur.convolve(image, np.ones((1, 1))), image)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "kernel", "message"),
+    [
+        ((5, 5, 3), "float32", np.ones((1, 1)), r"image is float32"),
+        ((5, 5), "uint8", np.ones((1, 1)), r"image is uint8 \[5, 5\]"),
+        ((5, 5, 3), "uint8", np.ones((2, 3)) / 6, "both odd"),
+        ((5, 5, 3), "uint8", np.ones((1, 7)) / 7, "larger than the image"),
+        ((5, 5, 3), "uint8", np.ones((3, 3)), "the sum 1"),
+        ((5, 5, 3), "uint8", np.full((1, 1), np.nan), "the sum 1"),
+        ((5, 5, 3), "uint8", np.array([[-1, 2, 0]]), "negative"),
+    ],
+)
+def test_unfit_images_and_kernels_are_refused(shape, dtype, kernel, message):
+    with pytest.raises(ValueError, match=message):
+        blur.convolve(np.zeros(shape, dtype), kernel)

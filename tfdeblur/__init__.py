@@ -1,7 +1,7 @@
 """tfdeblur restores photographs blurred by motion, with coarse-to-fine networks in Keras 3.
 
->>> net, _ = tfdeblur.weights.open_network("runs/quickstart/model.keras")
->>> sharp = tfdeblur.restore(net, blurry)  # uint8 [H, W, 3] -> uint8 [H, W, 3]
+net, _ = tfdeblur.weights.open_network("runs/quickstart/model.keras")
+sharp = tfdeblur.restore(net, blurry)  # uint8 [H, W, 3] -> uint8 [H, W, 3]
 """
 
 import importlib
@@ -13,7 +13,20 @@ import sys
 # still raises.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-__all__ = ["blur", "layers", "metrics", "models", "pyramid", "restore", "weights"]
+__all__ = [
+    "blur",
+    "classical",
+    "export",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "precision",
+    "pyramid",
+    "recipes",
+    "restore",
+    "weights",
+]
 __version__ = "0.1.0"
 
 

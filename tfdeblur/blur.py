@@ -6,6 +6,19 @@ Nah, Kim and Lee, "Deep Multi-Scale Convolutional Neural Network for Dynamic Sce
 
 import numpy as np
 
+__all__ = [
+    "RESPONSES",
+    "convolve",
+    "decode",
+    "encode",
+    "synthesize",
+]
+
+
+def __dir__():
+    return __all__
+
+
 RESPONSES = ("gamma", "linear")
 
 
@@ -54,6 +67,12 @@ def synthesize(frames, response="gamma", gamma=2.2):
     Raises:
         ValueError: the frames are too few, even in number, or not equal-sized uint8 RGB images;
             or the response is unknown.
+
+    >>> frames = np.zeros((3, 1, 1, 3), "uint8")
+    >>> frames[0] = 255
+    >>> blurry, sharp = synthesize(frames)  # a third of the light
+    >>> int(blurry[0, 0, 0]), int(sharp[0, 0, 0])
+    (155, 0)
     """
     _check_frames(frames)
     total = np.zeros(frames[0].shape, np.float64)
@@ -61,6 +80,53 @@ def synthesize(frames, response="gamma", gamma=2.2):
         total += decode(frame, response, gamma)
     sharp = np.array(frames[len(frames) // 2])
     return encode(total / len(frames), response, gamma), sharp
+
+
+def convolve(image, kernel, response="gamma", gamma=2.2):
+    """Blurs an image by one kernel, the same everywhere, in linear light.
+
+    B(y, x) = g(sum_ij k(i, j) g^-1(S)(y - i, x - j)), with i and j counted from the kernel's
+    middle: a convolution, which flips the kernel, and no correlation. Beyond its borders the image
+    goes on as its mirror image. Methods before Nah et al. 2017 made their pairs so (figure 2
+    there); many took the codes for light, which is response="linear".
+
+    Args:
+        image: uint8 [H, W, 3].
+        kernel: [h, w], both odd, not negative, with the sum 1; no larger than the image.
+        response, gamma: as for `synthesize`.
+
+    Returns:
+        uint8 [H, W, 3].
+
+    Raises:
+        ValueError: the image or the kernel is not of these kinds; or the response is unknown.
+
+    >>> image = np.zeros((3, 3, 3), "uint8")
+    >>> image[1, 1] = 255
+    >>> kernel = [[0, 0, 0], [0, 0, 1], [0, 0, 0]]  # moves everything to the right
+    >>> convolve(image, kernel)[1, :, 0].tolist()
+    [0, 0, 255]
+    """
+    from scipy.signal import oaconvolve
+
+    image, kernel = np.asarray(image), np.asarray(kernel, np.float64)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image is {image.dtype} {list(image.shape)}: give uint8 [H, W, 3].")
+    _check_kernel(kernel, image.shape)
+    rows, columns = (side // 2 for side in kernel.shape)
+    light = decode(image, response, gamma)
+    light = np.pad(light, ((rows, rows), (columns, columns), (0, 0)), "symmetric")
+    blurred = oaconvolve(light, kernel[..., None], "valid", axes=(0, 1))
+    return encode(blurred, response, gamma)
+
+
+def _check_kernel(kernel, shape):
+    if kernel.ndim != 2 or not all(side % 2 for side in kernel.shape):
+        raise ValueError(f"kernel is of shape {list(kernel.shape)}: give [h, w], both odd.")
+    if any(k > side for k, side in zip(kernel.shape, shape, strict=False)):
+        raise ValueError(f"kernel {list(kernel.shape)} is larger than the image {list(shape[:2])}.")
+    if not np.isfinite(kernel).all() or kernel.min() < 0 or abs(kernel.sum() - 1) > 1e-3:
+        raise ValueError("kernel: its values must not be negative, and have the sum 1.")
 
 
 def _exponent(response, gamma):

@@ -24,6 +24,18 @@ from tfdeblur import files, precision, weights
 from tfdeblur.cli import flags as shared
 from tfdeblur.errors import InputError
 
+__all__ = [
+    "FORMATS",
+    "check",
+    "export",
+    "save_saved_model",
+]
+
+
+def __dir__():
+    return __all__
+
+
 FLAGS = flags.FLAGS
 
 SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}

@@ -14,6 +14,40 @@ import math
 import keras
 from keras import ops
 
+__all__ = [
+    "BatchToPlanes",
+    "BilinearDouble",
+    "GatedHalves",
+    "InstanceNormalization",
+    "JoinHalves",
+    "LegacyBilinearDouble",
+    "NearestDouble",
+    "NearestHalf",
+    "PixelNormalization",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "PlanesToBatch",
+    "ReflectionPadding",
+    "RestlessDropout",
+    "SplitInHalf",
+    "TrackedNormalization",
+    "asymmetric_feature_fusion",
+    "channel_attention",
+    "conv",
+    "depthwise_conv",
+    "feature_attention_module",
+    "global_mean",
+    "res_block",
+    "shallow_convolutional_module",
+    "sub_pixel_upconvolution",
+    "supervised_attention_module",
+    "upconvolution",
+]
+
+
+def __dir__():
+    return __all__
+
 
 def conv(
     x,
@@ -239,6 +273,10 @@ class PixelShuffle(keras.layers.Layer):
 
     Channel c*4 + 2a + b goes to pixel (2y + a, 2x + b) of channel c (TensorFlow's
     `depth_to_space` orders channels as (2a + b)*C + c).
+
+    >>> x = ops.reshape(ops.arange(4.0), (1, 1, 1, 4))
+    >>> ops.convert_to_numpy(PixelShuffle()(x))[0, :, :, 0].tolist()
+    [[0.0, 1.0], [2.0, 3.0]]
     """
 
     def call(self, x):

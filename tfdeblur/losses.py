@@ -16,12 +16,52 @@ and return a scalar. `ADVERSARIAL_LOSSES` has pairs, for the generator and for t
 
 from keras import ops
 
+__all__ = [
+    "ADVERSARIAL_LOSSES",
+    "LOSSES",
+    "charbonnier",
+    "critic_loss",
+    "discriminator_loss",
+    "edge",
+    "maxim_loss",
+    "mimo_unet_loss",
+    "minimax_loss",
+    "mprnet_loss",
+    "mtwnet_loss",
+    "multi_scale_frequency",
+    "multi_scale_l1",
+    "multi_scale_mse",
+    "non_saturating_loss",
+    "perceptual_loss",
+    "psnr_loss",
+    "relativistic_discriminator_loss",
+    "relativistic_loss",
+    "srn_loss",
+    "wasserstein_loss",
+]
+
+
+def __dir__():
+    return __all__
+
+
 CHARBONNIER_EPSILON = 1e-3
 EDGE_TAPS = (0.05, 0.25, 0.4, 0.25, 0.05)
 
 
 def multi_scale_mse(outputs, labels):
-    """The content loss of Nah et al. 2017, equation 4: (1/2K) sum_k mean((L_k - S_k)^2)."""
+    """The content loss of Nah et al. 2017, equation 4: (1/2K) sum_k mean((L_k - S_k)^2).
+
+    Args:
+        outputs, labels: lists of K images `[B, H, W, 3]` in [0, 1], finest first.
+
+    Returns:
+        A scalar.
+
+    >>> image = ops.ones((1, 2, 2, 3))
+    >>> float(multi_scale_mse([image], [0 * image]))
+    0.5
+    """
     per_level = [ops.mean(ops.square(d)) for d in _differences(outputs, labels)]
     return sum(per_level) / (2 * len(per_level))
 

@@ -6,6 +6,17 @@ import numpy as np
 
 from tfdeblur.errors import InputError
 
+__all__ = [
+    "ms_ssim",
+    "psnr",
+    "ssim",
+]
+
+
+def __dir__():
+    return __all__
+
+
 # Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity".
 _K1, _K2 = 0.01, 0.03
 _SIGMA, _RADIUS = 1.5, 5
@@ -36,6 +47,10 @@ def psnr(reference, restored, data_range):
 
     Raises:
         InputError: the shapes differ or are not [H, W, 3], or `data_range` is not positive.
+
+    >>> image = np.zeros((4, 4, 3), "uint8")
+    >>> round(psnr(image, image + 1, 255), 2)
+    48.13
     """
     reference, restored = _checked(reference, restored, data_range)
     mean_square = float(np.mean(np.square(reference - restored)))

@@ -8,6 +8,17 @@ import keras
 
 from tfdeblur.errors import InputError
 
+__all__ = [
+    "cast",
+    "policy",
+    "resolve",
+]
+
+
+def __dir__():
+    return __all__
+
+
 POLICIES = {
     "float32": "float32",
     "bfloat16": "mixed_bfloat16",

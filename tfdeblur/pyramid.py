@@ -9,6 +9,19 @@ import keras
 import numpy as np
 from keras import ops
 
+__all__ = [
+    "PYRAMIDS",
+    "bilinear_pyramid",
+    "gaussian_pyramid",
+    "maxim_pyramid",
+    "nearest_pyramid",
+    "repeated",
+]
+
+
+def __dir__():
+    return __all__
+
 
 def gaussian_pyramid(images, levels):
     """Gaussian smoothing (sigma 2/3, symmetric borders), then the mean of each 2x2 block.
@@ -21,6 +34,9 @@ def gaussian_pyramid(images, levels):
 
     Raises:
         ValueError: a known height or width is no multiple of 2^(levels-1).
+
+    >>> [tuple(image.shape) for image in gaussian_pyramid(np.zeros((1, 64, 32, 3), "float32"), 3)]
+    [(1, 64, 32, 3), (1, 32, 16, 3), (1, 16, 8, 3)]
     """
     pyramid = [_checked(images, levels)]
     for _ in range(levels - 1):

@@ -13,6 +13,24 @@ from tfdeblur import models
 from tfdeblur.errors import InputError, did_you_mean
 from tfdeblur.published import Published
 
+__all__ = [
+    "RECIPES",
+    "Adversarial",
+    "CosineDecay",
+    "Perceptual",
+    "PolynomialDecay",
+    "Recipe",
+    "Stage",
+    "StepDecay",
+    "choose",
+    "describe",
+]
+
+
+def __dir__():
+    return __all__
+
+
 GOPRO_TRAINING_PAIRS = 2103
 
 

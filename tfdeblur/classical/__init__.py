@@ -9,3 +9,7 @@ from tfdeblur.classical.deconvolution import METHODS, deconvolve
 from tfdeblur.classical.kernels import PRIORS, estimate_kernel
 
 __all__ = ["METHODS", "PRIORS", "deconvolve", "estimate_kernel", "extend_periodically"]
+
+
+def __dir__():
+    return __all__

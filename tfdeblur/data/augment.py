@@ -10,7 +10,20 @@ import tensorflow as tf
 
 
 def flip_horizontally(blurry, sharp, seed):
-    """Mirrors left and right in half of all cases."""
+    """Mirrors left and right in half of all cases.
+
+    Args, all of this module's:
+        blurry, sharp: float32 `[H, W, 3]` in [0, 1], of one size.
+        seed: int32 or int64 `[2]`.
+
+    Returns:
+        (blurry, sharp), changed in the same way.
+
+    >>> pixels = tf.reshape(tf.range(6.0), (1, 2, 3))
+    >>> flipped, same = flip_horizontally(pixels, pixels, seed=[0, 1])
+    >>> bool(tf.reduce_all(flipped == same))
+    True
+    """
     return _in_half_of_cases(tf.image.flip_left_right, blurry, sharp, seed)
 
 

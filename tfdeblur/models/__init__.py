@@ -103,3 +103,7 @@ __all__ = [
     "build",
     "hyperparameters",
 ]
+
+
+def __dir__():
+    return __all__

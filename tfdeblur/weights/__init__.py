@@ -34,6 +34,11 @@ __all__ = [
     "open_network",
 ]
 
+
+def __dir__():
+    return __all__
+
+
 RUNS = "runs"  # where train.py puts its workdirs
 DEFAULT = "maxim", "gopro"  # the best openly licensed network that there are weights of
 

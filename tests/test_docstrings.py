@@ -1,0 +1,36 @@
+"""Examples in docstrings are true, and docs/api.md says what the docstrings say."""
+
+import doctest
+import importlib.util
+import pathlib
+
+import pytest
+
+import tfdeblur
+from tfdeblur.data import augment
+
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
+WITH_EXAMPLES = ("blur", "layers", "losses", "metrics", "pyramid")
+
+
+@pytest.mark.parametrize("module", [augment, *(getattr(tfdeblur, x) for x in WITH_EXAMPLES)])
+def test_examples(module):
+    done = doctest.testmod(module)
+    assert done.attempted and not done.failed
+
+
+def test_the_page_of_public_names_is_that_of_the_docstrings():
+    spec = importlib.util.spec_from_file_location("make_api", DOCS / "make_api.py")
+    make_api = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_api)
+    written = (DOCS / "api.md").read_text(encoding="utf-8")
+    assert written == make_api.page(), "run: python docs/make_api.py"
+
+
+def test_public_modules_show_their_public_names_alone():
+    for name in tfdeblur.__all__:
+        module = getattr(tfdeblur, name)
+        if name != "restore":
+            assert dir(module) == sorted(module.__all__)
+            assert all(hasattr(module, each) for each in module.__all__)
+            assert all(getattr(module, each).__doc__ for each in module.__all__)
