@@ -221,7 +221,7 @@ def test_what_else_is_given_is_told_how_to_convert(wrong, how):
 
 
 def test_tiles_smaller_than_their_overlap_are_refused(image):
-    with pytest.raises(InputError, match="--tile=8"):
+    with pytest.raises(InputError, match="`tile=8`"):
         tfdeblur.restore(Identity(), image, tile=8, overlap=8)
 
 

@@ -135,7 +135,7 @@ def _show(jobs):
         try:
             errors.say(f"{job.source} -> {job.target} ({files.check(job, FLAGS.overwrite)})")
         except InputError as error:
-            errors.say(f"error: {error}", file=sys.stderr)
+            errors.say_error(error)
             failures += 1
     done = f"; {skipped} are done already" if skipped else ""
     failed = f"; {failures} would fail, see above" if failures else ""

@@ -210,7 +210,7 @@ def download(dl_manager, url, pattern):
     except (OSError, tfds.download.DownloadError) as error:
         raise InputError(
             f"{url} could not be downloaded ({reason(error)}): run it again, or put "
-            f"{url.rpartition('/')[2]} into the manual directory (--manual_dir)."
+            f"{url.rpartition('/')[2]} into the manual directory (`manual_dir`)."
         ) from error
     found = archives.find(archives.Zip(path), pattern)
     if not found:
