@@ -175,9 +175,9 @@ def test_adversarial_losses_by_hand():
         "minimax": (np.log(0.75) + np.log(0.5)) / 2,
         "non_saturating": -(np.log(0.25) + np.log(0.5)) / 2,
     }
-    assert set(expected) == set(losses.ADVERSARIAL_LOSSES)
     for name, value in expected.items():
-        np.testing.assert_allclose(losses.ADVERSARIAL_LOSSES[name](fake), value, rtol=1e-5)
+        generator_loss, _ = losses.ADVERSARIAL_LOSSES[name]
+        np.testing.assert_allclose(generator_loss(real, fake), value, rtol=1e-5)
     np.testing.assert_allclose(
         losses.discriminator_loss(real, fake), -np.log(0.75) - expected["minimax"], rtol=1e-5
     )
@@ -186,8 +186,8 @@ def test_adversarial_losses_by_hand():
 @pytest.mark.parametrize(("name", "slope"), [("minimax", -0.01), ("non_saturating", -0.99)])
 def test_slope_where_the_discriminator_is_sure(name, slope):
     fake, step = logits(0.01), 1e-2
-    loss = losses.ADVERSARIAL_LOSSES[name]
-    measured = (float(loss(fake + step)) - float(loss(fake - step))) / (2 * step)
+    loss, _ = losses.ADVERSARIAL_LOSSES[name]
+    measured = (float(loss(fake, fake + step)) - float(loss(fake, fake - step))) / (2 * step)
     assert measured == pytest.approx(slope, rel=0.01)
 
 
@@ -195,8 +195,22 @@ def test_adversarial_losses_of_extreme_logits_in_half_precision_are_exact():
     sure = np.full((1, 1), 1000, "float16")
     assert float(losses.discriminator_loss(sure, -sure)) == 0
     assert float(losses.discriminator_loss(-sure, sure)) == 2000
-    assert float(losses.minimax_loss(sure)) == -1000
-    assert float(losses.non_saturating_loss(-sure)) == 1000
+    assert float(losses.minimax_loss(sure, sure)) == -1000
+    assert float(losses.non_saturating_loss(sure, -sure)) == 1000
+
+
+def test_relativistic_and_wasserstein_losses_by_hand():
+    real, fake = np.array([[2.0], [4.0]]), np.array([[1.0], [-1.0]])  # means 3 and 0
+    generator_loss, judge_loss = losses.ADVERSARIAL_LOSSES["relativistic"]
+    assert float(judge_loss(real, fake)) == ((1 + 9) + ((1 - 3 + 1) ** 2 + (-1 - 3 + 1) ** 2)) / 2
+    assert float(generator_loss(real, fake)) == (((-3) ** 2 + (-5) ** 2) + (9 + 25)) / 2
+    generator_loss, judge_loss = losses.ADVERSARIAL_LOSSES["wasserstein"]
+    assert (float(generator_loss(real, fake)), float(judge_loss(real, fake))) == (0, -3)
+
+
+def test_perceptual_loss_compares_features():
+    image, label = np.full((1, 4, 4, 3), 0.5, "float16"), np.zeros((1, 4, 4, 3), "float16")
+    assert float(losses.perceptual_loss(lambda x: 2 * x, image, label)) == 1
 
 
 def test_missing_levels_are_refused():

@@ -69,7 +69,7 @@ def test_batches_are_a_function_of_seed_and_step(folders, crops_per_image):
 
 
 def test_stages_follow_one_another_and_a_resume_sees_the_same(folders):
-    pairs = pipeline.from_folders(*folders)
+    pairs = from_folders(*folders)
     stages = [(3, 8, 6), (2, 12, 4), (2, 16, 2)]
     common = {"augmentations": ["flip_vertically"], "seed": 7}
     whole = take(pipeline.staged_batches(pairs, stages, **common), 8)  # the last is endless

@@ -23,6 +23,7 @@ def test_every_name_in_a_recipe_exists(recipe):
         assert published.protocol in {None, *protocols.PROTOCOLS}
     if recipe.adversarial:
         assert recipe.adversarial.loss in losses.ADVERSARIAL_LOSSES
+        assert (recipe.adversarial.judge or "discriminator") in models.NETWORKS
     assert set(recipe.not_stated) <= {field.name for field in dataclasses.fields(recipe)}
     stages = recipe.stages()
     assert sum(steps for steps, _, _ in stages) == recipe.steps

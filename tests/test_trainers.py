@@ -174,7 +174,8 @@ def test_one_step_has_the_gradients_of_each_loss_computed_alone(form, small):
     with tf.GradientTape() as tape:
         outputs = net(blurry)
         content = losses.multi_scale_mse(outputs, pyramid.gaussian_pyramid(sharp, 2))
-        adversarial = losses.ADVERSARIAL_LOSSES[form](discriminator(outputs[0]))
+        fake = discriminator(outputs[0])
+        adversarial = losses.ADVERSARIAL_LOSSES[form][0](fake, fake)
         loss = content + 0.1 * adversarial
     expected = tape.gradient(loss, net.trainable_variables)
     restored = np.array(net(blurry)[0])
@@ -193,6 +194,55 @@ def test_one_step_has_the_gradients_of_each_loss_computed_alone(form, small):
     levels = [logs["loss_level_1"], logs["loss_level_2"]]
     assert np.mean(levels) == pytest.approx(float(content), rel=1e-4)
     assert logs["adversarial"] == pytest.approx(float(adversarial), rel=1e-4)
+
+
+def make_critic_first_trainer(seed=0, **options):
+    """As the released code of DeblurGAN trains, with two judges."""
+    keras.utils.set_random_seed(seed)
+    net = models.build("deepdeblur", scales=1, filters=4, resblocks=1)
+    judge = models.build("patch_discriminator", filters=2, depths=(1, 2))
+    trainer = trainers.CriticFirstTrainer(net, judge, "none", "repeated", weight=1.0, **options)
+    adams = [optimizers.SkippingAdam(1e-3, 0.5, 0.999, epsilon=1e-8) for _ in range(2)]
+    trainer.compile(*adams, jit_compile=False)
+    return trainer
+
+
+def test_the_generator_answers_to_a_discriminator_that_was_updated_first(small):
+    blurry, sharp = small
+    trainer = make_critic_first_trainer(adversarial_loss="relativistic", updates=3)
+    net, judge = trainer.network, trainer.discriminator
+    restored = net(blurry)[0]
+    logs = trainer.train_on_batch(blurry, sharp, return_dict=True)
+    assert [int(o.iterations) for o in trainer.optimizers] == [1, 3]
+    pairs = list(zip(judge(sharp), judge(restored), strict=True))
+    expected = np.mean([losses.relativistic_loss(real, fake) for real, fake in pairs])
+    assert logs["adversarial"] == pytest.approx(expected, rel=1e-4)
+    before = [np.mean(ops.sigmoid(real) - ops.sigmoid(fake)) for real, fake in pairs]
+    for _ in range(30):
+        logs = trainer.train_on_batch(blurry, sharp, return_dict=True)
+    learned = logs["discriminator_real"] - logs["discriminator_fake"]
+    assert learned > np.mean(before)
+
+
+def test_the_gradient_penalty_of_a_linear_critic(small):
+    trainer = make_critic_first_trainer(adversarial_loss="wasserstein", gradient_penalty=10.0)
+    critic = keras.Sequential([layers.Input((None, None, 3)), layers.Conv2D(1, 1)])
+    critic.set_weights([np.array([[[[2.0], [3.0], [6.0]]]]), np.zeros(1)])  # of length 7
+    trainer.discriminator = critic
+    assert float(trainer._excess_of_gradients(*map(tf.constant, small))) == pytest.approx(36)
+
+
+def test_a_training_with_a_critic_goes_on_where_it_was(small):
+    options = {"adversarial_loss": "wasserstein", "gradient_penalty": 10.0, "updates": 2}
+    whole = make_critic_first_trainer(**options)
+    whole.train_on_batch(*small)
+    saved = state(whole)
+    resumed = make_critic_first_trainer(seed=1, **options)
+    for variable, value in zip(resumed.saved_variables, saved, strict=True):
+        variable.assign(value)
+    for trainer in (whole, resumed):
+        trainer.train_on_batch(*small)
+    assert_equal(state(resumed), state(whole))
 
 
 def test_no_generator_loss_reaches_the_discriminator(small):

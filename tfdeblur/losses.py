@@ -6,7 +6,12 @@ Those of restoring networks, `LOSSES`, take
 - labels: the sharp images that these should be, a list of the same shapes in the same order,
 
 return a scalar, and raise a ValueError where the lists differ in length. The adversarial ones take
-a discriminator's logits `[B, 1]`, positive for what it holds to be sharp, and return a scalar.
+
+- real: a discriminator's logits of sharp images, `[B, 1]` or of patches `[B, h, w, 1]`, positive
+  for what it holds to be sharp;
+- fake: those of restored images;
+
+and return a scalar. `ADVERSARIAL_LOSSES` has pairs, for the generator and for the discriminator.
 """
 
 from keras import ops
@@ -99,6 +104,24 @@ def maxim_loss(outputs, labels):
     return charbonnier(outputs, labels) + 0.1 * multi_scale_frequency(outputs, labels)
 
 
+def no_loss(outputs, labels):
+    """0: for networks that a perceptual and an adversarial loss alone train."""
+    return 0 * multi_scale_l1(outputs, labels)
+
+
+def perceptual_loss(features, image, label):
+    """The mean squared error between features of two images `[B, H, W, 3]` in [0, 1].
+
+    Source: Johnson et al. 2016, as in Kupyn et al. 2018 (DeblurGAN), equation 4, whose released
+    code takes the mean over all elements.
+
+    Args:
+        features: a model from images to feature maps, such as `models.vgg19.vgg19_conv3_3`.
+    """
+    difference = features(image) - features(label)
+    return ops.mean(ops.square(ops.cast(difference, "float32")))
+
+
 LOSSES = {
     "mse": multi_scale_mse,
     "l1": multi_scale_l1,
@@ -108,42 +131,75 @@ LOSSES = {
     "mprnet": mprnet_loss,
     "psnr": psnr_loss,
     "maxim": maxim_loss,
+    "none": no_loss,
 }
 
 
 def discriminator_loss(real, fake):
     """What the discriminator D minimises: -mean(log D(S)) - mean(log(1 - D(G(B)))).
 
-    The negative of L_adv in Nah et al. 2017, section 3.2, whichever of `ADVERSARIAL_LOSSES` the
-    generator minimises.
-
-    Args:
-        real, fake: the logits of sharp images S and of restored images G(B).
+    The negative of L_adv in Nah et al. 2017, section 3.2, of sharp images S and restored ones G(B).
     """
     return -ops.mean(_log_probability(real)) - ops.mean(_log_probability(-fake))
 
 
-def minimax_loss(fake):
+def minimax_loss(real, fake):
     """What the generator minimises as the paper has it: mean(log(1 - D(G(B)))).
 
     The part of L_adv (Nah et al. 2017, section 3.2) that depends on the generator. Its gradient
     fades where the discriminator is sure that the image is restored: d/dlogit = -D(G(B)).
     """
+    del real
     return ops.mean(_log_probability(-fake))
 
 
-def non_saturating_loss(fake):
+def non_saturating_loss(real, fake):
     """What the generator minimises in the authors' released code: -mean(log D(G(B))).
 
     It pushes in the same direction as `minimax_loss`, but hardest where the discriminator is sure
     that the image is restored (Goodfellow et al. 2014, section 3): d/dlogit = D(G(B)) - 1.
     """
+    del real
     return -ops.mean(_log_probability(fake))
 
 
+def relativistic_discriminator_loss(real, fake):
+    """How far sharp images are from looking by 1 sharper than restored ones do on average.
+
+    mean((D(S) - mean D(G(B)) - 1)^2) + mean((D(G(B)) - mean D(S) + 1)^2), means over the batch:
+    the relativistic least squares of Kupyn et al. 2019 (DeblurGAN-v2), equation 3.
+    """
+    real, fake = ops.cast(real, "float32"), ops.cast(fake, "float32")
+    sharper = real - ops.mean(fake) - 1
+    blurrier = fake - ops.mean(real) + 1
+    return ops.mean(ops.square(sharper)) + ops.mean(ops.square(blurrier))
+
+
+def relativistic_loss(real, fake):
+    """What the generator minimises against `relativistic_discriminator_loss`: roles exchanged."""
+    return relativistic_discriminator_loss(fake, real)
+
+
+def critic_loss(real, fake):
+    """What the critic D of a Wasserstein GAN minimises: mean D(G(B)) - mean D(S).
+
+    Source: Kupyn et al. 2018 (DeblurGAN), section 3.1; without its gradient penalty, which needs
+    the critic itself.
+    """
+    return -ops.mean(ops.cast(real, "float32")) - wasserstein_loss(real, fake)
+
+
+def wasserstein_loss(real, fake):
+    """What the generator minimises against `critic_loss`: -mean D(G(B))."""
+    del real
+    return -ops.mean(ops.cast(fake, "float32"))
+
+
 ADVERSARIAL_LOSSES = {
-    "minimax": minimax_loss,
-    "non_saturating": non_saturating_loss,
+    "minimax": (minimax_loss, discriminator_loss),
+    "non_saturating": (non_saturating_loss, discriminator_loss),
+    "relativistic": (relativistic_loss, relativistic_discriminator_loss),
+    "wasserstein": (wasserstein_loss, critic_loss),
 }
 
 

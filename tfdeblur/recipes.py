@@ -133,15 +133,48 @@ class Adversarial:
     Attributes:
         weight: of the adversarial loss beside the content loss.
         loss: a key of `losses.ADVERSARIAL_LOSSES`.
-        discriminator: hyperparameters of `models.build("discriminator")`.
+        discriminator: hyperparameters of `judge`.
+        judge: name of the discriminator for `models.build`; None: "discriminator".
+        updates: of the discriminator in each step, before the generator's; None: one, at the same
+            time. See `trainers.CriticFirstTrainer`, likewise of
+        gradient_penalty: its weight; None: 0.
     """
 
     weight: float = 1e-4
     loss: str = "minimax"
     discriminator: Mapping = dataclasses.field(default_factory=dict)
+    judge: str | None = None
+    updates: int | None = None
+    gradient_penalty: float | None = None
 
     def __str__(self):
-        return f"{self.weight:g} x {self.loss} loss; discriminator {_plain(self.discriminator)}"
+        judge = self.judge or "discriminator"
+        text = f"{self.weight:g} x {self.loss} loss; {judge} {_plain(self.discriminator)}"
+        if self.updates:
+            text += f"; updates of it in each step, first: {self.updates}"
+        if self.gradient_penalty:
+            text += f"; gradient penalty {self.gradient_penalty:g}"
+        return text
+
+
+@dataclasses.dataclass(frozen=True)
+class Perceptual:
+    """The mean squared error between features of VGG-19 (conv3_3, before its ReLU).
+
+    Attributes:
+        weight: of it, beside the other losses.
+        mean, deviation: by which images in [0, 1] are normalized first, for red, green and blue.
+    """
+
+    weight: float
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+    def __str__(self):
+        return (
+            f"{self.weight:g} x MSE of VGG-19's conv3_3, of images minus {_plain(self.mean)} over "
+            f"{_plain(self.deviation)}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +204,7 @@ class Recipe:
         augmentations: keys of `augment.AUGMENTATIONS`, in order, after a random crop.
         loss: a key of `losses.LOSSES`.
         label_pyramid: a key of `pyramid.PYRAMIDS`.
-        adversarial: what is added to the loss; None for nothing.
+        adversarial, perceptual: what is added to the loss; None for nothing.
         initialization: a key of `initialization.INITIALIZATIONS`.
         validate_every: steps between validations, which are also checkpoints.
         self_ensemble: whether restoring takes the mean over four rotations.
@@ -196,6 +229,7 @@ class Recipe:
     validate_every: int
     published: tuple[Published, ...] = ()
     adversarial: Adversarial | None = None
+    perceptual: Perceptual | None = None
     progressive: tuple[Stage, ...] | None = None
     crops_per_image: int = 1
     epsilon: float = 1e-8
@@ -625,6 +659,76 @@ MT_RNN = Recipe(
 )
 
 
+DEBLURGAN = Recipe(
+    name="deblurgan",
+    paper="Kupyn et al., CVPR 2018, as trained by the authors' code",
+    network="deblurgan",
+    hyperparameters={},
+    dataset="gopro/blur",
+    crop=256,
+    batch_size=1,
+    steps=_gopro_steps(300, 1),
+    schedule=PolynomialDecay(rate=1e-4, power=1, hold=0.5),
+    betas=(0.5, 0.999),
+    augmentations=("flip_horizontally",),
+    loss="none",
+    perceptual=Perceptual(weight=100, mean=(0.5, 0.5, 0.5), deviation=(0.5, 0.5, 0.5)),
+    adversarial=Adversarial(
+        weight=1,
+        loss="wasserstein",
+        judge="patch_discriminator",
+        discriminator={"depths": (3,)},
+        updates=5,
+        gradient_penalty=10,
+    ),
+    label_pyramid="repeated",
+    validate_every=2103,
+    published=(Published("gopro", 28.70, 0.958, None, "Kupyn et al. 2018"),),
+    not_stated=("dataset",),
+    remarks=(
+        "The score is of the paper's Comb, trained on GOPRO and on sharp images blurred along "
+        "random trajectories, and was measured with dropout on; its SSIM is of another kind than "
+        "the others'. The released code also makes crops out of images reduced to 640x360."
+    ),
+)
+
+
+def _deblurgan_v2(backbone, filters, psnr, ssim):
+    return Recipe(
+        name=f"deblurgan_v2_{backbone}",
+        paper="Kupyn et al., ICCV 2019, section 4",
+        network="deblurgan_v2",
+        hyperparameters={"backbone": backbone, "filters": filters, "fpn_filters": 2 * filters},
+        dataset="gopro/blur",
+        crop=256,
+        batch_size=1,
+        steps=_gopro_steps(300, 1),
+        schedule=PolynomialDecay(rate=1e-4, power=1, hold=0.5),
+        augmentations=_FLIPS_AND_ROTATIONS,
+        loss="mse",
+        perceptual=Perceptual(
+            weight=0.006, mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225)
+        ),
+        adversarial=Adversarial(
+            weight=0.01,
+            loss="relativistic",
+            judge="patch_discriminator",
+            discriminator={"depths": (3, 5)},
+            updates=1,
+        ),
+        label_pyramid="repeated",
+        validate_every=2103,
+        published=(Published("gopro", psnr, ssim, None, "Kupyn et al. 2019"),),
+        not_stated=("dataset", "batch_size", "augmentations", "betas", "epsilon"),
+        remarks=(
+            "The loss mse is half the mean squared error, which is the paper's 0.5. The authors "
+            "train on 10,000 pairs of GOPRO, DVD and NFS together, and begin with a backbone that "
+            "was trained on ImageNet and is frozen in the first 3 epochs; here it begins at "
+            "random. The released configuration differs from the paper."
+        ),
+    )
+
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -672,6 +776,9 @@ RECIPES = {
             (Published("realblur/j", 32.84, 0.935, None, "Tu et al. 2022"),),
         ),
         MT_RNN,
+        DEBLURGAN,
+        _deblurgan_v2("mobilenet", 64, 28.17, 0.925),
+        _deblurgan_v2("inception", 128, 29.55, 0.934),
     )
 }
 

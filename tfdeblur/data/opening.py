@@ -1,5 +1,6 @@
 """Opening datasets of TFDS, for training, for evaluation, and only to count their examples."""
 
+from tfdeblur import files
 from tfdeblur.errors import InputError, did_you_mean
 
 
@@ -34,6 +35,8 @@ def find_builder(name, data_dir=None):
 def open_dataset(name, split, data_dir=None, manual_dir=None):
     """The builder of a dataset, built where it had not been, and how many examples a split has.
 
+    Of several processes one builds, and the others wait for it.
+
     Args:
         name, data_dir: see `find_builder`.
         split: such as "train", "test" or "train[:10%]".
@@ -45,11 +48,11 @@ def open_dataset(name, split, data_dir=None, manual_dir=None):
     """
     import tensorflow_datasets as tfds
 
-    builder = find_builder(name, data_dir)
+    config = tfds.download.DownloadConfig(manual_dir=manual_dir)
     try:
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
-        )
+        with files.locked(find_builder(name, data_dir).data_path, waiting=True):
+            builder = find_builder(name, data_dir)  # another process may just have built it
+            builder.download_and_prepare(download_config=config)
     # No network, no space (TFDS has its own kind of error for it), no permission.
     except (OSError, RuntimeError) as error:
         raise InputError(f"`dataset={name}` could not be built in `data_dir`: {error}") from error

@@ -16,6 +16,7 @@ from tfdeblur.models.mt_rnn import MTRNN
 from tfdeblur.models.mtwnet import MTWNet
 from tfdeblur.models.nafnet import NAFNet
 from tfdeblur.models.network import Network
+from tfdeblur.models.patch_discriminator import PatchDiscriminator
 from tfdeblur.models.pss_nsc import PSSNSC
 from tfdeblur.models.restormer import Restormer
 from tfdeblur.models.srn import SRN
@@ -34,6 +35,7 @@ NETWORKS = {
     "mt_rnn": MTRNN,
     "maxim": MAXIM,
     "discriminator": Discriminator,
+    "patch_discriminator": PatchDiscriminator,
     "srn": SRN,
     "pss_nsc": PSSNSC,
 }
@@ -48,7 +50,7 @@ def build(name, **hyperparameters):
 
     Returns:
         A `keras.Model` from `[B, H, W, 3]` in [0, 1] to `[level 1, level 2, ...]`, finest first
-        (the discriminator: from `[B, 256, 256, 3]` to logits `[B, 1]`).
+        (the discriminators: to logits `[B, 1]`, or a list of logits `[B, h, w, 1]`).
 
     Raises:
         InputError: unknown name or hyperparameter.
@@ -96,6 +98,7 @@ __all__ = [
     "MTWNet",
     "NAFNet",
     "Network",
+    "PatchDiscriminator",
     "Restormer",
     "build",
     "hyperparameters",

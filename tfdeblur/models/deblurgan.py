@@ -97,9 +97,9 @@ def _upconvolution(x, filters, name):
     return Cropping2D(((1, 0), (1, 0)), name=f"{name}_crop", data_format="channels_last")(x)
 
 
-def _normal(shape, dtype=None):
+def normal(shape, dtype=None):
     """As the authors' weights began."""
     return keras.random.normal(shape, stddev=0.02, dtype=dtype)
 
 
-_START = {"kernel_initializer": _normal}
+_START = {"kernel_initializer": normal}

@@ -4,15 +4,17 @@ import tensorflow as tf
 
 from tfdeblur import memory, models, weights
 from tfdeblur.errors import InputError
+from tfdeblur.models import vgg19
 from tfdeblur.models.initialization import INITIALIZATIONS
 from tfdeblur.training.optimizers import SkippingAdam
-from tfdeblur.training.trainers import AdversarialTrainer, MultiScaleTrainer
+from tfdeblur.training.trainers import AdversarialTrainer, CriticFirstTrainer, MultiScaleTrainer
 
 
 def build_trainer(recipe, initial_weights=None):
     """A compiled trainer of `tfdeblur.training.trainers` with the network of a recipe.
 
-    It computes in the present `precision.policy`, under the present `tf.distribute` strategy.
+    It computes in the present `precision.policy`, under the present `tf.distribute` strategy. The
+    features of a perceptual loss are those of random weights until `weights.vgg19.load_vgg19`.
 
     Raises:
         InputError: the crops do not fit the network or its discriminator, or see `weights.load`.
@@ -25,30 +27,44 @@ def build_trainer(recipe, initial_weights=None):
     if initial_weights:
         weights.load(network, initial_weights)
     jit = network.jit_compile and tf.distribute.get_strategy().num_replicas_in_sync == 1
+    arguments = {
+        "network": network,
+        "loss": recipe.loss,
+        "label_pyramid": recipe.label_pyramid,
+        "gradient_checkpointing": recipe.gradient_checkpointing,
+    }
+    if recipe.perceptual:
+        chosen = recipe.perceptual
+        arguments["features"] = vgg19.vgg19_conv3_3(chosen.mean, chosen.deviation)
+        arguments["features_weight"] = chosen.weight
     if recipe.adversarial is None:
-        trainer = MultiScaleTrainer(
-            network, recipe.loss, recipe.label_pyramid, recipe.gradient_checkpointing
-        )
+        trainer = MultiScaleTrainer(**arguments)
         trainer.compile(_adam(recipe), jit_compile=jit)
         return trainer
-    discriminator = models.build("discriminator", **recipe.adversarial.discriminator)
+    trainer = _adversarial_trainer(recipe, arguments)
+    trainer.compile(_adam(recipe), _adam(recipe), jit_compile=jit)
+    return trainer
+
+
+def _adversarial_trainer(recipe, arguments):
+    chosen = recipe.adversarial
+    discriminator = models.build(chosen.judge or "discriminator", **chosen.discriminator)
     side = discriminator.input_shape[1]
-    if recipe.crop != side:
+    if side is not None and {crop for _, crop, _ in recipe.stages()} != {side}:
         raise InputError(
             f"`crop={recipe.crop}`: the discriminator of `recipe={recipe.name}` judges "
             f"{side}x{side} pixels: choose `crop={side}`, or a recipe without adversarial loss."
         )
-    trainer = AdversarialTrainer(
-        network,
-        discriminator,
-        recipe.loss,
-        recipe.label_pyramid,
-        recipe.adversarial.loss,
-        recipe.adversarial.weight,
-        recipe.gradient_checkpointing,
-    )
-    trainer.compile(_adam(recipe), _adam(recipe), jit_compile=jit)
-    return trainer
+    arguments = {
+        **arguments,
+        "discriminator": discriminator,
+        "adversarial_loss": chosen.loss,
+        "weight": chosen.weight,
+    }
+    if chosen.updates is None:
+        return AdversarialTrainer(**arguments)
+    penalty = chosen.gradient_penalty or 0.0
+    return CriticFirstTrainer(**arguments, updates=chosen.updates, gradient_penalty=penalty)
 
 
 def memory_of_step(trainer, batch_size, crop):
@@ -56,6 +72,8 @@ def memory_of_step(trainer, batch_size, crop):
     maps = trainer.network.trained_maps / (2 if trainer.gradient_checkpointing else 1)
     if isinstance(trainer, AdversarialTrainer):
         maps += 2 * trainer.discriminator.trained_maps  # of a sharp and a restored image
+    if trainer.features is not None:
+        maps += vgg19.TRAINED_MAPS
     return int(batch_size * crop**2 * maps * memory.bytes_per_value(trainer.network))
 
 

@@ -39,7 +39,11 @@ def print_recipe(recipe, precision_name="auto", training_pairs=None):
     if isinstance(trainer, AdversarialTrainer):
         judging = complexity.multiply_accumulates(trainer.discriminator, recipe.crop, recipe.crop)
         _print("discriminator", f"{judging / 1e9:,.1f} G MACs, of a sharp and of a restored crop")
-        macs += 2 * judging
+        macs += 2 * judging * (recipe.adversarial.updates or 1)
+    if trainer.features is not None:
+        seeing = complexity.multiply_accumulates(trainer.features, recipe.crop, recipe.crop)
+        _print("perceptual loss", f"{seeing / 1e9:,.1f} G MACs, of a sharp and of a restored crop")
+        macs += 2 * seeing
     flops = 2 * FORWARD_PASSES * macs * _crops(recipe)
     _print("the whole run", f"about {flops:.1e} floating-point operations")
     needed = max(build.memory_of_step(trainer, size, crop) for _, crop, size in recipe.stages())

@@ -18,6 +18,7 @@ from tfdeblur.errors import InputError
 from tfdeblur.evaluation import protocols, reports
 from tfdeblur.export import save_saved_model
 from tfdeblur.training import build, callbacks, checkpoints, curves, strategies, workdirs
+from tfdeblur.weights.vgg19 import load_vgg19
 
 VALIDATION_CROPS = 32  # after each epoch
 
@@ -92,6 +93,8 @@ def train(
         trainer = build.build_trainer(recipe, initial_weights)
     for _, crop, batch_size in recipe.stages():
         build.check_memory(trainer, strategies.own_part(strategy, batch_size), crop)
+    if trainer.features is not None:
+        load_vgg19(trainer.features)
     saved = checkpoints.Checkpoints(
         workdir / "checkpoints", trainer, keep_checkpoints, write=is_chief
     )

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from tfdeblur.errors import InputError
-from tfdeblur.losses import ADVERSARIAL_LOSSES, LOSSES, discriminator_loss
+from tfdeblur.losses import ADVERSARIAL_LOSSES, LOSSES, perceptual_loss
 from tfdeblur.models.gradient_checkpointing import checkpointed
 from tfdeblur.pyramid import PYRAMIDS
 from tfdeblur.training.optimizers import prepare
@@ -28,11 +28,24 @@ class MultiScaleTrainer(keras.Model):
         label_pyramid: a key of `pyramid.PYRAMIDS`, which makes the labels of all levels.
         gradient_checkpointing: trains in less memory, but more slowly; see
             `models.gradient_checkpointing`.
+        features: a frozen model for `losses.perceptual_loss` of level 1, which is added to the
+            loss; None for none.
+        features_weight: of that loss.
     """
 
-    def __init__(self, network, loss, label_pyramid, gradient_checkpointing=False):
+    def __init__(
+        self,
+        network,
+        loss,
+        label_pyramid,
+        gradient_checkpointing=False,
+        features=None,
+        features_weight=1.0,
+    ):
         super().__init__()
         self.network = network
+        self.features = features
+        self.features_weight = features_weight
         self.gradient_checkpointing = gradient_checkpointing
         computing = network.computing()
         self.trained = checkpointed(computing) if gradient_checkpointing else computing
@@ -95,7 +108,15 @@ class MultiScaleTrainer(keras.Model):
         return keras.tree.flatten(self.trained(blurry, training=training))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return _share(self.multi_scale_loss(y_pred, self.label_pyramid(y, len(y_pred))))
+        return _share(self.content_loss(y_pred, self.label_pyramid(y, len(y_pred))))
+
+    def content_loss(self, outputs, labels):
+        """The loss over all levels, and the perceptual one if there is any."""
+        loss = self.multi_scale_loss(outputs, labels)
+        if self.features is None:
+            return loss
+        perceptual = perceptual_loss(self.features, outputs[0], labels[0])
+        return loss + self.features_weight * perceptual
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         self.psnr.update_state(psnr(y, y_pred[0]))
@@ -107,13 +128,13 @@ class AdversarialTrainer(MultiScaleTrainer):
     """Trains a network together with a discriminator of its level 1 (Nah et al. 2017, section 3.2).
 
     The network, as the generator, minimises content loss + `weight` x adversarial loss, the
-    discriminator `losses.discriminator_loss`. Each step updates both, from one forward pass of the
-    generator. It needs Keras's TensorFlow backend.
+    discriminator its own part of `losses.ADVERSARIAL_LOSSES`. Each step updates both, from one
+    forward pass of the generator. It needs Keras's TensorFlow backend.
 
-    The adversarial loss "minimax" is the paper's; "non_saturating" is that of the authors' released
-    code, which teaches the generator also while the discriminator is sure of itself. The released
-    code also updates the discriminator first, so that the generator answers to the new one; here
-    each answers to what the other was before the step.
+    Of Nah et al., the adversarial loss "minimax" is the paper's; "non_saturating" is that of the
+    authors' released code, which teaches the generator also while the discriminator is sure of
+    itself. That code also updates the discriminator first, so that the generator answers to the new
+    one; here each answers to what the other was before the step.
 
     Beside what `MultiScaleTrainer` logs (`loss` is the content loss) it logs, of training alone:
     `loss_level_k`, the content loss of level k by itself; `adversarial`, the generator's
@@ -122,9 +143,10 @@ class AdversarialTrainer(MultiScaleTrainer):
     `gradient_norm` and `discriminator_gradient_norm`, see `SkippingAdam`.
 
     Args:
-        network, loss, label_pyramid, gradient_checkpointing: see `MultiScaleTrainer`.
-        discriminator: a model from images `[B, H, W, 3]` in [0, 1] to logits `[B, 1]`.
-            `models.Discriminator` judges 256x256 alone: so must the crops be.
+        network, loss, label_pyramid, **options: see `MultiScaleTrainer`.
+        discriminator: a model from images `[B, H, W, 3]` in [0, 1] to logits, or to a list of them,
+            whose losses are averaged. `models.Discriminator` judges 256x256 alone: so must the
+            crops be.
         adversarial_loss: a key of `losses.ADVERSARIAL_LOSSES`.
         weight: of the adversarial loss, 1e-4 in the paper.
 
@@ -140,16 +162,16 @@ class AdversarialTrainer(MultiScaleTrainer):
         label_pyramid,
         adversarial_loss="minimax",
         weight=1e-4,
-        gradient_checkpointing=False,
+        **options,
     ):
         if keras.backend.backend() != "tensorflow":
             raise InputError(
                 f"adversarial training cannot run on {keras.backend.backend()}: "
                 "set KERAS_BACKEND=tensorflow."
             )
-        super().__init__(network, loss, label_pyramid, gradient_checkpointing)
+        super().__init__(network, loss, label_pyramid, **options)
         self.discriminator = discriminator
-        self.adversarial_loss = ADVERSARIAL_LOSSES[adversarial_loss]
+        self.generator_loss, self.discriminator_loss = ADVERSARIAL_LOSSES[adversarial_loss]
         self.weight = weight
         names = [f"loss_level_{k + 1}" for k in range(len(network.outputs))]
         names += ["adversarial", "discriminator_real", "discriminator_fake"]
@@ -178,10 +200,11 @@ class AdversarialTrainer(MultiScaleTrainer):
             outputs = self(blurry, training=True)
             real = self.discriminator(sharp, training=True)
             fake = self.discriminator(outputs[0], training=True)
-            content = self.multi_scale_loss(outputs, labels)
-            adversarial = self.adversarial_loss(fake)
+            content = self.content_loss(outputs, labels)
+            adversarial = _mean_over_judges(self.generator_loss, real, fake)
             loss = self.optimizer.scale_loss(_share(content + self.weight * adversarial))
-            d_loss = self.discriminator_optimizer.scale_loss(_share(discriminator_loss(real, fake)))
+            d_loss = _mean_over_judges(self.discriminator_loss, real, fake)
+            d_loss = self.discriminator_optimizer.scale_loss(_share(d_loss))
 
         # Each loss is differentiated with respect to its own network's weights alone: to the
         # discriminator's the restored images are constants, to the generator's the discriminator.
@@ -191,16 +214,19 @@ class AdversarialTrainer(MultiScaleTrainer):
         d_gradients = tape.gradient(d_loss, d_weights)
         self.optimizer.apply(gradients, weights)
         self.discriminator_optimizer.apply(d_gradients, d_weights)
+        self._log_step(outputs, labels, content, adversarial, real, fake)
+        return self.compute_metrics(blurry, sharp, outputs)
 
+    def _log_step(self, outputs, labels, content, adversarial, real, fake):
         self._loss_tracker.update_state(content)
         for k, (output, label) in enumerate(zip(outputs, labels, strict=True), start=1):
             self._log(f"loss_level_{k}", self.multi_scale_loss([output], [label]))
         self._log("adversarial", adversarial)
-        self._log("discriminator_real", ops.sigmoid(real))
-        self._log("discriminator_fake", ops.sigmoid(fake))
+        for name, logits in (("real", real), ("fake", fake)):
+            means = [ops.mean(ops.sigmoid(judged)) for judged in keras.tree.flatten(logits)]
+            self._log(f"discriminator_{name}", sum(means) / len(means))
         self._log("gradient_norm", self.optimizer.gradient_norm)
         self._log("discriminator_gradient_norm", self.discriminator_optimizer.gradient_norm)
-        return self.compute_metrics(blurry, sharp, outputs)
 
     def test_step(self, data):
         logs = super().test_step(data)
@@ -208,6 +234,71 @@ class AdversarialTrainer(MultiScaleTrainer):
 
     def _log(self, name, value):
         self.training_metrics[name].update_state(value)
+
+
+class CriticFirstTrainer(AdversarialTrainer):
+    """Adversarial training in which each step updates the discriminator first, once or more often.
+
+    The generator then answers to the new one. So the released code of DeblurGAN and DeblurGAN-v2
+    trains (Kupyn et al. 2018, 2019).
+
+    Args:
+        *args, **options: see `AdversarialTrainer`.
+        updates: of the discriminator in a step, all on the same images.
+        gradient_penalty: weight of (|gradient of D| - 1)^2 between sharp and restored images, the
+            length that over the channels of each pixel, as the released code has it; 0 for none.
+    """
+
+    def __init__(self, *args, updates=1, gradient_penalty=0.0, **options):
+        super().__init__(*args, **options)
+        self.updates = updates
+        self.gradient_penalty = gradient_penalty
+
+    def train_step(self, data):
+        blurry, sharp, _ = keras.utils.unpack_x_y_sample_weight(data)
+        labels = self.label_pyramid(sharp, len(self.network.outputs))
+        with tf.GradientTape() as tape:
+            outputs = self(blurry, training=True)
+            with tape.stop_recording():
+                for _ in range(self.updates):
+                    self._update_discriminator(sharp, outputs[0])
+            real = self.discriminator(sharp, training=True)
+            fake = self.discriminator(outputs[0], training=True)
+            content = self.content_loss(outputs, labels)
+            adversarial = _mean_over_judges(self.generator_loss, real, fake)
+            loss = self.optimizer.scale_loss(_share(content + self.weight * adversarial))
+        weights = self.network.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, weights), weights)
+        self._log_step(outputs, labels, content, adversarial, real, fake)
+        return self.compute_metrics(blurry, sharp, outputs)
+
+    def _update_discriminator(self, sharp, restored):
+        weights = self.discriminator.trainable_variables
+        with tf.GradientTape() as tape:
+            real = self.discriminator(sharp, training=True)
+            fake = self.discriminator(restored, training=True)
+            loss = _mean_over_judges(self.discriminator_loss, real, fake)
+            if self.gradient_penalty:
+                loss += self.gradient_penalty * self._excess_of_gradients(sharp, restored)
+            loss = self.discriminator_optimizer.scale_loss(_share(loss))
+        self.discriminator_optimizer.apply(tape.gradient(loss, weights), weights)
+
+    def _excess_of_gradients(self, sharp, restored):
+        # By the count of updates, so that a resumed run draws what one that was not stopped would.
+        updates = tf.cast(self.discriminator_optimizer.iterations.value, tf.int64)
+        share = tf.random.stateless_uniform([], tf.stack([updates, 0]))
+        between = share * sharp + (1 - share) * restored
+        with tf.GradientTape() as tape:
+            tape.watch(between)
+            logits = self.discriminator(between, training=True)
+            judged = sum(tf.reduce_sum(x) for x in keras.tree.flatten(logits))
+        squares = tf.reduce_sum(tf.square(tape.gradient(judged, between)), axis=-1)
+        return tf.reduce_mean(tf.square(tf.sqrt(squares + 1e-12) - 1))
+
+
+def _mean_over_judges(loss, real, fake):
+    pairs = list(zip(keras.tree.flatten(real), keras.tree.flatten(fake), strict=True))
+    return sum(loss(*pair) for pair in pairs) / len(pairs)
 
 
 def psnr(reference, images):
