@@ -1,13 +1,12 @@
-"""What happens between the steps of a training: its end, log, best network and progress line."""
+"""What happens between the steps of a training: its end, log, best network and progress."""
 
 import csv
-import shutil
-import sys
 import time
 
 import keras
 import numpy as np
 import tensorflow as tf
+import tqdm
 from keras import ops
 
 from tfdeblur.errors import InputError
@@ -18,7 +17,7 @@ MOST_SKIPPED_IN_ROW = 20
 SHOWN = 4  # pictures in TensorBoard
 
 
-class Steps(keras.callbacks.Callback):
+class StopAtLastStep(keras.callbacks.Callback):
     """Ends the run at its last step, and stops one that only skips steps."""
 
     def __init__(self, checkpoints, last):
@@ -43,7 +42,7 @@ class Steps(keras.callbacks.Callback):
         return max(int(ops.convert_to_numpy(o.skipped_in_row)) for o in self.model.optimizers)
 
 
-class Log(keras.callbacks.Callback):
+class LogMetrics(keras.callbacks.Callback):
     """Writes metrics.csv, and TensorBoard's scalars and before/after crops, after each epoch.
 
     Args:
@@ -97,12 +96,12 @@ def read_metrics(path):
         return list(csv.DictReader(file))
 
 
-class Best(keras.callbacks.Callback):
+class SaveBest(keras.callbacks.Callback):
     """Saves the network whose validation PSNR is the highest so far, also before a resume.
 
     Args:
         path: of a .keras file.
-        log: `Log` of the same run; to stand before this in the list of callbacks.
+        log: `LogMetrics` of the same run; to stand before this in the list of callbacks.
     """
 
     def __init__(self, path, log):
@@ -117,9 +116,9 @@ class Best(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """One line that says how far the training is, how good, how fast, and how long it will take.
+    """Says how far the training is, how good, how fast, and how long it will take.
 
-    On a terminal it is rewritten about every second; elsewhere there is one line per epoch.
+    A bar on a terminal, which is rewritten about every second, and a line after each epoch.
 
     Args:
         checkpoints: `Checkpoints`, which counts the steps.
@@ -134,33 +133,38 @@ class Progress(keras.callbacks.Callback):
         sizes = [size for _, _, size in stages]
         self.crops = np.cumsum(np.repeat(sizes, [steps for steps, _, _ in stages]))
         self.started = started
-        self.live = sys.stdout.isatty()
-        self.shown = 0.0
         self.first = None  # (time, step) after the first step, which compiles
+        self.bar = None
 
     def on_train_batch_end(self, batch, logs=None):
-        now = time.monotonic()
-        if self.first is None:
-            print(f"first step after {now - self.started:.1f} s", flush=True)
-            self.first = now, self.checkpoints.step
-        if self.live and now - self.shown > 1:
-            self.shown = now
-            width = shutil.get_terminal_size().columns - 1  # a broken line could not be rewritten
-            print(f"\r\x1b[K{self._line(logs)[:width]}", end="", flush=True)
+        step = self.checkpoints.step
+        if self.bar is None:
+            self.first = time.monotonic(), step
+            print(f"first step after {self.first[0] - self.started:.1f} s", flush=True)
+            self.bar = tqdm.tqdm(
+                initial=step,
+                total=self.last,
+                desc="training",
+                unit="step",
+                mininterval=1,
+                dynamic_ncols=True,
+                disable=None,
+            )
+        # Only when it is rewritten: to know the values, one has to wait for the device.
+        elif self.bar.update(step - self.bar.n):
+            self.bar.set_postfix_str(_quality(logs))
 
     def on_epoch_end(self, epoch, logs=None):
-        start = "\r\x1b[K" if self.live else ""
         gain = logs["val_psnr"] - logs["val_psnr_blurry"]
         held_out = f"held out {logs['val_psnr']:.2f} dB ({gain:+.2f})"
-        print(f"{start}{self._line(logs)}, {held_out}", flush=True)
+        with tqdm.tqdm.external_write_mode():
+            print(f"{self._line(logs)}, {held_out}", flush=True)
+        if self.checkpoints.step >= self.last:
+            self.bar.close()
 
     def _line(self, logs):
-        loss, psnr, blurry = (float(np.mean(logs[x])) for x in ("loss", "psnr", "psnr_blurry"))
         step = self.checkpoints.step
-        line = (
-            f"step {step:,} of {self.last:,}: PSNR {psnr:.2f} dB (blurry {blurry:.2f}), "
-            f"loss {loss:.4f}"
-        )
+        line = f"step {step:,} of {self.last:,}: {_quality(logs)}"
         begun, first = self.first
         if step == first:
             return line
@@ -168,6 +172,11 @@ class Progress(keras.callbacks.Callback):
         left = duration(seconds / (step - first) * (self.last - step))
         rate = (self.crops[step - 1] - self.crops[first - 1]) / seconds
         return f"{line}, {rate:.1f} patches/s, {left} left"
+
+
+def _quality(logs):
+    loss, psnr, blurry = (float(np.mean(logs[x])) for x in ("loss", "psnr", "psnr_blurry"))
+    return f"PSNR {psnr:.2f} dB (blurry {blurry:.2f}), loss {loss:.4f}"
 
 
 def duration(seconds):

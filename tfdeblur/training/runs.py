@@ -169,15 +169,15 @@ def _restore(saved, resume, last, strategy):
 
 def _callbacks(recipe, test_pairs, workdir, saved, started):
     """What happens after each step and epoch, in this order."""
-    steps = callbacks.Steps(saved, recipe.steps)
+    steps = callbacks.StopAtLastStep(saved, recipe.steps)
     if not saved.write:
         return [saved, steps]
     shown = pipeline.middle_crops(
         test_pairs, crop=recipe.crop, batch_size=callbacks.SHOWN, limit=callbacks.SHOWN
     )
     # Logged before it is saved: what is logged twice is dropped, what is not, is lost.
-    log = callbacks.Log(workdir, saved, *next(iter(shown)), f".{saved.owned.id}.v2")
-    best = callbacks.Best(workdir / "best.keras", log)
+    log = callbacks.LogMetrics(workdir, saved, *next(iter(shown)), f".{saved.owned.id}.v2")
+    best = callbacks.SaveBest(workdir / "best.keras", log)
     progress = callbacks.Progress(saved, recipe.stages(), started)
     return [log, best, saved, steps, progress]
 
