@@ -818,6 +818,11 @@ def choose(name):
     return RECIPES[name]
 
 
+def published():
+    """What all recipes should reach: list of `Published`, on the blur that each was trained for."""
+    return [one for recipe in RECIPES.values() for one in _published(recipe)]
+
+
 def published_of(network, self_ensemble):
     """What is published of a network: list of `Published`, on the blur that it was trained for.
 
@@ -826,11 +831,18 @@ def published_of(network, self_ensemble):
         self_ensemble: whether its results are means over four rotations.
     """
     return [
-        dataclasses.replace(one, network=recipe.name, dataset=_variant(one.dataset, recipe.dataset))
+        one
         for recipe in RECIPES.values()
         if (recipe.network, recipe.self_ensemble) == (network.name, self_ensemble)
         and models.hyperparameters(recipe.network, **recipe.hyperparameters)
         == models.hyperparameters(network.name, **network.hyperparameters)
+        for one in _published(recipe)
+    ]
+
+
+def _published(recipe):
+    return [
+        dataclasses.replace(one, network=recipe.name, dataset=_variant(one.dataset, recipe.dataset))
         for one in recipe.published
     ]
 

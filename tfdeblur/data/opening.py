@@ -59,6 +59,11 @@ def open_dataset(name, split, data_dir=None, manual_dir=None):
     return builder, count_examples(builder, split)
 
 
+def is_built(builder):
+    """Whether a dataset need not be built, nor anything downloaded for it."""
+    return builder.data_path.exists() and builder.is_prepared()
+
+
 def count_examples(builder, split):
     """How many examples a split of a built dataset has.
 
