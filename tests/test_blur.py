@@ -53,14 +53,14 @@ def test_a_list_of_frames_is_as_good_as_an_array():
 @pytest.mark.parametrize("response", blur.RESPONSES)
 def test_encode_inverts_decode(response):
     codes = np.arange(256, dtype=np.uint8)
-    light = blur.decode(codes, response)
+    light = blur.to_linear(codes, response)
     assert light.dtype == np.float32
     assert (light[0], light[-1]) == (0, 1)
-    np.testing.assert_array_equal(blur.encode(light, response), codes)
+    np.testing.assert_array_equal(blur.from_linear(light, response), codes)
 
 
 def test_encode_clips():
-    np.testing.assert_array_equal(blur.encode(np.float32([-1, 2])), [0, 255])
+    np.testing.assert_array_equal(blur.from_linear(np.float32([-1, 2])), [0, 255])
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,12 @@ def test_convolve_equals_the_sum_by_hand():
     image = random.integers(0, 256, (7, 9, 3)).astype(np.uint8)
     kernel = random.random((3, 5))
     kernel /= kernel.sum()
-    light = np.pad(blur.decode(image).astype(np.float64), ((1, 1), (2, 2), (0, 0)), "symmetric")
+    light = np.pad(blur.to_linear(image).astype(np.float64), ((1, 1), (2, 2), (0, 0)), "symmetric")
     total = np.zeros(image.shape)
     for i in range(3):
         for j in range(5):  # what lies above in the kernel comes from below
             total += kernel[i, j] * light[2 - i : 9 - i, 4 - j : 13 - j]
-    np.testing.assert_array_equal(blur.convolve(image, kernel), blur.encode(total))
+    np.testing.assert_array_equal(blur.convolve(image, kernel), blur.from_linear(total))
 
 
 def test_a_kernel_of_one_pixel_changes_nothing():
@@ -123,3 +123,7 @@ def test_a_kernel_of_one_pixel_changes_nothing():
 def test_unfit_images_and_kernels_are_refused(shape, dtype, kernel, message):
     with pytest.raises(ValueError, match=message):
         blur.convolve(np.zeros(shape, dtype), kernel)
+
+
+def test_names_of_the_last_version_still_work():
+    assert (blur.decode, blur.encode) == (blur.to_linear, blur.from_linear)

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from tfdeblur import metrics, models
+from tfdeblur.cli import evaluate as cli_evaluate
+from tfdeblur.evaluation import test_sets
 from tfdeblur.io import images
+from tfdeblur.published import Published
 
 ROOT = pathlib.Path(__file__).parents[1]
 FOLDERS = ("--blurry_dir=blurry", "--sharp_dir=sharp")
@@ -136,3 +139,35 @@ def test_mistakes_end_in_one_line(tmp_path, monkeypatch, flags, message):
     assert done.returncode == 1
     assert message in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_the_papers_tables_are_printed_without_data_or_weights(folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("TFDEBLUR_CACHE", str(tmp_path / "empty"))
+    done = evaluate("--table=gopro", f"--data_dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("| MPRNet")]
+    assert [cell.strip() for cell in line.split("|")[-4:-1]] == ["gopro/blur, mprnet", "", ""]
+
+
+def test_what_is_measured_for_a_table_is_the_mean_by_the_protocol_of_its_row(folder):
+    make_pairs(2)
+    source = test_sets.from_folders("blurry", "sharp")
+    own = Published("gopro/blur", 30.0, 0.9, "mimo_unet", "a paper")
+    measured = cli_evaluate.measure(source, "mimo_unet", {"a": (lambda x: x / 255 + 0.1, own)})
+    names = [f"s/00{i}.png" for i in range(2)]
+    expected = [
+        metrics.psnr(
+            images.read(f"sharp/{name}") / 255,
+            np.clip(images.read(f"blurry/{name}") / 255 + 0.1, 0, 1),
+            1,
+        )
+        for name in names
+    ]
+    assert measured[own][0] == pytest.approx(np.mean(expected), abs=1e-3)
+
+
+def test_a_table_takes_no_data_of_ones_own(folder):
+    done = evaluate("--table=gopro", *FOLDERS)
+    assert done.returncode == 1
+    assert "--table=gopro measures what its rows say" in done.stderr
+    assert "leave out --blurry_dir" in done.stderr

@@ -143,7 +143,7 @@ def test_one_trace_for_all_sizes():
     for height in (8, 20, 33, 64):
         for width in (8, 40, 41):
             tfdeblur.restore(net, np.zeros((height, width, 3), "uint8"))
-    assert net.predict_function.experimental_get_tracing_count() == 1
+    assert net.restoring_function.experimental_get_tracing_count() == 1
 
 
 def test_few_sizes_where_each_compiles(monkeypatch):
@@ -221,7 +221,7 @@ def test_what_else_is_given_is_told_how_to_convert(wrong, how):
 
 
 def test_tiles_smaller_than_their_overlap_are_refused(image):
-    with pytest.raises(InputError, match="--tile=8"):
+    with pytest.raises(InputError, match="`tile=8`"):
         tfdeblur.restore(Identity(), image, tile=8, overlap=8)
 
 

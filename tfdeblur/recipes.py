@@ -830,10 +830,15 @@ def choose(name):
     """
     if name not in RECIPES:
         raise InputError(
-            f"--recipe={name} is unknown: choose one of {', '.join(RECIPES)}."
+            f"`recipe={name}` is unknown: choose one of {', '.join(RECIPES)}."
             + did_you_mean(name, RECIPES)
         )
     return RECIPES[name]
+
+
+def published():
+    """What all recipes should reach: list of `Published`, on the blur that each was trained for."""
+    return [one for recipe in RECIPES.values() for one in _published(recipe)]
 
 
 def published_of(network, self_ensemble):
@@ -844,11 +849,18 @@ def published_of(network, self_ensemble):
         self_ensemble: whether its results are means over four rotations.
     """
     return [
-        dataclasses.replace(one, network=recipe.name, dataset=_variant(one.dataset, recipe.dataset))
+        one
         for recipe in RECIPES.values()
         if (recipe.network, recipe.self_ensemble) == (network.name, self_ensemble)
         and models.hyperparameters(recipe.network, **recipe.hyperparameters)
         == models.hyperparameters(network.name, **network.hyperparameters)
+        for one in _published(recipe)
+    ]
+
+
+def _published(recipe):
+    return [
+        dataclasses.replace(one, network=recipe.name, dataset=_variant(one.dataset, recipe.dataset))
         for one in recipe.published
     ]
 

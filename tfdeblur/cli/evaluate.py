@@ -4,6 +4,7 @@ python evaluate.py --dataset=gopro/blur_gamma --protocol=nah2017 --report=report
 python evaluate.py --blurry_dir=blurry/ --sharp_dir=sharp/ --model=runs/quickstart/model.keras
 python evaluate.py --dataset=gopro/blur --model=a.keras,b.keras --protocol=all --report=report/
 python evaluate.py --dataset=kohler --blurry_baseline
+python evaluate.py --table=gopro
 
 With --report, an evaluation that was stopped goes on where it was when it is started again.
 """
@@ -18,9 +19,11 @@ from absl import flags
 
 from tfdeblur import evaluation, precision, recipes, restoration, weights
 from tfdeblur.cli import flags as shared
+from tfdeblur.data import opening
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import (
     complexity,
+    paper_tables,
     protocols,
     reports,
     score_files,
@@ -28,6 +31,7 @@ from tfdeblur.evaluation import (
     test_sets,
 )
 from tfdeblur.io import comparisons
+from tfdeblur.weights import catalogue
 
 FLAGS = flags.FLAGS
 
@@ -44,18 +48,13 @@ def _run(argv):
     if FLAGS.report and pathlib.Path(FLAGS.report).is_file():
         raise InputError(f"--report={FLAGS.report} is a file: name a folder.")
     chosen_precision = precision.resolve(FLAGS.precision)
+    if FLAGS.table:
+        return print_table(chosen_precision)
     source = open_data()
     chosen = protocols.choose_for(source.reference, FLAGS.protocol)
     networks = open_networks()
     restorers = {
-        method: functools.partial(
-            restoration.restore_float,
-            network,
-            tile=shared.tile(),
-            self_ensemble=FLAGS.self_ensemble,
-            precision=chosen_precision,
-        )
-        for method, (network, _) in networks.items()
+        method: restorer(network, chosen_precision) for method, (network, _) in networks.items()
     }
     names = ", ".join(name for _, name in networks.values()) or "the blurry images alone"
     settings = {
@@ -89,6 +88,70 @@ def _run(argv):
         path = pathlib.Path(FLAGS.report, "report.md")
         write_report(path, scores, chosen[0], settings, source, restorers, facts, dataset)
         print(f"Wrote {path} and {path.with_suffix('.html')}.")
+
+
+def restorer(network, chosen_precision):
+    return functools.partial(
+        restoration.restore_float,
+        network,
+        tile=shared.tile(),
+        self_ensemble=FLAGS.self_ensemble,
+        precision=chosen_precision,
+    )
+
+
+def print_table(chosen_precision):
+    """The papers' tables, with the scores of what --model names, or of the weights at hand."""
+    for name in ("dataset", "blurry_dir", "sharp_dir", "protocol", "report", "limit"):
+        if FLAGS[name].value:
+            raise InputError(
+                f"--table={FLAGS.table} measures what its rows say, on whole test splits: leave "
+                f"out --{name}."
+            )
+    wanted = {
+        row.own for group in paper_tables.rows(FLAGS.table).values() for row in group if row.own
+    }
+    groups = {}  # what one pass over the images measures: {name: (restorer, Published)}
+    for name, network, reported in networks_at_hand():
+        for one in wanted.intersection(reported):
+            group = groups.setdefault((one.dataset, one.protocol), {})
+            group[name] = restorer(network, chosen_precision), one
+    measured = {}
+    for (dataset, protocol), networks in groups.items():
+        if opening.is_built(opening.find_builder(dataset, FLAGS.data_dir)):
+            source = test_sets.from_tfds(dataset, "test", FLAGS.data_dir, FLAGS.manual_dir)
+            measured.update(measure(source, protocol, networks))
+        else:
+            print(f"{dataset} is not built: evaluate --dataset={dataset} does so", file=sys.stderr)
+    print(paper_tables.markdown(FLAGS.table, measured))
+
+
+def measure(source, protocol, networks):
+    """{Published: (PSNR, SSIM)} of {name: (restorer, Published)} on all images of a source."""
+    print(f"Evaluating {', '.join(networks)} on {source.name}, {protocol}.", file=sys.stderr)
+    restorers = {name: restore for name, (restore, _) in networks.items()}
+    chosen = protocols.choose_for(source.reference, protocol)
+    scored = scoring.score(source.read(), restorers, chosen)
+    scores = [one for group in scoring.progress(scored, source.count) for one in group]
+    means = {}
+    for name, (_, one) in networks.items():
+        own = [score for score in scores if score.method == name]
+        means[one] = scoring.mean(x.psnr for x in own), scoring.mean(x.ssim for x in own)
+    return means
+
+
+def networks_at_hand():
+    """Yields (name, network, what is published of it) of --model, or of what the cache has."""
+    if FLAGS.model:
+        for network, name in open_networks().values():
+            yield name, network, recipes.published_of(network, FLAGS.self_ensemble)
+        return
+    for entry in catalogue.cached():
+        if any(f"{one.dataset}/".startswith(f"{FLAGS.table}/") for one in entry.published):
+            network, name = weights.open_network(entry.network, entry.name)
+            scores = {one.psnr for one in entry.published}
+            reported = recipes.published_of(network, FLAGS.self_ensemble)
+            yield name, network, [one for one in reported if one.psnr in scores]
 
 
 def open_data():
@@ -203,6 +266,13 @@ def _define_flags():
         None,
         f"{', '.join(protocols.PROTOCOLS)}, or all that apply. Default: {protocols.DEFAULT}, or "
         "the one for data without pairs.",
+    )
+    flags.DEFINE_enum(
+        "table",
+        None,
+        paper_tables.DATASETS,
+        "Print the papers' tables of a dataset; what --model names, or else the published weights "
+        "in the cache, is measured beside them where the dataset is built.",
     )
     flags.DEFINE_string("report", None, "A folder for report.html, report.md, scores.csv and more.")
     shared.define_precision("float32")

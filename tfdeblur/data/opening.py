@@ -26,8 +26,8 @@ def find_builder(name, data_dir=None):
         if config and dataset in names:
             names = [f"{dataset}/{x.name}" for x in tfds.builder_cls(dataset).BUILDER_CONFIGS]
         raise InputError(
-            f"the dataset {name} (of the recipe, or --dataset) is unknown to TFDS. tfdeblur brings "
-            f"{', '.join(names)}; or give your own pairs, --blurry_dir and --sharp_dir."
+            f"the dataset {name} (of the recipe, or `dataset`) is unknown to TFDS. tfdeblur brings "
+            f"{', '.join(names)}; or give your own pairs, `blurry_dir` and `sharp_dir`."
             + did_you_mean(name, names)
         ) from error
 
@@ -55,8 +55,13 @@ def open_dataset(name, split, data_dir=None, manual_dir=None):
             builder.download_and_prepare(download_config=config)
     # No network, no space (TFDS has its own kind of error for it), no permission.
     except (OSError, RuntimeError) as error:
-        raise InputError(f"--dataset={name} could not be built in --data_dir: {error}") from error
+        raise InputError(f"`dataset={name}` could not be built in `data_dir`: {error}") from error
     return builder, count_examples(builder, split)
+
+
+def is_built(builder):
+    """Whether a dataset need not be built, nor anything downloaded for it."""
+    return builder.data_path.exists() and builder.is_prepared()
 
 
 def count_examples(builder, split):
@@ -68,7 +73,7 @@ def count_examples(builder, split):
     try:
         return builder.info.splits[split].num_examples
     except (KeyError, ValueError) as error:
-        raise InputError(f"--dataset={builder.name} has no split {split!r}: {error}") from error
+        raise InputError(f"`dataset={builder.name}` has no split {split!r}: {error}") from error
 
 
 def pair_keys(builder):
@@ -86,7 +91,7 @@ def pair_keys(builder):
         ]
         choice = f"choose {' or '.join(others)}" if others else "choose another dataset"
         raise InputError(
-            f"--dataset={_full_name(builder)} has no pairs of a blurry and a sharp image: {choice}."
+            f"`dataset={_full_name(builder)}` has no pairs of a blurry and a sharp image: {choice}."
         )
     return builder.info.supervised_keys
 

@@ -65,7 +65,7 @@ class Network(keras.Model):
         self.jit_compile = not on_cpu() or keras.backend.backend() == "jax"
         self.hyperparameters = dict(hyperparameters)
         self._is_list = isinstance(outputs, list)
-        self._restoring = None
+        self.restoring_function = None
 
     def call(self, inputs, training=None, mask=None):
         outputs = super().call(inputs, training=training, mask=mask)
@@ -92,14 +92,14 @@ class Network(keras.Model):
         """
         if keras.backend.backend() != "tensorflow" or self.jit_compile:
             return self.predict_on_batch(images)[0]
-        if self._restoring is None:
+        if self.restoring_function is None:
             import tensorflow as tf
 
             spec = tf.TensorSpec(self.inputs[0].shape, "float32")
-            self._restoring = tf.function(
+            self.restoring_function = tf.function(
                 lambda batch: self.predict_step((batch,))[0], input_signature=[spec]
             )
-        return self._restoring(images).numpy()
+        return self.restoring_function(images).numpy()
 
     def save(self, filepath, *args, **options):
         """As Keras's; an InputError for files of Keras's old format, which cannot be loaded."""

@@ -68,7 +68,7 @@ def count_training_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None)
 def _count(dataset, split, data_dir):
     builder = opening.find_builder(dataset, data_dir)
     opening.pair_keys(builder)
-    if builder.data_path.exists() and builder.is_prepared():
+    if opening.is_built(builder):
         return opening.count_examples(builder, split)
     is_gopro = dataset.split("/")[0] == "gopro" and split == "train"
     return recipes.GOPRO_TRAINING_PAIRS if is_gopro else None
