@@ -183,7 +183,7 @@ def test_inputs_are_replaced_only_when_told(photos):
 def test_compare(photos):
     jobs = files.plan(["photos"], "out", compare=True)
     assert files.restore_files(jobs, invert).failed == 0
-    assert images.size("out/compare/a.jpg.jpg")[0] > 2 * 9
+    assert images.size("out/compare/a.jpg")[0] > 2 * 9
     assert pathlib.Path("out/compare/trip/b.png.jpg").exists()
     (job,) = files.plan(["photos/a.jpg"], "out/c.png", compare=True)
     assert job.compared == pathlib.Path("out/compare/c.png.jpg")
@@ -246,6 +246,14 @@ def test_a_link_to_nowhere_is_not_replaced(photos):
     os.symlink("nowhere", "out/a.jpg")
     assert files.restore_files(files.plan(["photos/a.jpg"], "out"), invert).failed == 1
     assert os.readlink("out/a.jpg") == "nowhere"
+
+
+def test_compare_with_long_names(photos):
+    for name in ("a" * 251 + ".png", "ü" * 124 + "b.webp"):
+        images.write(f"photos/{name}", np.zeros((6, 9, 3), np.uint8))
+    jobs = files.plan(["photos"], "out", compare=True)
+    assert files.restore_files(jobs, invert) == files.Outcome(4, 0, 0)
+    assert sum(path.is_file() for path in pathlib.Path("out/compare").rglob("*")) == 4
 
 
 def test_what_is_done_is_skipped(photos, capsys):

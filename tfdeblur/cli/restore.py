@@ -100,6 +100,7 @@ def _run(argv):
         return _show(jobs)
     outcome = _restore(jobs)
     skipped = f"; skipped {outcome.skipped} already done" if outcome.skipped else ""
+    skipped += " (--overwrite redoes them)" if outcome.skipped else ""
     failed = f"; {outcome.failed} failed, see above" if outcome.failed else ""
     done = f"Restored {outcome.restored} of {len(jobs)} files into {FLAGS.output}"
     errors.say(f"{done}{skipped}{failed}.")

@@ -30,6 +30,7 @@ _OTHERS = (
 # Where network drives and cameras keep what they made of the photographs.
 _THUMBNAILS = ("@eaDir", ".@__thumb", "#recycle", "@Recycle", "$RECYCLE.BIN")
 _SECONDS_BETWEEN_LINES = 30  # of progress, where there is no terminal
+_LONGEST_NAME = 255  # bytes, on most disks
 _TRANSPORT_STREAM = b"G"  # begins a video called .ts; others of this name are programs
 # Below the output folder, where --compare puts its pictures.
 COMPARE = "compare"
@@ -123,7 +124,7 @@ def plan(
             place = place.with_name(place.stem + suffix + _suffix(source, kind))
             target = output if to_file else output / place
             folder = output.parent if to_file else output
-            compared = folder / COMPARE / place.with_name(target.name + ".jpg") if compare else None
+            compared = folder / COMPARE / _compared(place, target) if compare else None
             jobs.setdefault(os.path.realpath(source), Job(source, target, compared))
     if not jobs:
         raise InputError(f"no image or video ({_listed(SUFFIXES)}) in {', '.join(inputs)}.")
@@ -293,6 +294,17 @@ def _is_transport_stream(path):
             return file.read(1) == _TRANSPORT_STREAM
     except InputError:
         return True  # what is wrong with it is told in its turn
+
+
+def _compared(place, target):
+    """The place of a picture of both: of a.png a.png.jpg, of a.jpg a.jpg."""
+    if target.suffix.lower() in (".jpg", ".jpeg"):
+        return place.with_name(target.name)
+    end = target.suffix + ".jpg"
+    stem = target.stem
+    while len(os.fsencode(stem + end)) > _LONGEST_NAME:
+        stem = stem[:-1]
+    return place.with_name(stem + end)
 
 
 def _suffix(source, kind):
