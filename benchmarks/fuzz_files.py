@@ -35,7 +35,7 @@ from absl import app, flags
 
 FLAGS = flags.FLAGS
 TINY = {"scales": 1, "filters": 2, "resblocks": 1}
-TESTS = pathlib.Path(__file__).parents[1] / "tests"
+TESTS = pathlib.Path(__file__).parents[1] / "tests" / "helpers"
 FORBIDDEN = {"os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "socket.connect"}
 NUMBERS = (0, 1, 127, 128, 255, 2**15, 2**31 - 1, 2**31, 2**32 - 1)
 

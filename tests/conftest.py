@@ -3,4 +3,4 @@ import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-sys.path.insert(0, str(pathlib.Path(__file__).parent))  # for `import golden`
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "helpers"))  # for `import golden`

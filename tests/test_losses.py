@@ -143,7 +143,7 @@ def test_losses_are_the_same_on_jax(restoration):
     done = subprocess.run(
         [sys.executable, "-c", f"import test_losses as t; t.{name}()"],
         cwd=os.path.dirname(__file__),
-        env={**os.environ, "KERAS_BACKEND": "jax"},
+        env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": "helpers"},
         capture_output=True,
         text=True,
         check=False,

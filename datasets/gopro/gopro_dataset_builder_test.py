@@ -1,4 +1,4 @@
-"""The form of a TFDS dataset; what GOPRO needs besides is in tests/test_gopro.py."""
+"""The form of a TFDS dataset; what GOPRO needs besides is in tests/preparation/test_gopro.py."""
 
 import pathlib
 
@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 
 from tfdeblur.datasets.gopro import gopro_dataset_builder as gopro
 
-DUMMY_DATA = pathlib.Path(__file__).parent / "dummy_data"  # by tests/gopro_stand_in.py
+DUMMY_DATA = pathlib.Path(__file__).parent / "dummy_data"  # by tests/helpers/gopro_stand_in.py
 FEW = {"train": {"GOPR0372_07_00": 2, "GOPR0374_11_00": 2}, "test": {"GOPR0384_11_05": 2}}
 
 

@@ -45,7 +45,7 @@ def test_outputs_equal_the_reference_on_jax():
         env={
             **os.environ,
             "KERAS_BACKEND": "jax",
-            "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)]),
+            "PYTHONPATH": os.pathsep.join([str(here), str(here.parent / "helpers")]),
         },
         capture_output=True,
         text=True,

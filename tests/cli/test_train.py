@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def run(script, *arguments, cwd):

@@ -141,7 +141,7 @@ def assert_same_run(workdir, expected):
 
 def test_killed_runs_resume_to_the_same_weights():
     """SIGKILL to real processes, at random moments; `--kills=20` does it more often."""
-    script = pathlib.Path(__file__).parents[1] / "benchmarks" / "kill_and_resume.py"
+    script = pathlib.Path(__file__).parents[2] / "benchmarks" / "kill_and_resume.py"
     command = [sys.executable, str(script), "--kills=2"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,6 +1,7 @@
 """A stand-in for GOPRO: its exact layout and counts, with small made-up frames.
 
-`python tests/gopro_stand_in.py datasets/gopro/dummy_data` writes the builder's dummy data anew.
+`python tests/helpers/gopro_stand_in.py datasets/gopro/dummy_data` writes the builder's dummy data
+anew.
 """
 
 import functools

@@ -134,7 +134,7 @@ def test_a_pair_of_different_sizes_is_refused(tmp_path):
 
 # ------------------------------------------------------------------------ hostile files
 
-HOSTILE = pathlib.Path(__file__).parent / "cases" / "hostile"
+HOSTILE = pathlib.Path(__file__).parents[1] / "cases" / "hostile"
 
 
 def test_a_member_named_like_the_folder_is_refused(tmp_path):

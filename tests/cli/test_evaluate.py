@@ -17,7 +17,7 @@ from tfdeblur.evaluation import test_sets
 from tfdeblur.io import images
 from tfdeblur.published import Published
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 FOLDERS = ("--blurry_dir=blurry", "--sharp_dir=sharp")
 
 

@@ -265,7 +265,7 @@ def test_missing_and_empty_folders(folders, tmp_path):
 
 # ------------------------------------------------------------------------ hostile files
 
-HOSTILE = pathlib.Path(__file__).parent / "cases" / "hostile"
+HOSTILE = pathlib.Path(__file__).parents[1] / "cases" / "hostile"
 
 
 def test_one_door_for_images():

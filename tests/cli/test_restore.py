@@ -14,7 +14,7 @@ from tfdeblur.cli import restore as cli
 from tfdeblur.errors import InputError
 from tfdeblur.io import images
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 PUBLISHED = ROOT.parent / "shared" / "published" / "dmphn_1_2_4_8"
 
 

@@ -13,7 +13,7 @@ import scipy.io
 from tfdeblur.errors import InputError
 from tfdeblur.preparation import mat_files
 
-HOSTILE = sorted((pathlib.Path(__file__).parent / "cases" / "hostile").glob("*.mat"))
+HOSTILE = sorted((pathlib.Path(__file__).parents[1] / "cases" / "hostile").glob("*.mat"))
 FRAMES = np.random.default_rng(0).integers(0, 256, (6, 5, 3, 4)).astype(np.uint8)
 
 

@@ -1,7 +1,7 @@
 """Writes datasets/*/dummy_data of REDS, RealBlur, HIDE, Köhler and Lai anew.
 
 Tiny made-up images in archives with the layout and the names of the published ones; GOPRO's come
-from gopro_stand_in.py. Run `python tests/make_dummy_data.py`.
+from gopro_stand_in.py. Run `python tests/helpers/make_dummy_data.py`.
 """
 
 import io
@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-DATASETS = pathlib.Path(__file__).parent.parent / "datasets"
+DATASETS = pathlib.Path(__file__).parents[2] / "datasets"
 
 
 def reds():
