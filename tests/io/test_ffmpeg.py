@@ -29,6 +29,7 @@ def playlist(kind, target):
 @pytest.mark.parametrize("suffix", [".mp4", ".mpg", ".mkv"])
 def test_playlists_are_refused_before_ffmpeg_sees_them(tmp_path, monkeypatch, kind, suffix):
     pytest.importorskip("imageio_ffmpeg")
+    ffmpeg.executable()  # which looks once whether it runs
     monkeypatch.setattr("subprocess.Popen", None)
     path = tmp_path / f"a{suffix}"
     path.write_text(playlist(kind, tmp_path / "other.mp4"))

@@ -46,7 +46,8 @@ class PatchDiscriminator(Network):
 
 def _judge(x, depth, filters, name):
     def convolution(x, channels, strides, name):
-        x = ZeroPadding2D(2, name=f"{name}_pad")(x)  # as the authors do: a pixel more than "same"
+        # As the authors do: a pixel more than "same".
+        x = ZeroPadding2D(2, data_format="channels_last", name=f"{name}_pad")(x)
         return conv(x, channels, 4, strides, pad=0, kernel_initializer=normal, name=name)
 
     for i in range(depth + 1):

@@ -26,7 +26,7 @@ def vgg19_conv3_3(mean, deviation):
     x = Normalization(mean=mean, variance=variance, dtype="float32", name="normalized")(image)
     for i, layer in enumerate(LAYERS):
         if layer == "M":
-            x = MaxPooling2D(name=f"pool{i}")(x)
+            x = MaxPooling2D(data_format="channels_last", name=f"pool{i}")(x)
             continue
         number, channels = layer
         x = conv(x, channels, 3, name=f"features.{number}")

@@ -145,7 +145,7 @@ def check(job, overwrite=False):
     if job.problem:
         raise InputError(job.problem)
     if os.path.lexists(job.target):
-        if not overwrite:
+        if not overwrite and not _is_copy(job):
             raise InputError(f"{job.target} exists: give --overwrite to replace it.")
         _refuse_read_only(job.target)
     if _is_video(job.source):
@@ -174,10 +174,18 @@ def is_done(job):
         return False
     try:
         before, after = os.stat(job.source), os.stat(job.target)
-        if before.st_mtime_ns != after.st_mtime_ns or os.path.samestat(before, after):
+    except (OSError, ValueError):
+        return False
+    same_time = before.st_mtime_ns == after.st_mtime_ns
+    return same_time and not os.path.samestat(before, after) and not _is_copy(job)
+
+
+def _is_copy(job):
+    """Whether the target is another file with the source's content: nothing is lost with it."""
+    try:
+        if os.path.islink(job.target) or os.path.samefile(job.source, job.target):
             return False
-        same_size = before.st_size == after.st_size
-        return not (same_size and filecmp.cmp(job.source, job.target, shallow=False))
+        return filecmp.cmp(job.source, job.target, shallow=False)
     except (OSError, ValueError):
         return False
 
