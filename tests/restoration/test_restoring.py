@@ -19,8 +19,8 @@ class Identity(models.Network):
             image,
             [level],
             stride=stride,
-            live_bytes=(64, 64),
-            trained_maps=3,
+            inference_bytes_per_pixel=(64, 64),
+            activation_channels=3,
             hyperparameters={"stride": stride},
             name="identity",
         )
@@ -42,8 +42,8 @@ class BoxFilter(models.Network):
             image,
             [mean(image)],
             stride=4,
-            live_bytes=(64, 64),
-            trained_maps=3,
+            inference_bytes_per_pixel=(64, 64),
+            activation_channels=3,
             hyperparameters={"reach": reach},
             name="box_filter",
         )

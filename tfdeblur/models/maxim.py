@@ -168,8 +168,8 @@ class MAXIM(Network):
             image,
             outputs,
             stride=64,
-            live_bytes=(64 + 60 * filters, 64 + 40 * filters),
-            trained_maps=100 * filters * stages,
+            inference_bytes_per_pixel=(64 + 60 * filters, 64 + 40 * filters),
+            activation_channels=100 * filters * stages,
             hyperparameters={
                 "filters": filters,
                 "stages": stages,

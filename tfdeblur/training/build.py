@@ -69,9 +69,9 @@ def _adversarial_trainer(recipe, arguments):
 
 def memory_of_step(trainer, batch_size, crop):
     """Bytes that a training step needs at least: the feature maps that its gradients need."""
-    maps = trainer.network.trained_maps / (2 if trainer.gradient_checkpointing else 1)
+    maps = trainer.network.activation_channels / (2 if trainer.gradient_checkpointing else 1)
     if isinstance(trainer, AdversarialTrainer):
-        maps += 2 * trainer.discriminator.trained_maps  # of a sharp and a restored image
+        maps += 2 * trainer.discriminator.activation_channels  # of a sharp and a restored image
     if trainer.features is not None:
         maps += vgg19.TRAINED_MAPS
     return int(batch_size * crop**2 * maps * memory.bytes_per_value(trainer.network))
