@@ -139,7 +139,7 @@ def golden_table():
                 continue
             if protocol.reference != "sharp":
                 continue
-            quality = protocol.measure(restored.astype(np.float32) / 255, sharp)
+            quality = protocol.measure(sharp, restored.astype(np.float32) / 255)
             key = {"gaussian": "ssim_deepdeblur_pytorch", "volume": "ssim_3d"}
             ssim = values[key.get(protocol.ssim, "ssim")]
             rows.append(

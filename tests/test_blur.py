@@ -53,14 +53,14 @@ def test_a_list_of_frames_is_as_good_as_an_array():
 @pytest.mark.parametrize("response", blur.RESPONSES)
 def test_encode_inverts_decode(response):
     codes = np.arange(256, dtype=np.uint8)
-    light = blur.decode(codes, response)
+    light = blur.to_linear(codes, response)
     assert light.dtype == np.float32
     assert (light[0], light[-1]) == (0, 1)
-    np.testing.assert_array_equal(blur.encode(light, response), codes)
+    np.testing.assert_array_equal(blur.from_linear(light, response), codes)
 
 
 def test_encode_clips():
-    np.testing.assert_array_equal(blur.encode(np.float32([-1, 2])), [0, 255])
+    np.testing.assert_array_equal(blur.from_linear(np.float32([-1, 2])), [0, 255])
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,7 @@ def test_unknown_response_is_refused():
 def test_gamma_that_is_not_positive_is_refused():
     with pytest.raises(ValueError, match="positive"):
         blur.synthesize(constant_frames(1, 2, 3), gamma=0)
+
+
+def test_names_of_the_last_version_still_work():
+    assert (blur.decode, blur.encode) == (blur.to_linear, blur.from_linear)

@@ -42,7 +42,7 @@ def test_images_in_memory_change_no_batch(pairs, crops_per_image):
 
 def test_images_that_do_not_fit_in_memory_are_refused(pairs, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 50_000)
-    with pytest.raises(InputError, match=r"--cache=ram needs about .* for the 4 decoded pairs"):
+    with pytest.raises(InputError, match=r"`cache=ram` needs about .* for the 4 decoded pairs"):
         cache.keep_in_memory(pairs)
 
 
@@ -84,17 +84,17 @@ def test_patches_are_split_into_shards(pairs, tmp_path, monkeypatch):
 
 def test_patches_of_other_images_or_another_size_are_refused(pairs, folders, tmp_path):
     cache.cut_patches(pairs, tmp_path / "patches", 32)
-    with pytest.raises(InputError, match=r"--cache=.*patches.*side: 32, now 48.*delete it"):
+    with pytest.raises(InputError, match=r"`cache=.*patches.*side: 32, now 48.*delete it"):
         cache.cut_patches(pairs, tmp_path / "patches", 48)
     PIL.Image.new("RGB", (70, 40)).save(folders[0] / "0.png")
-    with pytest.raises(InputError, match=r"--cache=.*patches.*version"):
+    with pytest.raises(InputError, match=r"`cache=.*patches.*version"):
         cache.cut_patches(from_folders(*folders), tmp_path / "patches", 32)
 
 
 def test_a_folder_with_other_files_is_left_alone(pairs, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    with pytest.raises(InputError, match="mine holds no patches"):
+    with pytest.raises(InputError, match="mine` holds no patches"):
         cache.cut_patches(pairs, tmp_path / "mine", 32)
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 
@@ -136,7 +136,7 @@ def test_a_broken_image_is_named(pairs, folders, tmp_path, where):
 def test_a_damaged_or_foreign_manifest_is_an_error(content, pairs, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "patches.json").write_text(content)
-    with pytest.raises(InputError, match=r"--cache=.*mine"):
+    with pytest.raises(InputError, match=r"`cache=.*mine"):
         cache.cut_patches(pairs, tmp_path / "mine", 32)
     assert (tmp_path / "mine" / "patches.json").read_text() == content
 

@@ -116,7 +116,7 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(length, trainer, tmp_p
     (line,) = capsys.readouterr().err.splitlines()
     assert "step_000000002.npz is broken" in line and "the checkpoint before it" in line
     (tmp_path / "step_000000001.npz").unlink()
-    with pytest.raises(InputError, match=r"step_000000002\.npz is broken .*--overwrite"):
+    with pytest.raises(InputError, match=r"step_000000002\.npz is broken .*`overwrite=True`"):
         Checkpoints(tmp_path, trainer).restore()
 
 

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+import tfdeblur
 from tfdeblur import models
 from tfdeblur.cli import restore as cli
 from tfdeblur.errors import InputError
@@ -98,3 +99,39 @@ def test_command_with_published_weights(photos):
 def test_words_that_are_commands_are_no_files(photos):
     with pytest.raises(InputError, match=r"`demo` is a command of its own.*\./demo"):
         cli._refuse_commands(["photos", "demo"])
+
+
+def command(*arguments, **options):
+    words = [sys.executable, "-m", "tfdeblur", *arguments]
+    return subprocess.run(words, capture_output=True, **options)
+
+
+def test_version_and_help(photos):
+    assert command("--version").stdout.decode() == f"tfdeblur {tfdeblur.__version__}\n"
+    assert b"INPUT is an image" in command("-h").stdout
+
+
+def test_file_names_that_begin_with_a_dash(photos):
+    os.rename("photos/a.jpg", "-a.jpg")
+    done = command("-a.jpg", "--dry_run")
+    assert done.returncode == 0, done.stderr
+    assert b"-a.jpg -> restored/-a.jpg" in done.stdout
+
+
+def test_from_standard_input_to_standard_output(photos):
+    models.build("mimo_unet", filters=4, resblocks=1).save("net.keras")
+    content = pathlib.Path("photos/trip/b.png").read_bytes()
+    done = command("-", "--model=net.keras", "--format=webp", input=content)
+    assert done.returncode == 0, done.stderr
+    pathlib.Path("x.webp").write_bytes(done.stdout)
+    assert images.size("x.webp") == (9, 6)
+    assert b"Restoring with net.keras" in done.stderr
+    assert not pathlib.Path("restored").exists()
+
+
+def test_what_standard_input_is_not(photos):
+    done = command("-", input=b"no image")
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.startswith(b"error: standard input cannot be read as an image")
+    done = command("-", "photos", input=b"")
+    assert done.returncode == 1 and b"- is standard input, and stands alone" in done.stderr

@@ -38,7 +38,7 @@ def test_sensor_noise_is_an_option():
 def test_a_scene_at_rest_is_not_blurred():
     rest = dead_leaves.MotionStyle(1.0, pan=0, tremor=0, turn=0, zoom=0, leaf=0, moving=0)
     scene = dead_leaves.dead_leaves(np.random.default_rng(0), rest, TIMES, SIZE)
-    frames = blur.encode(scenes.render(scene, TIMES, SIZE, SIZE))
+    frames = blur.from_linear(scenes.render(scene, TIMES, SIZE, SIZE))
     blurry, sharp = blur.synthesize(frames)
     np.testing.assert_array_equal(blurry, sharp)
     assert sharp.std() > 20  # there is something to see
@@ -50,7 +50,7 @@ def unexplained_share(frames, reach=15):
     The kernel has (2 * reach + 1)^2 free values, and works on luminance in linear light, where
     uniform motion would be an exact convolution.
     """
-    light = blur.decode(frames).mean(axis=-1, dtype=np.float64)
+    light = blur.to_linear(frames).mean(axis=-1, dtype=np.float64)
     sharp, blurry = light[len(light) // 2], light.mean(axis=0)
     windows = np.lib.stride_tricks.sliding_window_view(sharp, (2 * reach + 1,) * 2)[::2, ::2]
     windows = windows.reshape(-1, (2 * reach + 1) ** 2)
@@ -69,7 +69,7 @@ def test_one_kernel_explains_the_blur_of_a_uniform_shift():
     image = dead_leaves.dead_leaves(rng, style, TIMES, 192).layers[0].image
     camera = PlanarCamera(Trajectory(velocity=np.array([240, 120, 0, 0])))
     frames = scenes.render(Scene((scenes.Layer(image),), camera), scenes.frame_times(9), 160, 160)
-    assert unexplained_share(blur.encode(frames)) < 0.02
+    assert unexplained_share(blur.from_linear(frames)) < 0.02
 
 
 def test_one_kernel_does_not_explain_the_blur_of_dynamic_scenes():
@@ -77,6 +77,6 @@ def test_one_kernel_does_not_explain_the_blur_of_dynamic_scenes():
     for seed, name in enumerate(["tripod", "hand-held", "panned", "turned"] * 2):
         rng, times = np.random.default_rng(seed), scenes.frame_times(11)
         scene = dead_leaves.dead_leaves(rng, dead_leaves.MOTION_STYLES[name], times, 256)
-        frames = blur.encode(scenes.render(scene, times, 256, 256))
+        frames = blur.from_linear(scenes.render(scene, times, 256, 256))
         shares.append(unexplained_share(frames))
     assert np.mean(np.array(shares) > 0.1) >= 0.75, shares

@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from absl import flags
 
 from tfdeblur import errors
 
@@ -42,3 +43,16 @@ def test_signals_stop_like_ctrl_c(number):
             os.kill(os.getpid(), number)
     finally:
         signal.signal(number, before)
+
+
+def test_arguments_are_flags_on_the_command_line(capsys):
+    flags.DEFINE_string("tile_of_a_test", None, "Tiles.")
+    flags.DEFINE_bool("overwrite_of_a_test", False, "Overwriting.")
+    errors.say_error(
+        "`tile_of_a_test=8` is too small: give `overwrite_of_a_test=True`, another "
+        "`tile_of_a_test`, or `not_a_flag=1`, in `train.py`."
+    )
+    assert capsys.readouterr().err == (
+        "error: --tile_of_a_test=8 is too small: give --overwrite_of_a_test, another "
+        "--tile_of_a_test, or `not_a_flag=1`, in `train.py`.\n"
+    )

@@ -75,8 +75,8 @@ def test_pairs_are_counted_without_building_anything(dataset, split, count, tmp_
     ("dataset", "message"),
     [
         ("no_such_dataset", "no_such_dataset .* is unknown to TFDS"),
-        ("lai", r"lai/real has no pairs .*: choose lai/uniform or lai/nonuniform"),
-        ("kohler/default", "kohler/default has no pairs .*: choose another dataset"),
+        ("lai", r"lai/real` has no pairs .*: choose lai/uniform or lai/nonuniform"),
+        ("kohler/default", "kohler/default` has no pairs .*: choose another dataset"),
     ],
 )
 def test_datasets_that_cannot_be_trained_on_are_refused(dataset, message, tmp_path):

@@ -236,7 +236,7 @@ def test_missing_partner(folders):
 def test_ambiguous_partner(folders, colours):
     blurry, sharp = folders
     save(blurry / "s1/10.png", colours)
-    with pytest.raises(InputError, match=r"10\.\w+ and .*10\.\w+ \(in --blurry_dir\) differ only"):
+    with pytest.raises(InputError, match=r"10\.\w+ and .*10\.\w+ \(in `blurry_dir`\) differ only"):
         images.find_pairs(blurry, sharp)
 
 
@@ -256,10 +256,10 @@ def test_unreadable_header(folders):
 
 def test_missing_and_empty_folders(folders, tmp_path):
     blurry, sharp = folders
-    with pytest.raises(InputError, match=r"--blurry_dir=.*nowhere is not a folder"):
+    with pytest.raises(InputError, match=r"`blurry_dir=.*nowhere` is not a folder"):
         images.find_pairs(tmp_path / "nowhere", sharp)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"--sharp_dir=.*empty holds no image"):
+    with pytest.raises(InputError, match=r"`sharp_dir=.*empty` holds no image"):
         images.find_pairs(blurry, tmp_path / "empty")
 
 

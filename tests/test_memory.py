@@ -16,7 +16,7 @@ def test_restoring_without_memory_names_the_flag(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 2**22)
     net = models.build("mimo_unet", filters=8, resblocks=1)
     image = np.zeros((200, 300, 3), "uint8")
-    with pytest.raises(InputError, match=r"300x200 .*--tile"):
+    with pytest.raises(InputError, match=r"300x200 .*`tile=auto`"):
         tfdeblur.restore(net, image)
     assert tfdeblur.restore(net, image, tile=40, overlap=8).shape == image.shape
 

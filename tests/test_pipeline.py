@@ -145,7 +145,7 @@ def test_workers_share_the_batches_of_one(folders, crops_per_image, start_step):
 
 
 def test_workers_that_cannot_share_a_batch_are_refused(folders):
-    with pytest.raises(InputError, match=r"--batch_size=4.*3 workers"):
+    with pytest.raises(InputError, match=r"`batch_size=4`.*3 workers"):
         pipeline.batches(from_folders(*folders), **settings(), shard=(0, 3))
 
 
@@ -201,9 +201,9 @@ def test_images_smaller_than_the_crop_are_named(folders):
         from_folders(*folders, smallest=16)
 
 
-def test_middle_crops(folders):
+def test_center_crops(folders):
     pairs = from_folders(*folders)
-    batches = take(pipeline.middle_crops(pairs, crop=8, batch_size=4, limit=5), 9)
+    batches = take(pipeline.center_crops(pairs, crop=8, batch_size=4, limit=5), 9)
     assert [len(b) for b, _ in batches] == [4, 1]
     expected = np.asarray(PIL.Image.open(folders[0] / "0.png"))[6:14, 11:19]
     np.testing.assert_allclose(batches[0][0][0] * 255, expected, atol=1e-4)

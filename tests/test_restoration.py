@@ -19,8 +19,8 @@ class Identity(models.Network):
             image,
             [level],
             stride=stride,
-            live_bytes=(64, 64),
-            trained_maps=3,
+            inference_bytes_per_pixel=(64, 64),
+            activation_channels=3,
             hyperparameters={"stride": stride},
             name="identity",
         )
@@ -42,8 +42,8 @@ class BoxFilter(models.Network):
             image,
             [mean(image)],
             stride=4,
-            live_bytes=(64, 64),
-            trained_maps=3,
+            inference_bytes_per_pixel=(64, 64),
+            activation_channels=3,
             hyperparameters={"reach": reach},
             name="box_filter",
         )
@@ -143,7 +143,7 @@ def test_one_trace_for_all_sizes():
     for height in (8, 20, 33, 64):
         for width in (8, 40, 41):
             tfdeblur.restore(net, np.zeros((height, width, 3), "uint8"))
-    assert net.predict_function.experimental_get_tracing_count() == 1
+    assert net.restoring_function.experimental_get_tracing_count() == 1
 
 
 def test_few_sizes_where_each_compiles(monkeypatch):
@@ -221,7 +221,7 @@ def test_what_else_is_given_is_told_how_to_convert(wrong, how):
 
 
 def test_tiles_smaller_than_their_overlap_are_refused(image):
-    with pytest.raises(InputError, match="--tile=8"):
+    with pytest.raises(InputError, match="`tile=8`"):
         tfdeblur.restore(Identity(), image, tile=8, overlap=8)
 
 

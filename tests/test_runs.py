@@ -194,7 +194,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(signal_at, whole, pairs, tmp_p
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
-        with pytest.raises(InputError, match=r"disk of --workdir=.* full.*--resume from step 3"):
+        with pytest.raises(InputError, match=r"disk of `workdir=.* full.*`resume.* from step 3"):
             runs.train(RECIPE, *pairs, workdir, precision_name="float32", resume=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -247,18 +247,18 @@ def test_the_self_ensemble_of_a_recipe_is_measured(whole, pairs, tmp_path):
 
 def test_adversarial_crops_must_be_those_of_the_discriminator(pairs, tmp_path):
     recipe = dataclasses.replace(RECIPE, adversarial=Adversarial())
-    with pytest.raises(InputError, match=r"--crop=16: the discriminator .* judges 256x256"):
+    with pytest.raises(InputError, match=r"`crop=16`: the discriminator .* judges 256x256"):
         runs.train(recipe, *pairs, tmp_path / "run")
 
 
 def test_a_workdir_with_a_run_is_refused(whole, pairs):
-    with pytest.raises(InputError, match=r"holds a run already: --resume .* --overwrite"):
+    with pytest.raises(InputError, match=r"holds a run already: `resume=True` .* `overwrite=True`"):
         runs.train(RECIPE, *pairs, whole[0])
 
 
 def test_another_recipes_run_is_not_resumed(whole, pairs):
     other = dataclasses.replace(RECIPE, batch_size=3, name="other")
-    with pytest.raises(InputError, match=r"holds a run of --recipe=quickstart.*--overwrite"):
+    with pytest.raises(InputError, match=r"holds a run of `recipe=quickstart`.*`overwrite=True`"):
         runs.train(other, *pairs, whole[0], precision_name="float32", resume=True)
 
 
@@ -318,10 +318,10 @@ def test_wrong_input_does_not_cost_the_old_run(whole, pairs, tmp_path):
 
 
 def test_batches_that_cannot_fit_are_refused(pairs, tmp_path):
-    with pytest.raises(InputError, match=r"needs more than .* --batch_size"):
+    with pytest.raises(InputError, match=r"needs more than .* `batch_size`"):
         runs.train(dataclasses.replace(RECIPE, batch_size=10**9), *pairs, tmp_path / "run")
 
 
 def test_crops_must_fit_the_network(pairs, tmp_path):
-    with pytest.raises(InputError, match="--crop=17 must be a multiple of 2"):
+    with pytest.raises(InputError, match="`crop=17` must be a multiple of 2"):
         runs.train(dataclasses.replace(RECIPE, crop=17), *pairs, tmp_path / "run")

@@ -168,9 +168,9 @@ def test_two_machines_train_as_one_though_one_dies_and_returns(on_one_device, ro
 @pytest.mark.parametrize(
     ("name", "config", "message"),
     [
-        ("several", "", "--strategy=several: choose one of auto, mirrored, multiworker"),
+        ("several", "", "`strategy=several`: choose one of auto, mirrored, multiworker"),
         ("multiworker", "", "needs the variable TF_CONFIG"),
-        ("mirrored", "", "--strategy=mirrored finds one device"),
+        ("mirrored", "", "`strategy=mirrored` finds one device"),
         ("auto", "{", "TF_CONFIG is broken"),
         (
             "auto",
@@ -202,7 +202,7 @@ def test_one_device_alone(config, monkeypatch):
 
 
 def test_a_batch_must_be_shared_equally():
-    with pytest.raises(InputError, match="--batch_size=3 cannot be shared equally by 2 devices"):
+    with pytest.raises(InputError, match="`batch_size=3` cannot be shared equally by 2 devices"):
         strategies.check_batch(types.SimpleNamespace(num_replicas_in_sync=2), 3)
 
 

@@ -56,5 +56,5 @@ def test_buckets_are_few_and_little_larger():
 
 
 def test_tiles_smaller_than_two_overlaps_are_refused():
-    with pytest.raises(InputError, match=r"--tile=60.*at least 64"):
+    with pytest.raises(InputError, match=r"`tile=60`.*at least 64"):
         tiles.spans(100, longest=60, overlap=32, stride=4)

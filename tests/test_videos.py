@@ -166,6 +166,98 @@ def test_what_cannot_be_written(tmp_path):
         videos.restore(source, tmp_path / "file" / "b.mp4", lambda frame: frame)
 
 
+def picture_of(path):
+    return next(x for x in ffmpeg.contents(path)[1] if x.kind == "Video")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mpg", ".webm", ".avi"])
+def test_the_shape_of_pixels_is_kept(tmp_path, suffix):
+    source = clip(tmp_path / f"a{suffix}", large(3), "-vf", "scale=96:72,setsar=4/3")
+    assert videos.restore(source, tmp_path / f"b{suffix}", lambda frame: frame) == []
+    assert picture_of(tmp_path / f"b{suffix}").pixel_shape == (4, 3)
+
+
+def test_turned_pixels(tmp_path):
+    clip(tmp_path / "a.mp4", large(3), "-vf", "setsar=4/3")
+    run_ffmpeg("-display_rotation", 90, "-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "b.mp4")
+    videos.restore(tmp_path / "b.mp4", tmp_path / "c.mp4", lambda frame: frame)
+    assert picture_of(tmp_path / "c.mp4").pixel_shape == (3, 4)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".mpg"])
+def test_more_than_eight_bits(tmp_path, suffix):
+    codec = ("-c:v", "libvpx-vp9") if suffix == ".webm" else ("-c:v", "libx264")
+    inside = ".mkv" if suffix == ".mpg" else suffix
+    source = clip(tmp_path / f"a{inside}", large(3), *codec, "-pix_fmt", "yuv420p10le")
+    types = []
+    target = tmp_path / f"b{suffix}"
+    lost = videos.restore(source, target, lambda frame: types.append(frame.dtype) or frame)
+    deep = suffix != ".mpg"
+    assert picture_of(target).has_more_than_eight_bits == deep
+    assert set(types) == {np.dtype(np.uint16 if deep else np.uint8)}
+    assert lost == ([] if deep else ["bits beyond 8"])
+    assert_close(frames_of(target), frames_of(source))
+
+
+def test_tags_chapters_subtitles_and_covers(tmp_path):
+    (tmp_path / "chapters").write_text(
+        ";FFMETADATA1\ntitle=Trip\n[CHAPTER]\nTIMEBASE=1/10\nSTART=0\nEND=4\ntitle=First\n"
+    )
+    (tmp_path / "words.srt").write_text("1\n00:00:00,000 --> 00:00:00,400\nHello\n")
+    run_ffmpeg("-f", "lavfi", "-i", "color=s=32x24:d=0.1", "-frames:v", 1, tmp_path / "c.jpg")
+    clip(tmp_path / "a.mkv", large(12))
+    source = tmp_path / "b.mp4"
+    inputs = [
+        x for name in ("a.mkv", "chapters", "words.srt", "c.jpg") for x in ("-i", tmp_path / name)
+    ]
+    run_ffmpeg(
+        *inputs,
+        *("-map", 0, "-map", 2, "-map", 3, "-map_metadata", 1, "-c", "copy", "-c:s", "mov_text"),
+        *("-disposition:v:1", "attached_pic", "-metadata", "creation_time=2026-01-02T03:04:05Z"),
+        *("-metadata:s:a:0", "language=fra", "-c:v:0", "libx264", "-pix_fmt", "yuv420p", source),
+    )
+    assert videos.restore(source, tmp_path / "c.mp4", lambda frame: frame) == []
+    tags, streams = ffmpeg.contents(tmp_path / "c.mp4")
+    assert tags["title"] == "Trip" and tags["creation_time"] == "2026-01-02T03:04:05.000000Z"
+    assert [x.kind for x in streams if not x.is_cover][:3] == ["Video", "Audio", "Subtitle"]
+    assert sum(x.is_cover for x in streams) == 1
+    told = subprocess.run(
+        [ffmpeg.executable(), "-i", tmp_path / "c.mp4"], capture_output=True, text=True
+    ).stderr
+    assert "Chapter #0:0: start 0.000000, end 0.400000" in told and "(fra)" in told
+    lost = videos.restore(source, tmp_path / "c.avi", lambda frame: frame)
+    assert lost[:1] == ["1 cover"] and "1 subtitle" in lost
+
+
+def test_tags_of_phones(tmp_path):
+    source = clip(
+        *(tmp_path / "a.mov", large(3), "-metadata", "creation_time=2026-01-02T03:04:05Z"),
+        *("-metadata", "com.apple.quicktime.make=Apple", "-movflags", "use_metadata_tags"),
+    )
+    videos.restore(source, tmp_path / "b.mov", lambda frame: frame)
+    tags, _ = ffmpeg.contents(tmp_path / "b.mov")
+    assert tags["com.apple.quicktime.make"] == "Apple"
+    assert tags["creation_time"] == "2026-01-02T03:04:05.000000Z"
+    assert tags["major_brand"].strip() == "qt"
+
+
+def test_interlaced_frames_are_made_whole(tmp_path):
+    options = ("-vf", "tinterlace=interleave_top,setfield=tff", "-flags", "+ilme+ildct")
+    source = clip(tmp_path / "a.mp4", large(12), *options, "-x264-params", "tff=1")
+    assert picture_of(source).is_interlaced
+    lost = videos.restore(source, tmp_path / "b.mp4", lambda frame: frame)
+    assert "interlacing" in lost[0]
+    assert not picture_of(tmp_path / "b.mp4").is_interlaced
+    assert len(frames_of(tmp_path / "b.mp4")) == len(frames_of(source))
+
+
+def test_transparency_is_told(tmp_path):
+    options = ("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p")
+    source = clip(tmp_path / "a.webm", large(3), *options, sound=False)
+    assert videos.restore(source, tmp_path / "b.webm", lambda frame: frame) == ["its transparency"]
+    assert not picture_of(tmp_path / "b.webm").is_transparent
+
+
 def test_names_with_a_colon(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = clip(tmp_path / "a.mp4", large(3))

@@ -52,7 +52,7 @@ def test_a_run_from_before_an_attribute_came_is_the_same_unless_it_has_it(workdi
 
 
 def test_a_run_is_refused_resumed_or_overwritten(workdir):
-    with pytest.raises(InputError, match="holds a run already: --resume"):
+    with pytest.raises(InputError, match="holds a run already: `resume=True`"):
         workdirs.check(workdir)
     (workdir / "checkpoints" / ".incomplete-step_000000002.npz").touch()
     for folder in (".incomplete-saved_model", ".incomplete-0123abcd-saved_model"):
@@ -103,7 +103,7 @@ def test_other_files_and_missing_folders_are_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(InputError, match="holds files that are no run"):
         workdirs.check(tmp_path, overwrite=True)
-    with pytest.raises(InputError, match=r"--workdir=.*thesis.tex cannot be made a folder"):
+    with pytest.raises(InputError, match=r"`workdir=.*thesis.tex` cannot be made a folder"):
         workdirs.check(tmp_path / "thesis.tex")
     workdirs.check(tmp_path / "new")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
@@ -152,7 +152,7 @@ def test_a_folder_with_another_recipe_is_no_run_and_keeps_every_file(options, re
         (tmp_path / "recipe.json").write_text(recipe, encoding="latin-1")
     before = tree(tmp_path)
     for ask in (workdirs.check, workdirs.prepare):
-        with pytest.raises(InputError, match=r"recipe\.json .*name another --workdir"):
+        with pytest.raises(InputError, match=r"recipe\.json .*name another `workdir`"):
             ask(tmp_path, **(options if ask is workdirs.check else OVERWRITE))
     assert tree(tmp_path) == before
 

@@ -9,7 +9,7 @@ import numpy as np
 RESPONSES = ("gamma", "linear")
 
 
-def decode(codes, response="gamma", gamma=2.2):
+def to_linear(codes, response="gamma", gamma=2.2):
     """The inverse camera response g^-1: 8-bit codes to linear light.
 
     Args:
@@ -24,18 +24,21 @@ def decode(codes, response="gamma", gamma=2.2):
     return (table ** _exponent(response, gamma)).astype(np.float32)[codes]
 
 
-def encode(light, response="gamma", gamma=2.2):
+def from_linear(light, response="gamma", gamma=2.2):
     """The camera response g, clipped and rounded: linear light to 8-bit codes.
 
     Args:
         light: float array of any shape; what is outside [0, 1] is clipped.
-        response, gamma: as for `decode`.
+        response, gamma: as for `to_linear`.
 
     Returns:
         uint8 array of the same shape.
     """
     codes = np.clip(light, 0, 1) ** (1 / _exponent(response, gamma))
     return np.rint(255 * codes).astype(np.uint8)
+
+
+decode, encode = to_linear, from_linear  # until 0.2: what they were called in 0.1
 
 
 def synthesize(frames, response="gamma", gamma=2.2):
@@ -58,9 +61,9 @@ def synthesize(frames, response="gamma", gamma=2.2):
     _check_frames(frames)
     total = np.zeros(frames[0].shape, np.float64)
     for frame in frames:
-        total += decode(frame, response, gamma)
+        total += to_linear(frame, response, gamma)
     sharp = np.array(frames[len(frames) // 2])
-    return encode(total / len(frames), response, gamma), sharp
+    return from_linear(total / len(frames), response, gamma), sharp
 
 
 def _exponent(response, gamma):

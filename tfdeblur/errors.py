@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import functools
 import logging
+import re
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ import absl.logging
 from absl import app, flags
 
 OUT_OF_MEMORY = (
-    "out of memory. Lower --batch_size when training, or restore in tiles with --tile=512."
+    "out of memory. Lower `batch_size` when training, or restore in tiles with `tile=512`."
 )
 
 
@@ -24,9 +25,10 @@ def did_you_mean(name, names):
 
 
 class InputError(ValueError):
-    """The user's files, flags or arguments are at fault.
+    """The user's files or arguments are at fault.
 
-    The message names the file, the key or the flag, and says what to do.
+    The message names the file, the key or the argument, and says what to do. Arguments stand as
+    `tile=64` in it; commands print them as their flags, see `say_error`.
     """
 
 
@@ -72,6 +74,21 @@ def say(text, file=None):
     encoding = getattr(file, "encoding", None) or "utf-8"
     line = printable(text).encode(encoding, "backslashreplace").decode(encoding)
     print(line, file=file, flush=True)
+
+
+def say_error(error):
+    """Prints an error on stderr, in the words of the command line: --tile=64 for `tile=64`."""
+    say(f"error: {re.sub(_ARGUMENT, _flag, str(error))}", file=sys.stderr)
+
+
+_ARGUMENT = r"`(\w+)(=[^`\n]*)?`"
+
+
+def _flag(match):
+    name, value = match.groups(default="")
+    if name not in flags.FLAGS:
+        return match[0]
+    return f"--{name}{value * (value != '=True')}"
 
 
 @contextlib.contextmanager
@@ -120,7 +137,7 @@ def run(main):
         try:
             return main(argv)
         except InputError as error:
-            say(f"error: {error}", file=sys.stderr)
+            say_error(error)
             return 1
         except Stopped as stopped:
             print(f"stopped by {signal.Signals(stopped.number).name}", file=sys.stderr)
@@ -131,7 +148,7 @@ def run(main):
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            print(f"error: {OUT_OF_MEMORY}", file=sys.stderr)
+            say_error(OUT_OF_MEMORY)
             return 1
 
     absl.logging.set_verbosity(absl.logging.WARNING)

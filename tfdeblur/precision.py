@@ -24,7 +24,7 @@ def resolve(precision):
     if precision == "auto":
         return "bfloat16" if _has_bfloat16() else "float32"
     if precision not in POLICIES:
-        raise InputError(f"--precision={precision}: choose auto, {', '.join(POLICIES)}.")
+        raise InputError(f"`precision={precision}`: choose auto, {', '.join(POLICIES)}.")
     return precision
 
 

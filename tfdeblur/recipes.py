@@ -812,7 +812,7 @@ def choose(name):
     """
     if name not in RECIPES:
         raise InputError(
-            f"--recipe={name} is unknown: choose one of {', '.join(RECIPES)}."
+            f"`recipe={name}` is unknown: choose one of {', '.join(RECIPES)}."
             + did_you_mean(name, RECIPES)
         )
     return RECIPES[name]

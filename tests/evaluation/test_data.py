@@ -85,7 +85,7 @@ def test_an_unknown_split(tmp_path):
     config = dataclasses.replace(lai.Builder.BUILDER_CONFIGS[0], name="tiny", images=3)
     build(tmp_path, "lai", config)
     builder = tfds.builder("lai", config=config, data_dir=tmp_path)
-    with pytest.raises(InputError, match="--dataset=lai has no split 'val'"):
+    with pytest.raises(InputError, match="`dataset=lai` has no split 'val'"):
         test_sets.from_builder(builder, "val")
     assert test_sets.from_builder(builder, "test[:2]").count == 2
     assert test_sets.from_builder(builder, "test[:2]").dataset is None

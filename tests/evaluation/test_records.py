@@ -69,7 +69,7 @@ def test_a_damaged_file_is_named(folder):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"--report=.*cannot be written"):
+    with pytest.raises(InputError, match=r"`report=.*cannot be written"):
         score_files.Records(tmp_path / "file" / "report", IDENTITY, 2)
 
 

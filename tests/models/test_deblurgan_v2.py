@@ -94,7 +94,7 @@ def test_small_pictures_and_tiles_with_the_large_backbone():
     net = small("inception")
     image = np.random.default_rng(0).integers(0, 256, (5, 3, 3), dtype="uint8")
     assert tfdeblur.restore(net, image).shape == image.shape
-    with pytest.raises(InputError, match=r"--tile=64 .*at least 128"):
+    with pytest.raises(InputError, match=r"`tile=64` .*at least 128"):
         tfdeblur.restore(net, np.zeros((200, 200, 3), "uint8"), tile=64)
 
 

@@ -50,12 +50,6 @@ def test_predict(name):
     assert_close([net.restore_on_batch(images)], expected[:1])
 
 
-def test_any_size_takes_one_trace(net):
-    for size in (4, 8, 12):
-        net.restore_on_batch(np.zeros((1, size, size, 3), "float32"))
-    assert net._restoring.experimental_get_tracing_count() == 1 or net.jit_compile
-
-
 def test_inside_a_larger_model(net, tmp_path):
     image = keras.Input((None, None, 3))
     larger = keras.Model(image, keras.layers.Rescaling(255.0)(net(image)[0]))

@@ -1,8 +1,10 @@
 """The command `tfdeblur`: restores photographs, unless its first word is another command."""
 
 import importlib
+import os
 import sys
 
+import tfdeblur
 from tfdeblur.cli.flags import quiet_imports
 
 # A file or folder of such a name is given as ./demo.
@@ -18,9 +20,16 @@ COMMANDS = {
 def main():
     """Runs the command line in `sys.argv`, and exits."""
     word = sys.argv[1] if len(sys.argv) > 1 else None
+    if word == "--version":
+        print(f"tfdeblur {tfdeblur.__version__}")
+        return
+    sys.argv[1:] = ["--help" if x == "-h" else x for x in sys.argv[1:]]
     module = COMMANDS.get(word, "tfdeblur.cli.restore")
     if word in COMMANDS:
         sys.argv = [f"{sys.argv[0]} {word}", *sys.argv[2:]]
+    else:
+        # A shell's pattern may give a file whose name looks like a flag.
+        sys.argv[1:] = [f"./{x}" if _is_dashed_file(x) else x for x in sys.argv[1:]]
     try:
         with quiet_imports():
             command = importlib.import_module(module)
@@ -28,3 +37,7 @@ def main():
     except KeyboardInterrupt:  # while libraries are being imported
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _is_dashed_file(word):
+    return word.startswith("-") and word != "-" and os.path.lexists(word)

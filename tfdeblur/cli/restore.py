@@ -4,8 +4,10 @@ tfdeblur INPUT... [--output=restored/]
 
 INPUT is an image or video file, a folder, which is searched recursively, or a pattern such as
 "holiday/**/*.jpg". What is restored keeps its name, its format and its place below the folder, and
-all else that the file holds: date, place, colour profile, transparency, 16 bits, sound. Inputs are
-not overwritten, unless --overwrite is given and --output is their own folder.
+all else that the file holds: date, place, colour profile, transparency, 16 bits, sound; a line says
+what is lost. Inputs are not overwritten, unless --overwrite is given and --output is their own
+folder. What an earlier run has restored is skipped. `tfdeblur - < a.jpg > b.jpg` takes an image
+from standard input, and writes the restored one to standard output.
 
 Other commands: tfdeblur train, evaluate, export, weights, demo; each explains itself with --help.
 `tfdeblur demo` serves a web page that does the same.
@@ -16,7 +18,9 @@ Other commands: tfdeblur train, evaluate, export, weights, demo; each explains i
 
 import collections
 import contextlib
+import pathlib
 import sys
+import tempfile
 
 from absl import flags
 
@@ -24,6 +28,7 @@ from tfdeblur import errors
 from tfdeblur.cli import COMMANDS
 from tfdeblur.cli import flags as shared
 from tfdeblur.errors import InputError
+from tfdeblur.io import images, photos
 from tfdeblur.restoration import files
 
 FLAGS = flags.FLAGS
@@ -75,6 +80,8 @@ def _stoppable(argv):
 def _run(argv):
     inputs = argv[1:]
     _refuse_commands(inputs)
+    if "-" in inputs:
+        return _pipe(inputs)
     left_out = collections.Counter()
     jobs = files.plan(
         inputs,
@@ -91,6 +98,15 @@ def _run(argv):
         errors.say(f"Left out: {kinds}.")
     if FLAGS.dry_run:
         return _show(jobs)
+    outcome = _restore(jobs)
+    skipped = f"; skipped {outcome.skipped} already done" if outcome.skipped else ""
+    failed = f"; {outcome.failed} failed, see above" if outcome.failed else ""
+    done = f"Restored {outcome.restored} of {len(jobs)} files into {FLAGS.output}"
+    errors.say(f"{done}{skipped}{failed}.")
+    return 1 if outcome.failed else 0
+
+
+def _restore(jobs):
     with shared.quiet_imports():
         from tfdeblur import precision, restoration, weights
 
@@ -109,11 +125,27 @@ def _run(argv):
                 progress=progress,
             )
 
-        outcome = files.restore_files(jobs, restore, FLAGS.overwrite, FLAGS.quality)
-    skipped = f"; skipped {outcome.skipped} already done" if outcome.skipped else ""
-    failed = f"; {outcome.failed} failed, see above" if outcome.failed else ""
-    done = f"Restored {outcome.restored} of {len(jobs)} files into {FLAGS.output}"
-    errors.say(f"{done}{skipped}{failed}.")
+        return files.restore_files(jobs, restore, FLAGS.overwrite, FLAGS.quality)
+
+
+def _pipe(inputs):
+    """From standard input to standard output, where nothing else may go meanwhile."""
+    if inputs != ["-"]:
+        raise InputError("- is standard input, and stands alone: name the others in another run.")
+    if sys.stdout.isatty():
+        raise InputError("- writes an image to standard output: send it to a file, > b.jpg.")
+    content = sys.stdin.buffer.read(images.MAX_BYTES)
+    with images.opened(content, name="standard input") as image:
+        suffix = photos.suffix_of(image.format)
+    output = sys.stdout.buffer
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        source = pathlib.Path(folder, f"standard_input{suffix}")
+        source.write_bytes(content)
+        (job,) = files.plan([source], pathlib.Path(folder, "restored"), kind=FLAGS.format)
+        outcome = _restore([job])
+        if outcome.restored:
+            output.write(job.target.read_bytes())
+            output.flush()
     return 1 if outcome.failed else 0
 
 
@@ -135,7 +167,7 @@ def _show(jobs):
         try:
             errors.say(f"{job.source} -> {job.target} ({files.check(job, FLAGS.overwrite)})")
         except InputError as error:
-            errors.say(f"error: {error}", file=sys.stderr)
+            errors.say_error(error)
             failures += 1
     done = f"; {skipped} are done already" if skipped else ""
     failed = f"; {failures} would fail, see above" if failures else ""

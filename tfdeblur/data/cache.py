@@ -71,9 +71,9 @@ def keep_in_memory(pairs):
         needed, free = used / (len(images) + 1) * (pairs.count - len(images)), memory.available()
         if free is not None and needed > free:
             raise InputError(
-                f"--cache={IN_MEMORY} needs about {needed / 2**30:.1f} GiB of memory for the "
+                f"`cache={IN_MEMORY}` needs about {needed / 2**30:.1f} GiB of memory for the "
                 f"{pairs.count} decoded pairs of {pairs.name}, {free / 2**30:.1f} GiB are free: "
-                "give --cache a folder, for patches on disk."
+                "give `cache` a folder, for patches on disk."
             )
         images.append(image)
     return DecodedPairs(**_fields(pairs), images=images)
@@ -103,20 +103,20 @@ def cut_patches(pairs, folder, side):
     with files.locked(folder, waiting=True):
         if not os.path.lexists(folder / MANIFEST):
             _write_patches(pairs, folder, side, made_of)
-    manifest = files.read_json(folder / MANIFEST, f"name another folder than --cache={folder}")
+    manifest = files.read_json(folder / MANIFEST, f"name another folder than `cache={folder}`")
     if not isinstance(manifest.get("shards"), list) or "patches" not in manifest:
-        raise InputError(f"--cache={folder} holds no patches of tfdeblur: name a new folder.")
+        raise InputError(f"`cache={folder}` holds no patches of tfdeblur: name a new folder.")
     for key, value in made_of.items():
         if manifest.get(key) != value:
             raise InputError(
-                f"--cache={folder} holds patches of other images or another size ({key}: "
+                f"`cache={folder}` holds patches of other images or another size ({key}: "
                 f"{manifest.get(key)!r}, now {value!r}): delete it, or name another folder."
             )
     try:
         images = _map_patches(manifest, folder, side)
     except (OSError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise InputError(
-            f"--cache={folder} is damaged ({reason(error)}): remove it, or name another folder."
+            f"`cache={folder}` is damaged ({reason(error)}): remove it, or name another folder."
         ) from error
     fields = _fields(pairs) | {
         "name": f"{pairs.name}, in {side}x{side} patches",
@@ -145,7 +145,7 @@ def _map_patches(manifest, folder, side):
 
 def _write_patches(pairs, folder, side, made_of):
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"--cache={folder} holds no patches: name a new folder.")
+        raise InputError(f"`cache={folder}` holds no patches: name a new folder.")
     try:
         # Not the same for all: several workers may write at once, and the first to end wins.
         with files.new_folder(folder) as temporary:
@@ -155,7 +155,7 @@ def _write_patches(pairs, folder, side, made_of):
                 temporary.replace(folder)
     except OSError as error:
         raise InputError(
-            f"--cache={folder} cannot be written ({error.strerror}). Patches take four to eight "
+            f"`cache={folder}` cannot be written ({error.strerror}). Patches take four to eight "
             f"times the space of PNG files: name another folder, or make room (a run that was "
             f"killed may have left {files.INCOMPLETE}*-{folder.name} beside it)."
         ) from error

@@ -1,5 +1,6 @@
 """Opening datasets of TFDS, for training, for evaluation, and only to count their examples."""
 
+from tfdeblur import files
 from tfdeblur.errors import InputError, did_you_mean
 
 
@@ -25,14 +26,16 @@ def find_builder(name, data_dir=None):
         if config and dataset in names:
             names = [f"{dataset}/{x.name}" for x in tfds.builder_cls(dataset).BUILDER_CONFIGS]
         raise InputError(
-            f"the dataset {name} (of the recipe, or --dataset) is unknown to TFDS. tfdeblur brings "
-            f"{', '.join(names)}; or give your own pairs, --blurry_dir and --sharp_dir."
+            f"the dataset {name} (of the recipe, or `dataset`) is unknown to TFDS. tfdeblur brings "
+            f"{', '.join(names)}; or give your own pairs, `blurry_dir` and `sharp_dir`."
             + did_you_mean(name, names)
         ) from error
 
 
 def open_dataset(name, split, data_dir=None, manual_dir=None):
     """The builder of a dataset, built where it had not been, and how many examples a split has.
+
+    Of several processes one builds, and the others wait for it.
 
     Args:
         name, data_dir: see `find_builder`.
@@ -45,14 +48,14 @@ def open_dataset(name, split, data_dir=None, manual_dir=None):
     """
     import tensorflow_datasets as tfds
 
-    builder = find_builder(name, data_dir)
+    config = tfds.download.DownloadConfig(manual_dir=manual_dir)
     try:
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
-        )
+        with files.locked(find_builder(name, data_dir).data_path, waiting=True):
+            builder = find_builder(name, data_dir)  # another process may just have built it
+            builder.download_and_prepare(download_config=config)
     # No network, no space (TFDS has its own kind of error for it), no permission.
     except (OSError, RuntimeError) as error:
-        raise InputError(f"--dataset={name} could not be built in --data_dir: {error}") from error
+        raise InputError(f"`dataset={name}` could not be built in `data_dir`: {error}") from error
     return builder, count_examples(builder, split)
 
 
@@ -70,7 +73,7 @@ def count_examples(builder, split):
     try:
         return builder.info.splits[split].num_examples
     except (KeyError, ValueError) as error:
-        raise InputError(f"--dataset={builder.name} has no split {split!r}: {error}") from error
+        raise InputError(f"`dataset={builder.name}` has no split {split!r}: {error}") from error
 
 
 def pair_keys(builder):
@@ -88,7 +91,7 @@ def pair_keys(builder):
         ]
         choice = f"choose {' or '.join(others)}" if others else "choose another dataset"
         raise InputError(
-            f"--dataset={_full_name(builder)} has no pairs of a blurry and a sharp image: {choice}."
+            f"`dataset={_full_name(builder)}` has no pairs of a blurry and a sharp image: {choice}."
         )
     return builder.info.supervised_keys
 

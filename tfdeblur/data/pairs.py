@@ -158,7 +158,7 @@ def split_folders(blurry_dir, sharp_dir, smallest=1):
     """
     files = _find(blurry_dir, sharp_dir, smallest)
     if len(files) < 2:
-        raise InputError(f"--blurry_dir={blurry_dir} holds one pair: training needs two or more.")
+        raise InputError(f"`blurry_dir={blurry_dir}` holds one pair: training needs two or more.")
     tested = max(1, len(files) // 10)
     name = f"{blurry_dir} and {sharp_dir}"
     return (
@@ -179,7 +179,7 @@ def open_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None, manual_di
     if blurry_dir and sharp_dir:
         return split_folders(blurry_dir, sharp_dir, smallest=recipe.crop)
     if blurry_dir or sharp_dir:
-        raise InputError("--blurry_dir and --sharp_dir go together: give both.")
+        raise InputError("`blurry_dir` and `sharp_dir` go together: give both.")
     return tuple(
         from_tfds(recipe.dataset, split, data_dir, manual_dir)
         for split in (recipe.train_split, recipe.test_split)
@@ -208,7 +208,7 @@ def _find(blurry_dir, sharp_dir, smallest):
             width, height = pair.size
             raise InputError(
                 f"{pair.blurry} is {width}x{height} pixels, smaller than the training crop of "
-                f"{smallest}x{smallest}: remove the pair, or choose a smaller --crop."
+                f"{smallest}x{smallest}: remove the pair, or choose a smaller `crop`."
             )
     return files
 

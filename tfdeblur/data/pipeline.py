@@ -56,7 +56,7 @@ def batches(
     """
     if batch_size % shard[1]:
         raise InputError(
-            f"--batch_size={batch_size} cannot be shared equally by {shard[1]} workers: choose a "
+            f"`batch_size={batch_size}` cannot be shared equally by {shard[1]} workers: choose a "
             "multiple."
         )
     schedule = Schedule(crop, batch_size, tuple(augmentations), seed, crops_per_image, shard)
@@ -173,7 +173,7 @@ class Schedule:
         return blurry, sharp
 
 
-def middle_crops(pairs, *, crop, batch_size, limit):
+def center_crops(pairs, *, crop, batch_size, limit):
     """The middle `crop` x `crop` pixels of the first `limit` pairs, for validation.
 
     Returns:

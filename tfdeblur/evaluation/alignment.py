@@ -81,7 +81,7 @@ def align_by_homography(reference, image):
     except cv2.error as error:
         raise InputError(
             f"OpenCV finds no homography onto the sharp image ({error.err}): choose another "
-            "--protocol than realblur."
+            "`protocol` than realblur."
         ) from error
     warp = functools.partial(cv2.warpPerspective, M=homography, dsize=size)
     inverse = cv2.WARP_INVERSE_MAP
@@ -99,6 +99,6 @@ def opencv():
     except ImportError as error:
         raise InputError(
             'the protocol realblur needs OpenCV: pip install -e ".[realblur]", or choose another '
-            "--protocol."
+            "`protocol`."
         ) from error
     return cv2

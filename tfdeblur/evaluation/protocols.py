@@ -1,8 +1,9 @@
 """How each paper's authors computed PSNR and SSIM: what is rounded, aligned, and which SSIM.
 
 The same restored images score up to some hundredths of SSIM apart under these protocols, so a
-number is worth comparing only with numbers of the same one. Each is a function of a restored image,
-float32 [H, W, 3] in [0, 1], and of what it is compared with, uint8; it returns a `Quality`.
+number is worth comparing only with numbers of the same one. Each is a function, as in `metrics`, of
+what is compared with, uint8, and of a restored image, float32 [H, W, 3] in [0, 1]; it returns a
+`Quality`.
 """
 
 import concurrent.futures
@@ -30,22 +31,22 @@ class Quality(NamedTuple):
     ssim_volume: float | None = None
 
 
-def eight_bit_gaussian(restored, sharp):
+def eight_bit_gaussian(sharp, restored):
     """DeepDeblur-PyTorch's metrics: clipped, rounded to 8 bits, SSIM of each channel."""
     return _compare(sharp, quantise(restored), 255, "gaussian")
 
 
-def eight_bit_volume(restored, sharp):
+def eight_bit_volume(sharp, restored):
     """MATLAB's `psnr` and `ssim` of 8-bit RGB images, which `ssim` takes for volumes."""
     return _compare(sharp, quantise(restored), 255, "volume")
 
 
-def float_volume(restored, sharp):
+def float_volume(sharp, restored):
     """MIMO-UNet's evaluation: the output is clipped, but not rounded."""
     return _compare(sharp / 255, np.clip(restored, 0, 1), 1, "volume")
 
 
-def realblur(restored, sharp):
+def realblur(sharp, restored):
     """RealBlur's evaluation_RealBlur_ecc.py: intensity, then homography; scores where both exist.
 
     Rim et al. 2020, of images stored with 8 bits.
@@ -72,15 +73,15 @@ def realblur(restored, sharp):
     return Quality(float(psnr), float(ssim.mean()))
 
 
-def kohler(restored, frames):
+def kohler(frames, restored):
     """Köhler et al. 2012, eval_image.m: the best over the sharp frames of the movement.
 
     They are [N, H, W, 3]; PSNR and multi-scale SSIM each take their own best frame.
     """
-    return Quality(*np.max(kohler_by_frame(restored, frames), axis=0).tolist())
+    return Quality(*np.max(kohler_by_frame(frames, restored), axis=0).tolist())
 
 
-def kohler_by_frame(restored, frames):
+def kohler_by_frame(frames, restored):
     """PSNR and multi-scale SSIM of the luma after alignment with each frame: list of pairs."""
     image = quantise(restored).astype(np.float64)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -192,7 +193,7 @@ def choose(name):
     """
     if name not in PROTOCOLS:
         raise InputError(
-            f"--protocol={name} is unknown: choose one of {', '.join(PROTOCOLS)}, or all."
+            f"`protocol={name}` is unknown: choose one of {', '.join(PROTOCOLS)}, or all."
         )
     return PROTOCOLS[name]
 
@@ -215,7 +216,7 @@ def choose_for(reference, name=None):
     for protocol in chosen:
         if protocol not in applicable:
             raise InputError(
-                f"--protocol={name} compares with {_IN_WORDS[protocol.reference]}, but this data "
+                f"`protocol={name}` compares with {_IN_WORDS[protocol.reference]}, but this data "
                 f"has {_IN_WORDS[reference]}: choose "
                 f"{' or '.join(p.name for p in applicable)}."
             )

@@ -197,7 +197,7 @@ def examples(scores, pairs, restore, method=RESTORED):
             whose = "" if method == RESTORED else f"{method}, "
             caption = f"{whose}{chosen[name]}: {name}, {before:.2f} -> {after:.2f} dB"
             restored = restore(blurry)
-            sharp = _sharp(restored, reference)
+            sharp = _sharp(reference, restored)
             rows[name] = Row(caption, blurry, quantise(restored), sharp)
         if len(rows) == len(chosen):
             break
@@ -337,11 +337,11 @@ def _quartiles(values):
     return np.quantile(values, (0, 0.25, 0.5, 0.75, 1), method="nearest")
 
 
-def _sharp(restored, reference):
+def _sharp(reference, restored):
     """What a restored image is shown beside: of the frames of a movement, the best one."""
     if reference.ndim == 3:
         return reference
-    best = np.argmax([psnr for psnr, _ in protocols.kohler_by_frame(restored, reference)])
+    best = np.argmax([psnr for psnr, _ in protocols.kohler_by_frame(reference, restored)])
     return reference[best]
 
 

@@ -61,7 +61,7 @@ class Records:
             files.write_text(marker, text)
         except OSError as error:
             raise InputError(
-                f"--report={folder} cannot be written ({error.strerror}): name another folder."
+                f"`report={folder}` cannot be written ({error.strerror}): name another folder."
             ) from error
 
     def add(self, scores):
@@ -73,7 +73,7 @@ class Records:
 def _open(folder):
     """`files.Owned` of a report's folder, which may hold other files under other names."""
     if (folder / "recipe.json").exists() or (folder / "model.keras").exists():
-        raise InputError(f"--report={folder} holds a training: name another folder.")
+        raise InputError(f"`report={folder}` holds a training: name another folder.")
     owned = files.Owned.open(folder, REPORT)
     if owned or not (folder / IDENTITY).exists():
         return owned or files.Owned(folder, REPORT, "evaluation")

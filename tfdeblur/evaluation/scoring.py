@@ -90,7 +90,7 @@ def score(examples, networks, protocols, on_restored=None):
             if on_restored:
                 on_restored(example, {method: restored[method] for method in networks})
             futures = {
-                (method, measure): pool.submit(_measure, measure, image, reference)
+                (method, measure): pool.submit(_measure, measure, reference, image)
                 for method, image in restored.items()
                 for measure in measures
             }
@@ -152,5 +152,5 @@ def _restore(restore, blurry):
     return restored, time.perf_counter() - start, memory.peak()
 
 
-def _measure(measure, image, reference):
-    return measure(image, reference) if measure else Quality()
+def _measure(measure, reference, image):
+    return measure(reference, image) if measure else Quality()

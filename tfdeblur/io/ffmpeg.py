@@ -3,9 +3,11 @@
 Each file is opened by the reader for its format, and nothing else is opened for it.
 """
 
+import dataclasses
 import pathlib
 import re
 import subprocess
+import sys
 import tempfile
 
 import numpy as np
@@ -54,29 +56,109 @@ _PLAYLIST = re.compile(
 
 # Transfer functions of high dynamic range (HLG and PQ), as FFmpeg calls them.
 _HDR = ("arib-std-b67", "smpte2084")
+# Raw frames, by the type of the arrays that they become.
+RAW = {
+    np.dtype(np.uint8): "rgb24",
+    np.dtype(np.uint16): "rgb48le" if sys.byteorder == "little" else "rgb48be",
+}
 # By default the frames get a grey level too dark, and their colours come from the nearest pixel.
 ACCURATELY = "accurate_rnd+full_chroma_int"
 
 
-def decode(path, size, options=()):
+_STREAM = re.compile(r"^  Stream #0:(\d+)\S*: (\w+): (.*)$")
+_TAG = re.compile(r"^ +([\w. -]+?) *: (.*)$")
+_TRANSPARENT = re.compile(r"\b(yuva\d|rgba|bgra|argb|abgr|gbrap|ya8|ya16|pal8)")
+_DEEP = re.compile(r"\b(?:yuva?|gbra?|gray|ya|p0|rgb|bgr)\w*?(9|10|12|14|16|48|64)(?:le|be)\b")
+_INTERLACED = re.compile(r"\((?:.*, )?(?:top|bottom)(?: coded)? first")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """One of what a file holds side by side.
+
+    Attributes:
+        index: its number in the file.
+        kind: "Video", "Audio", "Subtitle", "Data" or "Attachment".
+        text: what FFmpeg says of it, from its codec on.
+        tags: dict of str.
+    """
+
+    index: int
+    kind: str
+    text: str
+    tags: dict
+
+    @property
+    def is_cover(self):
+        return "(attached pic)" in self.text
+
+    @property
+    def is_transparent(self):
+        return self.tags.get("alpha_mode") == "1" or bool(_TRANSPARENT.search(self.text))
+
+    @property
+    def is_interlaced(self):
+        return bool(_INTERLACED.search(self.text))
+
+    @property
+    def has_more_than_eight_bits(self):
+        return bool(_DEEP.search(self.text))
+
+    @property
+    def pixel_shape(self):
+        """(width, height) of a pixel, upright."""
+        found = re.search(r"\bSAR (\d+):(\d+)", self.text)
+        shape = tuple(map(int, found.groups())) if found else (1, 1)
+        turned = re.search(r"rotation of (-?\d+)", self.tags.get("Display Matrix", ""))
+        shape = shape[::-1] if turned and int(turned[1]) % 180 else shape
+        return shape if all(shape) else (1, 1)
+
+    @property
+    def holds_chapters(self):
+        return self.kind == "Data" and self.text.startswith("bin_data (text")
+
+
+def contents(path):
+    """What a video holds: its tags, a dict, and list of Stream.
+
+    Raises:
+        InputError: as `input_options`.
+    """
+    command = [executable(path), "-hide_banner", "-nostdin", *input_options(path)]
+    told = subprocess.run(command, capture_output=True, start_new_session=True).stderr
+    tags, streams = {}, []
+    current = tags
+    for line in told.decode(errors="replace").splitlines():
+        if found := _STREAM.match(line):
+            current = {}
+            streams.append(Stream(int(found[1]), found[2], found[3], current))
+        elif line.startswith("  Chapters:"):
+            current = {}  # of the chapters
+        elif found := _TAG.match(line):
+            current.setdefault(found[1], found[2])
+    return tags, streams
+
+
+def decode(path, size, options=(), dtype=np.uint8):
     """Decodes a video, turned upright.
 
     Args:
         path: a video.
         size: (width, height), of `probe`.
         options: more of FFmpeg's options for its output.
+        dtype: of the frames, uint8 or uint16.
 
     Yields:
-        uint8 [H, W, 3], one frame after the other; they cannot be written to.
+        [H, W, 3], one frame after the other; they cannot be written to.
 
     Raises:
         InputError: FFmpeg met an error, after the frames before it.
     """
     width, height = size
     command = [executable(), "-v", "error", "-nostdin", "-xerror", *input_options(path)]
-    command += ["-map", "0:v:0", *options, "-sws_flags", ACCURATELY]
-    command += ["-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
-    count = 0
+    command += ["-map", "0:V:0", *options, "-sws_flags", ACCURATELY]
+    command += ["-pix_fmt", RAW[np.dtype(dtype)], "-f", "rawvideo", "-"]
+    count, length = 0, 3 * width * height * np.dtype(dtype).itemsize
     # imageio-ffmpeg's own reader does not tell whether FFmpeg met an error. In a session of its
     # own, FFmpeg is not stopped by the Ctrl-C that is meant for this program.
     with (
@@ -85,8 +167,8 @@ def decode(path, size, options=()):
             command, stdout=subprocess.PIPE, stderr=messages, start_new_session=True
         ) as process,
     ):
-        while len(content := process.stdout.read(3 * width * height)) == 3 * width * height:
-            yield np.frombuffer(content, np.uint8).reshape(height, width, 3)
+        while len(content := process.stdout.read(length)) == length:
+            yield np.frombuffer(content, dtype).reshape(height, width, 3)
             count += 1
         if process.wait():
             raise InputError(
@@ -109,7 +191,7 @@ def probe(path):
 
     *options, _, address = input_options(path)
     reader = imageio_ffmpeg.read_frames(
-        address, input_params=options, output_params=["-map", "0:v:0"]
+        address, input_params=options, output_params=["-map", "0:V:0"]
     )
     try:
         header = next(reader)

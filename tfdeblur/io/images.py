@@ -247,14 +247,14 @@ def find_pairs(blurry_dir, sharp_dir):
         InputError: a folder is missing or without images, an image has no partner or two, the
             sizes within a pair differ, or a header cannot be read.
     """
-    blurry = _images_by_name(blurry_dir, "--blurry_dir")
-    sharp = _images_by_name(sharp_dir, "--sharp_dir")
+    blurry = _images_by_name(blurry_dir, "blurry_dir")
+    sharp = _images_by_name(sharp_dir, "sharp_dir")
     lonely = sorted(blurry.keys() ^ sharp.keys())
     if lonely:
         path = blurry.get(lonely[0]) or sharp[lonely[0]]
         raise InputError(
-            f"{path} has no partner: --blurry_dir={blurry_dir} holds {len(blurry)} images, "
-            f"--sharp_dir={sharp_dir} {len(sharp)}, and {len(lonely)} of them stand alone. "
+            f"{path} has no partner: `blurry_dir={blurry_dir}` holds {len(blurry)} images, "
+            f"`sharp_dir={sharp_dir}` {len(sharp)}, and {len(lonely)} of them stand alone. "
             "Partners have the same path below their folders, suffixes aside: "
             "add the missing ones, or remove those that stand alone."
         )
@@ -481,21 +481,21 @@ def _walk(folder, suffixes):
     return sorted(files)
 
 
-def _images_by_name(folder, flag):
+def _images_by_name(folder, argument):
     folder = pathlib.Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{flag}={folder} is not a folder: name a folder with images.")
+        raise InputError(f"`{argument}={folder}` is not a folder: name a folder with images.")
     found = {}
     for path in _walk(folder, SUFFIXES):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
             raise InputError(
-                f"{found[name]} and {path} (in {flag}) differ only in their suffixes, so that "
-                "pairing them is ambiguous: remove one."
+                f"{found[name]} and {path} (in `{argument}`) differ only in their suffixes, so "
+                "that pairing them is ambiguous: remove one."
             )
         found[name] = path
     if not found:
-        raise InputError(f"{flag}={folder} holds no image ({', '.join(SUFFIXES)}).")
+        raise InputError(f"`{argument}={folder}` holds no image ({', '.join(SUFFIXES)}).")
     return found
 
 

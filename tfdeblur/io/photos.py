@@ -206,6 +206,13 @@ def _listed(names):
     return ", ".join(names)
 
 
+def suffix_of(form):
+    """The usual suffix of a format that Pillow names so; ".png" for one that `write` has not."""
+    form = _SAME.get(form, form)
+    usual = {"JPEG": ".jpg", "TIFF": ".tif", "HEIF": ".heic"}
+    return usual.get(form, f".{form.lower()}") if form in _WRITTEN else ".png"
+
+
 def check_suffix(path):
     """Raises an InputError where `write` cannot write a file of this name."""
     path = pathlib.Path(path)

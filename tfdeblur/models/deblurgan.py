@@ -68,8 +68,8 @@ class DeblurGAN(Network):
             stride=4,
             smallest=8,
             statistics_of_picture=True,
-            live_bytes=(64 + 20 * filters, 64 + 16 * filters),
-            trained_maps=(13 + blocks) * filters,
+            inference_bytes_per_pixel=(64 + 20 * filters, 64 + 16 * filters),
+            activation_channels=(13 + blocks) * filters,
             hyperparameters={
                 "filters": filters,
                 "blocks": blocks,

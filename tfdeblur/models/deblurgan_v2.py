@@ -122,8 +122,8 @@ class DeblurGANv2(Network):
             padding="grey",
             least_padding=1,
             statistics_of_picture=picture_statistics,
-            live_bytes=(64 + 8 * filters, 64 + 8 * filters),
-            trained_maps=4 * filters,
+            inference_bytes_per_pixel=(64 + 8 * filters, 64 + 8 * filters),
+            activation_channels=4 * filters,
             hyperparameters={
                 "backbone": backbone,
                 "filters": filters,

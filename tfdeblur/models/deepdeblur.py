@@ -72,8 +72,8 @@ class DeepDeblur(Network):
             image,
             latent[::-1],
             stride=2 ** (scales - 1),
-            live_bytes=(64 + 14 * filters, 64 + 7 * filters),
-            trained_maps=2 * resblocks * filters,
+            inference_bytes_per_pixel=(64 + 14 * filters, 64 + 7 * filters),
+            activation_channels=2 * resblocks * filters,
             hyperparameters=hyperparameters,
             name=name,
         )

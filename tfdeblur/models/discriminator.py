@@ -58,8 +58,8 @@ class Discriminator(Network):
             image,
             logits,
             stride=256,
-            live_bytes=(8 * filters, 4 * filters),
-            trained_maps=filters,
+            inference_bytes_per_pixel=(8 * filters, 4 * filters),
+            activation_channels=filters,
             hyperparameters={"filters": filters, "layout": layout},
             name=name,
         )

@@ -58,8 +58,8 @@ class DMPHN(Network):
                 for s in range(stacks, 0, -1)
             ],
             stride=4 * 2 ** (levels // 2),
-            live_bytes=(64 + 21 * filters, 64 + 18 * filters),
-            trained_maps=17 * filters * levels * stacks,
+            inference_bytes_per_pixel=(64 + 21 * filters, 64 + 18 * filters),
+            activation_channels=17 * filters * levels * stacks,
             hyperparameters={"patches": list(patches), "stacks": stacks, "filters": filters},
             name=name,
         )

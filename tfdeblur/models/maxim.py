@@ -9,13 +9,13 @@ from keras.layers import (
     Add,
     Concatenate,
     GlobalAveragePooling2D,
-    LayerNormalization,
     LeakyReLU,
     Multiply,
 )
 
 from tfdeblur import layers
-from tfdeblur.models.network import Network
+from tfdeblur.errors import InputError
+from tfdeblur.models.network import Network, require_counts
 
 LEVELS = 3  # full, half and quarter size; the bottleneck is at 1/8
 WINDOWS = {1: 16, 2: 16, 3: 8, "bottleneck": 8}  # the side of blocks, and of the grid, in tokens
@@ -40,9 +40,10 @@ def lecun_normal(shape, dtype=None):
 def gelu(x):
     """The approximate GELU, which Flax means by that name: 0.5 x (1 + tanh(...)), here a sigmoid.
 
-    Keras's own takes a general power of x, which is slow on CPUs.
+    Keras's own takes more operations, of which each is a pass over all of the memory on a CPU.
     """
-    return x * ops.sigmoid(2 * (2 / np.pi) ** 0.5 * (x + 0.044715 * x * x * x))
+    factor = 2 * (2 / np.pi) ** 0.5
+    return x * ops.sigmoid(x * (factor + 0.044715 * factor * ops.square(x)))
 
 
 def nested(block):
@@ -77,7 +78,8 @@ class MAXIM(Network):
     and decoder, and what a stage hands to the next, pass through cross-gating blocks.
 
     Args:
-        filters: channels at full size; the half and quarter sizes have 2 and 4 times as many.
+        filters: channels at full size, 4 or more; the half and quarter sizes have 2 and 4 times as
+            many.
         stages: U-Nets in the chain: 1, 2 or 3 in the paper's MAXIM-1S, -2S and -3S.
         groups: pairs of a multi-axis gMLP and a channel attention block, in each encoder or decoder
             level and in each block of the bottleneck.
@@ -89,6 +91,11 @@ class MAXIM(Network):
     """
 
     def __init__(self, filters=32, stages=3, groups=2, bottleneck_blocks=2, name="maxim"):
+        require_counts(
+            filters=filters, stages=stages, groups=groups, bottleneck_blocks=bottleneck_blocks
+        )
+        if filters < CHANNEL_REDUCTION:
+            raise InputError(f"filters={filters}: give {CHANNEL_REDUCTION} or more.")
         levels = range(1, LEVELS + 1)
         channels = {level: 2 ** (level - 1) * filters for level in levels}
 
@@ -161,8 +168,8 @@ class MAXIM(Network):
             image,
             outputs,
             stride=64,
-            live_bytes=(64 + 60 * filters, 64 + 40 * filters),
-            trained_maps=100 * filters * stages,
+            inference_bytes_per_pixel=(64 + 60 * filters, 64 + 40 * filters),
+            activation_channels=100 * filters * stages,
             hyperparameters={
                 "filters": filters,
                 "stages": stages,
@@ -251,14 +258,16 @@ class TokenDense(keras.layers.Layer):
     "grid" lays a grid of `window` x `window` cells over the whole map and mixes the pixels that
     have the same place in their cells: the further apart the larger the map is.
 
-    H and W are multiples of `window`. The kernel is `[window^2, window^2]`, from and to.
+    H and W are multiples of `window`. The kernel is `[window^2, window^2]`, from and to. `plus` is
+    a number that is added to the result.
     """
 
-    def __init__(self, axis, window, bias_initializer="zeros", **kwargs):
+    def __init__(self, axis, window, bias_initializer="zeros", plus=0, **kwargs):
         super().__init__(**kwargs)
         self.axis = axis
         self.window = window
         self.bias_initializer = bias_initializer
+        self.plus = plus
 
     def build(self, shape):
         tokens = self.window**2
@@ -270,16 +279,15 @@ class TokenDense(keras.layers.Layer):
         tokens, side = self.window**2, self.window
         rows, columns = height // side, width // side
         if self.axis == "grid":
-            cut = (-1, side, rows, side, columns, channels)
-            mixed = (-1, tokens, rows * columns * channels)
+            cut, apart = (side, rows, side, columns), (side, side, rows, columns)
+            mixed = (tokens, rows * columns * channels)
         else:
-            cut = (-1, rows, side, columns, side, channels)
-            mixed = (-1, rows * columns, tokens, channels)
-        x = ops.transpose(ops.reshape(x, cut), (0, 1, 3, 2, 4, 5))
-        apart = (-1, *ops.shape(x)[1:])
-        x = ops.matmul(ops.transpose(self.kernel), ops.reshape(x, mixed))
-        x = x + ops.expand_dims(self.bias, -1)
-        x = ops.transpose(ops.reshape(x, apart), (0, 1, 3, 2, 4, 5))
+            cut, apart = (rows, side, columns, side), (rows, columns, side, side)
+            mixed = (rows * columns, tokens, channels)
+        x = ops.transpose(ops.reshape(x, (-1, *cut, channels)), (0, 1, 3, 2, 4, 5))
+        x = ops.matmul(ops.transpose(self.kernel), ops.reshape(x, (-1, *mixed)))
+        x = x + ops.expand_dims(self.bias + self.plus, -1)
+        x = ops.transpose(ops.reshape(x, (-1, *apart, channels)), (0, 1, 3, 2, 4, 5))
         return ops.reshape(x, (-1, height, width, channels))
 
     def compute_output_shape(self, shape):
@@ -291,6 +299,7 @@ class TokenDense(keras.layers.Layer):
             "axis": self.axis,
             "window": self.window,
             "bias_initializer": self.bias_initializer,
+            "plus": self.plus,
         }
 
 
@@ -324,18 +333,18 @@ class BilinearEnlargement(keras.layers.Layer):
         self.factor = factor
 
     def call(self, x):
-        for axis in (1, 2):
-            before = ops.concatenate([_take(x, axis, 0, 1), _take(x, axis, 0, -1)], axis=axis)
-            after = ops.concatenate([_take(x, axis, 1, None), _take(x, axis, -1, None)], axis=axis)
-            phases = []
-            for i in range(self.factor):
-                offset = (i + 0.5) / self.factor - 0.5
-                neighbour = before if offset < 0 else after
-                phases.append((1 - abs(offset)) * x + abs(offset) * neighbour)
-            shape = list(ops.shape(x))
-            shape[0], shape[axis] = -1, self.factor * shape[axis]
-            x = ops.reshape(ops.stack(phases, axis=axis + 1), shape)
-        return x
+        # Each pixel's f x f new ones, from its neighbourhood of 3 x 3.
+        _, height, width, channels = ops.shape(x)
+        factor = self.factor
+        distances = (np.arange(factor) + 0.5) / factor - 0.5 - np.arange(-1, 2)[:, None]
+        taps = np.maximum(1 - np.abs(distances), 0)
+        kernel = np.einsum("ia,jb->ijab", taps, taps).reshape(3, 3, 1, factor**2)
+        kernel = ops.convert_to_tensor(np.tile(kernel, (1, 1, channels, 1)), self.compute_dtype)
+        x = ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], "symmetric")
+        x = ops.depthwise_conv(x, kernel, data_format="channels_last")
+        x = ops.reshape(x, (-1, height, width, channels, factor, factor))
+        x = ops.transpose(x, (0, 1, 4, 2, 5, 3))
+        return ops.reshape(x, (-1, factor * height, factor * width, channels))
 
     def compute_output_shape(self, shape):
         return _scaled(shape, self.factor, 1)
@@ -357,28 +366,20 @@ class BilinearReduction(keras.layers.Layer):
         self.factor = factor
 
     def call(self, x):
+        _, height, width, channels = ops.shape(x)
         factor, half = self.factor, self.factor // 2
         distances = np.abs(np.arange(2 * factor) + 0.5 - factor) / factor
         taps = (1 - distances) / np.sum(1 - distances)
         at_border = 1 / (1 - np.sum(taps[:half]))
-        for axis in (1, 2):
-            count = ops.shape(x)[axis] // factor
-            padding = [(0, 0)] * 4
-            padding[axis] = (half, half)
-            padded = ops.pad(x, padding)
-            x = sum(
-                float(tap) * _take(padded, axis, i, i + factor * (count - 1) + 1, factor)
-                for i, tap in enumerate(taps)
-            )
-            x = ops.concatenate(
-                [
-                    float(at_border) * _take(x, axis, 0, 1),
-                    _take(x, axis, 1, -1),
-                    float(at_border) * _take(x, axis, -1, None),
-                ],
-                axis=axis,
-            )
-        return x
+        kernel = np.tile(np.outer(taps, taps)[..., None, None], (1, 1, channels, 1))
+        x = ops.pad(x, [(0, 0), (half, half), (half, half), (0, 0)])
+        kernel = ops.convert_to_tensor(kernel, self.compute_dtype)
+        x = ops.depthwise_conv(x, kernel, factor, data_format="channels_last")
+        rows, columns = (
+            ops.pad(ops.ones((size // factor - 2,), x.dtype), [(1, 1)], constant_values=at_border)
+            for size in (height, width)
+        )
+        return x * (rows[:, None, None] * columns[:, None])
 
     def compute_output_shape(self, shape):
         return _scaled(shape, 1, self.factor)
@@ -428,8 +429,8 @@ def _gated_mlp(x, window, axis, name):
     channels = x.shape[-1]
     y = _dense(_norm(x, f"{name}_norm"), 2 * channels, f"{name}_in", activation=gelu)
     u, v = ops.split(y, 2, axis=-1)
-    v = TokenDense(axis, window, name=f"{name}_gate")(_norm(v, f"{name}_gate_norm"))
-    y = _dense(u * (v + 1.0), channels, f"{name}_out")
+    v = TokenDense(axis, window, plus=1, name=f"{name}_gate")(_norm(v, f"{name}_gate_norm"))
+    y = _dense(u * v, channels, f"{name}_out")
     return Add(name=f"{name}_sum")([y, x])
 
 
@@ -461,7 +462,7 @@ def _latent(features, blurry, name):
 
 
 def _norm(x, name):
-    return LayerNormalization(epsilon=EPSILON, dtype="float32", name=name)(x)
+    return layers.PixelNormalization(EPSILON, name=name)(x)
 
 
 def _dense(x, units, name, activation=None):
@@ -474,10 +475,6 @@ def _dense(x, units, name, activation=None):
 
 def _concat(features, name):
     return Concatenate(name=name)(features)
-
-
-def _take(x, axis, start, stop, step=None):
-    return x[(slice(None),) * axis + (slice(start, stop, step),)]
 
 
 def _scaled(shape, up, down):

@@ -99,8 +99,8 @@ class MIMOUNet(Network):
             image,
             [latent1, latent2, latent3],
             stride=4,
-            live_bytes=(64 + 25 * filters, 64 + 20 * filters),  # by `fused`
-            trained_maps=(8 + 4 * resblocks) * filters,
+            inference_bytes_per_pixel=(64 + 25 * filters, 64 + 20 * filters),  # by `fused`
+            activation_channels=(8 + 4 * resblocks) * filters,
             hyperparameters=hyperparameters,
             name=name,
         )

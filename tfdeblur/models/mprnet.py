@@ -97,8 +97,8 @@ class MPRNet(Network):
             image,
             [latent3, latent2, latent1],
             stride=8,
-            live_bytes=(64 + 40 * filters, 64 + 32 * filters),
-            trained_maps=3 * 5 * blocks * (filters + orsnet_filters),
+            inference_bytes_per_pixel=(64 + 40 * filters, 64 + 32 * filters),
+            activation_channels=3 * 5 * blocks * (filters + orsnet_filters),
             hyperparameters=hyperparameters,
             name=name,
         )

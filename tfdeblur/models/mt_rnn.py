@@ -56,8 +56,11 @@ class MTRNN(Network):
             image,
             latents[::-1],
             stride=4,
-            live_bytes=(64 + 24 * filters + 24 * iterations, 64 + 20 * filters + 24 * iterations),
-            trained_maps=24 * filters * iterations,
+            inference_bytes_per_pixel=(
+                64 + 24 * filters + 24 * iterations,
+                64 + 20 * filters + 24 * iterations,
+            ),
+            activation_channels=24 * filters * iterations,
             hyperparameters={"iterations": iterations, "filters": filters},
             name=name,
         )

@@ -81,8 +81,8 @@ class MTWNet(Network):
             image,
             latent[::-1],
             stride=2 ** (SCALES - 1) * 4,
-            live_bytes=(64 + 30 * filters, 64 + 20 * filters),
-            trained_maps=(36 if two_way else 24) * filters,  # of the finest scale
+            inference_bytes_per_pixel=(64 + 30 * filters, 64 + 20 * filters),
+            activation_channels=(36 if two_way else 24) * filters,  # of the finest scale
             hyperparameters={
                 "filters": filters,
                 "two_way": two_way,

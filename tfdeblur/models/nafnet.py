@@ -85,8 +85,8 @@ class NAFNet(Network):
             # In float32: 8 bits of mantissa would round the image itself.
             [Add(dtype="float32", name="latent")([x, image])],
             stride=2**levels,
-            live_bytes=(64 + 36 * filters, 64 + 28 * filters),
-            trained_maps=11 * filters * (encoder_blocks[0] + decoder_blocks[-1]),
+            inference_bytes_per_pixel=(64 + 36 * filters, 64 + 28 * filters),
+            activation_channels=11 * filters * (encoder_blocks[0] + decoder_blocks[-1]),
             padding="zeros",
             hyperparameters={
                 "filters": filters,

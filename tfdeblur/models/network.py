@@ -22,9 +22,10 @@ class Network(keras.Model):
     Args:
         image, outputs: the functional model's input `[B, H, W, 3]` in [0, 1] and its outputs.
         stride: H and W must be multiples of it.
-        live_bytes: that restoring takes at its peak for each pixel, as measured on a CPU: in
+        inference_bytes_per_pixel: that restoring takes at its peak, as measured on a CPU: in
             float32, and in 16 bits.
-        trained_maps: those that a training step holds until its backward pass, at least.
+        activation_channels: values per pixel that a training step holds until its backward pass,
+            at least.
         hyperparameters: the arguments of the subclass's constructor, without its name.
         overlap: pixels that neighbouring tiles of an image must share, for their middle half to be
             restored as in the whole image.
@@ -42,8 +43,8 @@ class Network(keras.Model):
         outputs,
         *,
         stride,
-        live_bytes,
-        trained_maps,
+        inference_bytes_per_pixel,
+        activation_channels,
         hyperparameters,
         name,
         overlap=128,
@@ -59,13 +60,14 @@ class Network(keras.Model):
         self.least_padding = least_padding
         self.smallest = smallest or stride
         self.statistics_of_picture = statistics_of_picture
-        self.bytes_per_pixel = live_bytes[0 if self.compute_dtype == "float32" else 1]
-        self.trained_maps = trained_maps
+        in_float32, in_16_bits = inference_bytes_per_pixel
+        self.bytes_per_pixel = in_float32 if self.compute_dtype == "float32" else in_16_bits
+        self.activation_channels = activation_channels
         # "auto" may choose XLA, which makes these networks several times slower on a CPU.
         self.jit_compile = not on_cpu() or keras.backend.backend() == "jax"
         self.hyperparameters = dict(hyperparameters)
         self._is_list = isinstance(outputs, list)
-        self._restoring = None
+        self.restoring_function = None
 
     def call(self, inputs, training=None, mask=None):
         outputs = super().call(inputs, training=training, mask=mask)
@@ -92,14 +94,14 @@ class Network(keras.Model):
         """
         if keras.backend.backend() != "tensorflow" or self.jit_compile:
             return self.predict_on_batch(images)[0]
-        if self._restoring is None:
+        if self.restoring_function is None:
             import tensorflow as tf
 
             spec = tf.TensorSpec(self.inputs[0].shape, "float32")
-            self._restoring = tf.function(
+            self.restoring_function = tf.function(
                 lambda batch: self.predict_step((batch,))[0], input_signature=[spec]
             )
-        return self._restoring(images).numpy()
+        return self.restoring_function(images).numpy()
 
     def save(self, filepath, *args, **options):
         """As Keras's; an InputError for files of Keras's old format, which cannot be loaded."""

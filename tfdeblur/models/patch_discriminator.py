@@ -37,8 +37,8 @@ class PatchDiscriminator(Network):
             image,
             logits,
             stride=1,
-            live_bytes=(16 * filters, 8 * filters),
-            trained_maps=2 * filters * len(depths),
+            inference_bytes_per_pixel=(16 * filters, 8 * filters),
+            activation_channels=2 * filters * len(depths),
             hyperparameters={"depths": depths, "filters": filters},
             name=name,
         )

@@ -93,8 +93,8 @@ class PSSNSC(Network):
             image,
             latent[::-1],
             stride=16,
-            live_bytes=(64 + 3 * 30 * filters, 64 + 3 * 20 * filters),
-            trained_maps=3 * 58 * filters,  # of the finest scale
+            inference_bytes_per_pixel=(64 + 3 * 30 * filters, 64 + 3 * 20 * filters),
+            activation_channels=3 * 58 * filters,  # of the finest scale
             hyperparameters={"filters": filters},
             name=name,
         )

@@ -94,8 +94,8 @@ class Restormer(Network):
             # In float32: 8 bits of mantissa would round the image itself.
             [Add(dtype="float32", name="latent_image")([x, image])],
             stride=2 ** (LEVELS - 1),
-            live_bytes=(64 + 96 * filters, 64 + 80 * filters),
-            trained_maps=20 * filters * (blocks[0] + refinement_blocks),
+            inference_bytes_per_pixel=(64 + 96 * filters, 64 + 80 * filters),
+            activation_channels=20 * filters * (blocks[0] + refinement_blocks),
             hyperparameters={
                 "filters": filters,
                 "blocks": list(blocks),

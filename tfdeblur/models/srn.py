@@ -78,8 +78,8 @@ class SRN(Network):
             image,
             latent[::-1],
             stride=16,
-            live_bytes=(64 + 30 * filters * planes, 64 + 20 * filters * planes),
-            trained_maps=24 * filters * planes,  # of the finest scale
+            inference_bytes_per_pixel=(64 + 30 * filters * planes, 64 + 20 * filters * planes),
+            activation_channels=24 * filters * planes,  # of the finest scale
             hyperparameters={"variant": variant, "filters": filters},
             name=name,
         )

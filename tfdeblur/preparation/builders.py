@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import itertools
 import pathlib
 import re
@@ -11,6 +12,7 @@ from os import cpu_count
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import downloader
 
 from tfdeblur.errors import InputError, reason
 from tfdeblur.io import images
@@ -206,16 +208,29 @@ def download(dl_manager, url, pattern):
         InputError: the archive cannot be had, is broken, or holds none of the files.
     """
     try:
-        path = dl_manager.download(url)
+        with _few_retries():
+            path = dl_manager.download(url)
     except (OSError, tfds.download.DownloadError) as error:
         raise InputError(
             f"{url} could not be downloaded ({reason(error)}): run it again, or put "
-            f"{url.rpartition('/')[2]} into the manual directory (--manual_dir)."
+            f"{url.rpartition('/')[2]} into a folder and name that (--manual_dir=FOLDER; in Python "
+            "tfds.load(..., download_and_prepare_kwargs={'download_config': "
+            "tfds.download.DownloadConfig(manual_dir=FOLDER)}))."
         ) from error
     found = archives.find(archives.Zip(path), pattern)
     if not found:
         raise InputError(f"{path}, downloaded from {url}, holds none of its files: delete it.")
     return found
+
+
+@contextlib.contextmanager
+def _few_retries():
+    """Without a network, TFDS would go on trying for four minutes."""
+    before, downloader.MAX_RETRIES = downloader.MAX_RETRIES, 3
+    try:
+        yield
+    finally:
+        downloader.MAX_RETRIES = before
 
 
 def _open(path):

@@ -377,7 +377,7 @@ def render_frames(seed, size=256, shot_noise=0.0, read_noise=0.0):
     frames = scenes.render(scene, times, size, size)
     if shot_noise or read_noise:
         frames = scenes.add_sensor_noise(rng, frames, shot_noise, read_noise)
-    return blur.encode(frames)
+    return blur.from_linear(frames)
 
 
 def render_pair(seed, size=256, shot_noise=0.0, read_noise=0.0):

@@ -74,7 +74,7 @@ class Options:
 
 
 @dataclasses.dataclass(frozen=True)
-class Photo:
+class PhotoFile:
     """A photograph. Its name is its path below the folder searched, "/" between the parts."""
 
     name: str
@@ -89,7 +89,7 @@ def find_photos(folder, size):
         size: pixels that a photograph has to have in height and width.
 
     Returns:
-        list of Photo.
+        list of PhotoFile.
 
     Raises:
         InputError: there is none, one is too small or cannot be read as far as its size, or two
@@ -106,7 +106,7 @@ def find_photos(folder, size):
                 f"{path} has {width}x{height} pixels, too few for images of {size}x{size}: "
                 "remove it, or lower the size in the options."
             )
-        photo = Photo(path.relative_to(folder).as_posix(), path)
+        photo = PhotoFile(path.relative_to(folder).as_posix(), path)
         same = photos.setdefault(path.with_suffix(""), photo)
         if same is not photo:
             raise InputError(
@@ -159,17 +159,17 @@ def expose(scene, count, size):
 
 
 def decode(codes, response):
-    """Like `tfdeblur.blur.decode`, for all `RESPONSES`."""
+    """Like `tfdeblur.blur.to_linear`, for all `RESPONSES`."""
     if response != "log":
-        return blur.decode(codes, response)
+        return blur.to_linear(codes, response)
     table = np.expm1(LOG_RANGE * np.arange(256) / 255) / np.expm1(LOG_RANGE)
     return table.astype(np.float32)[codes]
 
 
 def encode(light, response):
-    """Like `tfdeblur.blur.encode`, for all `RESPONSES`."""
+    """Like `tfdeblur.blur.from_linear`, for all `RESPONSES`."""
     if response != "log":
-        return blur.encode(light, response)
+        return blur.from_linear(light, response)
     codes = np.log1p(np.clip(light, 0, 1) * np.expm1(LOG_RANGE)) / LOG_RANGE
     return np.rint(255 * codes).astype(np.uint8)
 

@@ -227,7 +227,7 @@ def restore_files(jobs, restore, overwrite=False, quality=95):
                 if not isinstance(error, InputError):
                     raise
                 with tqdm.tqdm.external_write_mode(file=sys.stderr):
-                    errors.say(f"error: {error}", file=sys.stderr)
+                    errors.say_error(error)
                 failures += 1
         _advance(bar, len(jobs))
     return Outcome(len(jobs) - failures - skipped, skipped, failures)

@@ -14,7 +14,7 @@ AUTO = "auto"
 # The tiles that "auto" chooses from when the whole image does not fit, in pixels.
 LARGEST, SMALLEST, STEP = 2048, 256, 64
 # Of the memory that is free, what "auto" takes: other programs need some meanwhile.
-SHARE = 0.8
+MEMORY_SHARE = 0.8
 
 # What `Network.padding` means.
 _PADDING = {
@@ -108,7 +108,7 @@ def _plan(net, image, tile, overlap, bucketed):
         memory.check(
             _bytes_needed(net, image, grid),
             f"restoring {_size(grid)} pixels at once",
-            "restore in smaller tiles, --tile=auto say.",
+            "restore in smaller tiles, `tile=auto` say.",
         )
         return grid
     free = memory.of_device()
@@ -117,12 +117,12 @@ def _plan(net, image, tile, overlap, bucketed):
     for tile in tiles_to_try:
         grid = _grid(net, image, tile, overlap, bucketed)
         needed = _bytes_needed(net, image, grid)
-        if free is None or needed <= SHARE * free:
+        if free is None or needed <= MEMORY_SHARE * free:
             return grid
     raise InputError(
         f"even a tile of {_size(grid)} pixels takes {needed / 2**30:.1f} GiB of memory, more than "
         f"four fifths of the {free / 2**30:.1f} GiB that are free: end other programs, or give "
-        "--tile=128."
+        "`tile=128`."
     )
 
 
@@ -191,7 +191,7 @@ def _restore_tile(net, tile, height, width, self_ensemble):
     if not np.isfinite(total).all():
         raise InputError(
             f"the network {net.name!r} returned values that are not finite: its weights are "
-            "broken, or --precision is too low for it."
+            "broken, or `precision` is too low for it."
         )
     return total / turns
 

@@ -48,7 +48,7 @@ def spans(size, longest, overlap, stride, bucketed=False, least=1, padding=0):
     most, least = None if longest is None else longest // stride, -(-least // stride)
     if most is not None and most < max(2 * shared, least):
         raise InputError(
-            f"--tile={longest} is too small for tiles that overlap by {overlap} pixels, or for "
+            f"`tile={longest}` is too small for tiles that overlap by {overlap} pixels, or for "
             f"this network: give at least {max(2 * shared, least) * stride}."
         )
     padded = -(-(size + padding) // stride)

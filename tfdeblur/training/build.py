@@ -22,7 +22,7 @@ def build_trainer(recipe, initial_weights=None):
     network = models.build(recipe.network, **recipe.hyperparameters)
     for _, crop, _ in recipe.stages():
         if crop % network.stride:
-            raise InputError(f"--crop={crop} must be a multiple of {network.stride}.")
+            raise InputError(f"`crop={crop}` must be a multiple of {network.stride}.")
     INITIALIZATIONS[recipe.initialization](network)
     if initial_weights:
         weights.load(network, initial_weights)
@@ -52,8 +52,8 @@ def _adversarial_trainer(recipe, arguments):
     side = discriminator.input_shape[1]
     if side is not None and {crop for _, crop, _ in recipe.stages()} != {side}:
         raise InputError(
-            f"--crop={recipe.crop}: the discriminator of --recipe={recipe.name} judges "
-            f"{side}x{side} pixels: choose --crop={side}, or a recipe without adversarial loss."
+            f"`crop={recipe.crop}`: the discriminator of `recipe={recipe.name}` judges "
+            f"{side}x{side} pixels: choose `crop={side}`, or a recipe without adversarial loss."
         )
     arguments = {
         **arguments,
@@ -69,9 +69,9 @@ def _adversarial_trainer(recipe, arguments):
 
 def memory_of_step(trainer, batch_size, crop):
     """Bytes that a training step needs at least: the feature maps that its gradients need."""
-    maps = trainer.network.trained_maps / (2 if trainer.gradient_checkpointing else 1)
+    maps = trainer.network.activation_channels / (2 if trainer.gradient_checkpointing else 1)
     if isinstance(trainer, AdversarialTrainer):
-        maps += 2 * trainer.discriminator.trained_maps  # of a sharp and a restored image
+        maps += 2 * trainer.discriminator.activation_channels  # of a sharp and a restored image
     if trainer.features is not None:
         maps += vgg19.TRAINED_MAPS
     return int(batch_size * crop**2 * maps * memory.bytes_per_value(trainer.network))
@@ -82,7 +82,7 @@ def check_memory(trainer, batch_size, crop):
     memory.check(
         memory_of_step(trainer, batch_size, crop),
         f"a training step of {batch_size} crops of {crop}x{crop}",
-        "choose a smaller --batch_size or --crop.",
+        "choose a smaller `batch_size` or `crop`.",
     )
 
 

@@ -32,7 +32,7 @@ class StopAtLastStep(keras.callbacks.Callback):
         if step % MOST_SKIPPED_IN_ROW == 0 and self._skipped_in_row() >= MOST_SKIPPED_IN_ROW:
             raise InputError(
                 f"{MOST_SKIPPED_IN_ROW} steps in a row had gradients that are not finite, the last "
-                f"one step {step}. Try --precision=float32 or other data; "
+                f"one step {step}. Try `precision=float32` or other data; "
                 f"the newest checkpoint is of step {self.checkpoints.newest()[0]}."
             )
         if step >= self.last:

@@ -93,8 +93,8 @@ class Checkpoints(keras.callbacks.Callback):
             return self.step
         if reasons:
             raise InputError(
-                f"{reasons[0]}, and no checkpoint before it is whole: --overwrite begins the run "
-                "again, or name another --workdir."
+                f"{reasons[0]}, and no checkpoint before it is whole: `overwrite=True` begins the "
+                "run again, or name another `workdir`."
             )
         return 0
 

@@ -20,7 +20,7 @@ from tfdeblur.export import save_saved_model
 from tfdeblur.training import build, callbacks, checkpoints, curves, strategies, workdirs
 from tfdeblur.weights.vgg19 import load_vgg19
 
-VALIDATED = 32  # crops after each epoch
+VALIDATION_CROPS = 32  # after each epoch
 
 
 def train(
@@ -118,8 +118,8 @@ def _stated(items):
 
 @contextlib.contextmanager
 def _failures_explained(workdir, saved, strategy, all_pairs):
-    """Errors of TensorFlow and of the disk become an InputError; says what `--resume` will do."""
-    full = f"the disk of --workdir={workdir} is full: make room, then go on with --resume"
+    """Errors of TensorFlow and of the disk become an InputError; says what resuming does."""
+    full = f"the disk of `workdir={workdir}` is full: make room, then go on with `resume=True`"
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
@@ -139,7 +139,7 @@ def _failures_explained(workdir, saved, strategy, all_pairs):
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             raise InputError(
                 "another worker has ended or cannot be reached: see its output, then start all "
-                f"workers again with --resume, which goes on from step {saved.newest()[0]}."
+                f"workers again with `resume=True`, which goes on from step {saved.newest()[0]}."
             ) from error
         raise
     finally:
@@ -154,7 +154,7 @@ def _restore(saved, resume, last, strategy):
     step = saved.restore() if resume else 0
     if strategies.mean_over_workers(strategy, step) != step:
         raise InputError(
-            f"this worker would go on from step {step}, others from another one: --workdir must be "
+            f"this worker would go on from step {step}, others from another one: `workdir` must be "
             "the same folder for all workers, on a disk that they share."
         )
     if step:
@@ -172,7 +172,7 @@ def _callbacks(recipe, test_pairs, workdir, saved, started):
     steps = callbacks.StopAtLastStep(saved, recipe.steps)
     if not saved.write:
         return [saved, steps]
-    shown = pipeline.middle_crops(
+    shown = pipeline.center_crops(
         test_pairs, crop=recipe.crop, batch_size=callbacks.SHOWN, limit=callbacks.SHOWN
     )
     # Logged before it is saved: what is logged twice is dropped, what is not, is lost.
@@ -194,8 +194,8 @@ def _fit(trainer, recipe, train_pairs, test_pairs, seed, strategy, saved, calls)
             shard=shard,
         )
 
-    validation = pipeline.middle_crops(
-        test_pairs, crop=recipe.crop, batch_size=recipe.batch_size, limit=VALIDATED
+    validation = pipeline.center_crops(
+        test_pairs, crop=recipe.crop, batch_size=recipe.batch_size, limit=VALIDATION_CROPS
     )
     every = min(recipe.validate_every, recipe.steps)
     with checkpoints.SaveWhenStopped(saved, every, recipe.steps, strategy) as stop:

@@ -33,15 +33,15 @@ def choose(name, batch_size):
             batch that its devices cannot share equally.
     """
     if name not in STRATEGIES:
-        raise InputError(f"--strategy={name}: choose one of {', '.join(STRATEGIES)}.")
+        raise InputError(f"`strategy={name}`: choose one of {', '.join(STRATEGIES)}.")
     if keras.backend.backend() != "tensorflow":
         if name != "auto":
-            raise InputError(f"--strategy={name} needs KERAS_BACKEND=tensorflow.")
+            raise InputError(f"`strategy={name}` needs KERAS_BACKEND=tensorflow.")
         return tf.distribute.get_strategy()
     workers = _workers()
     if name == "multiworker" and not workers:
         raise InputError(
-            "--strategy=multiworker needs the variable TF_CONFIG, which lists the workers: see "
+            "`strategy=multiworker` needs the variable TF_CONFIG, which lists the workers: see "
             "docs/distributed_training.md."
         )
     if name == "multiworker" or (name == "auto" and workers > 1):
@@ -57,7 +57,7 @@ def check_batch(strategy, batch_size):
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise InputError(
-            f"--batch_size={batch_size} cannot be shared equally by {replicas} devices: choose a "
+            f"`batch_size={batch_size}` cannot be shared equally by {replicas} devices: choose a "
             "multiple, or fewer devices (CUDA_VISIBLE_DEVICES, TF_CONFIG)."
         )
 
@@ -172,7 +172,7 @@ def _on_this_machine(name, batch_size):
     if name == "mirrored":
         if len(devices) < 2:
             raise InputError(
-                f"--strategy=mirrored finds one device, {devices[0].name}: leave the flag out."
+                f"`strategy=mirrored` finds one device, {devices[0].name}: leave the flag out."
             )
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     if len(gpus) > 1 and batch_size % len(gpus) == 0:

@@ -69,15 +69,15 @@ def check(workdir, resume=False, overwrite=False):
             return
     except OSError as error:
         raise InputError(
-            f"--workdir={workdir} cannot be made a folder ({error.strerror}): name another."
+            f"`workdir={workdir}` cannot be made a folder ({error.strerror}): name another."
         ) from error
     owned = open_run(workdir)
     if owned is None:
         return
     if holds_run(workdir) and not (resume or overwrite):
         raise InputError(
-            f"--workdir={workdir} holds a run already: --resume goes on with it, --overwrite "
-            "deletes it, or choose another --workdir."
+            f"`workdir={workdir}` holds a run already: `resume=True` goes on with it, "
+            "`overwrite=True` deletes it, or choose another `workdir`."
         )
     if overwrite or not holds_run(workdir):
         _check_removable(owned)
@@ -103,7 +103,7 @@ def open_run(workdir):
     others = files.Owned(workdir, RUN, "").others()
     if others:
         raise InputError(
-            f"--workdir={workdir} holds files that are no run ({files.list_names(others)}): name "
+            f"`workdir={workdir}` holds files that are no run ({files.list_names(others)}): name "
             "another folder."
         )
     return None
@@ -117,12 +117,12 @@ def read_settings(workdir):
     """
     path = workdir / RECIPE
     settings = files.read_json(
-        path, "put a copy of it back to go on with the run, or name another --workdir"
+        path, "put a copy of it back to go on with the run, or name another `workdir`"
     )
     recipe, versions = settings.get("recipe"), settings.get("versions")
     ours = isinstance(versions, str) and versions.startswith("tfdeblur ")
     if not ours or not isinstance(recipe, dict) or not isinstance(recipe.get("name"), str):
-        raise InputError(f"{path} is not of a training by tfdeblur: name another --workdir.")
+        raise InputError(f"{path} is not of a training by tfdeblur: name another `workdir`.")
     return settings
 
 
@@ -214,9 +214,9 @@ def _check_same_run(before, now, workdir):
     now = json.loads(json.dumps(now))  # tuples are lists there
     if before["recipe"]["name"] != now["recipe"]["name"]:
         raise InputError(
-            f"--workdir={workdir} holds a run of --recipe={before['recipe']['name']}, which "
-            f"--recipe={now['recipe']['name']} cannot go on with: choose another --workdir, or "
-            "--overwrite."
+            f"`workdir={workdir}` holds a run of `recipe={before['recipe']['name']}`, which "
+            f"`recipe={now['recipe']['name']}` cannot go on with: choose another `workdir`, or "
+            "`overwrite=True`."
         )
     recipes = before["recipe"], now["recipe"]
     differences = [
@@ -225,8 +225,9 @@ def _check_same_run(before, now, workdir):
     ]
     if differences:
         raise InputError(
-            f"--workdir={workdir} holds another run, which --resume cannot go on with; "
-            f"different are: {', '.join(differences)}. Choose another --workdir, or --overwrite."
+            f"`workdir={workdir}` holds another run, which `resume=True` cannot go on with; "
+            f"different are: {', '.join(differences)}. Choose another `workdir`, or "
+            "`overwrite=True`."
         )
 
 

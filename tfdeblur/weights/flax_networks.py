@@ -134,8 +134,8 @@ def _count(arrays, pattern):
 
 def _variables(layer):
     """The authors' name of each of a layer's weights -> our variable."""
-    if hasattr(layer, "gamma"):
-        return {"scale": layer.gamma, "bias": layer.beta}
+    if hasattr(layer, "scale"):
+        return {"scale": layer.scale, "bias": layer.bias}
     return {"kernel": layer.kernel, "bias": layer.bias}
 
 
