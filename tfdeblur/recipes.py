@@ -630,7 +630,7 @@ def _maxim(name, dataset, published):
         label_pyramid="maxim",
         validate_every=4000,
         published=published,
-        not_stated=("batch_size", "steps", "label_pyramid", "clip_norm", "epsilon"),
+        not_stated=("batch_size", "steps", "label_pyramid", "epsilon"),
         remarks=(
             "MixUp, which the paper also names, is left out. Nor is it stated how the Fourier "
             "transform is scaled: the mean over real and imaginary parts is that of MIMO-UNet, "
@@ -737,7 +737,7 @@ def _deblurgan_v2(backbone, filters, psnr, ssim):
         label_pyramid="repeated",
         validate_every=2103,
         published=(Published("gopro", psnr, ssim, None, "Kupyn et al. 2019"),),
-        not_stated=("dataset", "batch_size", "augmentations", "betas", "epsilon"),
+        not_stated=("dataset", "batch_size", "augmentations", "epsilon"),
         remarks=(
             "The loss mse is half the mean squared error, which is the paper's 0.5. The authors "
             "train on 10,000 pairs of GOPRO, DVD and NFS together, and begin with a backbone that "

@@ -8,7 +8,7 @@ from tfdeblur.layers import conv
 # (name in torchvision's `features`, channels) of each convolution; "M" is a pooling.
 LAYERS = ((0, 64), (2, 64), "M", (5, 128), (7, 128), "M", (10, 256), (12, 256), (14, 256))
 # Channels of all feature maps, counted at the image's size.
-TRAINED_MAPS = 2 * 64 + 2 * 128 // 4 + 3 * 256 // 16
+ACTIVATION_CHANNELS = 2 * 64 + 2 * 128 // 4 + 3 * 256 // 16
 
 
 def vgg19_conv3_3(mean, deviation):

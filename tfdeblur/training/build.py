@@ -73,7 +73,7 @@ def memory_of_step(trainer, batch_size, crop):
     if isinstance(trainer, AdversarialTrainer):
         maps += 2 * trainer.discriminator.activation_channels  # of a sharp and a restored image
     if trainer.features is not None:
-        maps += vgg19.TRAINED_MAPS
+        maps += vgg19.ACTIVATION_CHANNELS
     return int(batch_size * crop**2 * maps * memory.bytes_per_value(trainer.network))
 
 

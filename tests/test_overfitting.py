@@ -1,0 +1,61 @@
+"""Each recipe of the comparison tables, tiny: its network, losses and optimizer learn two pairs."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from tfdeblur import precision
+from tfdeblur.recipes import RECIPES, CosineDecay
+from tfdeblur.training.build import build_trainer
+
+# By recipe: hyperparameters, crop, and steps.
+TINY = {
+    "mprnet": ({"filters": 4, "unet_filters": 4, "orsnet_filters": 4, "blocks": 1}, 32, 30),
+    "nafnet_width32": ({"filters": 4, "encoder_blocks": (1, 1), "decoder_blocks": (1, 1)}, 32, 30),
+    "restormer": (
+        {"filters": 4, "blocks": (1, 1, 1, 1), "refinement_blocks": 1, "heads": (1, 2, 2, 2)},
+        32,
+        30,
+    ),
+    "maxim_gopro": ({"filters": 4, "stages": 2, "groups": 1, "bottleneck_blocks": 1}, 64, 20),
+    "mt_rnn": ({"filters": 4, "iterations": 2}, 32, 30),
+    "srn_color": ({"filters": 4, "variant": "color"}, 32, 30),
+    "pss_nsc": ({"filters": 2}, 32, 30),
+    "deblurgan": ({"filters": 4, "blocks": 1}, 32, 30),
+    "deblurgan_v2_mobilenet": ({"filters": 4, "fpn_filters": 8}, 64, 30),
+}
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    noise = np.random.default_rng(0).random((2, 16, 16, 3), "float32")
+    sharp = noise.repeat(4, axis=1).repeat(4, axis=2)
+    return np.mean([np.roll(sharp, k, axis=2) for k in range(-1, 2)], axis=0), sharp
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_two_pairs_are_learnt(name, pairs):
+    hyperparameters, crop, steps = TINY[name]
+    recipe = dataclasses.replace(
+        RECIPES[name],
+        hyperparameters=hyperparameters,
+        crop=crop,
+        batch_size=2,
+        steps=steps,
+        progressive=None,
+        schedule=CosineDecay(rate=2e-3, warmup=0, end=1e-3),
+    )
+    if recipe.adversarial:
+        small = dict(recipe.adversarial.discriminator, filters=4)
+        adversarial = dataclasses.replace(recipe.adversarial, discriminator=small)
+        recipe = dataclasses.replace(recipe, adversarial=adversarial)
+    keras.utils.set_random_seed(0)
+    with precision.policy("float32"):
+        trainer = build_trainer(recipe)
+    blurry, sharp = (images[:, :crop, :crop] for images in pairs)
+    logs = trainer.fit(blurry, sharp, batch_size=2, epochs=steps, verbose=0).history
+    assert np.isfinite(logs["loss"]).all() and int(trainer.optimizer.skipped) == 0
+    print(name, logs["loss"][0], logs["loss"][-1], logs["psnr"][0], logs["psnr"][-1])
+    assert logs["loss"][-1] < logs["loss"][0] - 0.1 * abs(logs["loss"][0])
