@@ -168,7 +168,7 @@ class MAXIM(Network):
             image,
             outputs,
             stride=64,
-            live_bytes=(64 + 60 * filters, 64 + 40 * filters),
+            live_bytes=(64 + 136 * filters, 64 + 85 * filters),
             trained_maps=100 * filters * stages,
             hyperparameters={
                 "filters": filters,
