@@ -168,13 +168,8 @@ class MAXIM(Network):
             image,
             outputs,
             stride=64,
-<<<<<<< HEAD
-            inference_bytes_per_pixel=(64 + 60 * filters, 64 + 40 * filters),
+            inference_bytes_per_pixel=(64 + 136 * filters, 64 + 85 * filters),
             activation_channels=100 * filters * stages,
-=======
-            live_bytes=(64 + 136 * filters, 64 + 85 * filters),
-            trained_maps=100 * filters * stages,
->>>>>>> maxim
             hyperparameters={
                 "filters": filters,
                 "stages": stages,
