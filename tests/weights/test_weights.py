@@ -72,6 +72,17 @@ def test_open_network(net, tmp_path, monkeypatch):
     np.testing.assert_array_equal(found.get_weights()[0], net.get_weights()[0])
 
 
+def test_the_authors_file_of_a_network_is_a_model(state, tmp_path):
+    path = tmp_path / "MIMO-UNet.pkl"
+    torch_writer.write(path, state)
+    found, source = weights.open_network(str(path))
+    assert (found.name, source) == ("mimo_unet", str(path))
+    with pytest.raises(InputError, match="none.pkl: no such file"):
+        weights.open_network(str(tmp_path / "none.pkl"))
+    with pytest.raises(InputError, match=r"unknown model 'mimo_unett'.* Did you mean mimo_unet\?"):
+        weights.open_network("mimo_unett")
+
+
 def test_trained_models_are_listed_the_newest_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert weights.trained_models() == []

@@ -55,15 +55,20 @@ def build(name, **hyperparameters):
     Raises:
         InputError: unknown name or hyperparameter.
     """
+    check_name(name)
+    try:
+        return NETWORKS[name](**hyperparameters)
+    except TypeError as error:
+        raise InputError(f"model {name!r}: {error}") from error
+
+
+def check_name(name):
+    """Raises an InputError where no network has this name."""
     if name not in NETWORKS:
         raise InputError(
             f"unknown model {name!r}: choose one of {', '.join(NETWORKS)}."
             + did_you_mean(name, NETWORKS)
         )
-    try:
-        return NETWORKS[name](**hyperparameters)
-    except TypeError as error:
-        raise InputError(f"model {name!r}: {error}") from error
 
 
 def hyperparameters(name, **given):

@@ -109,7 +109,8 @@ def open_network(model=None, weights=None):
     """The network that a command line's --model and --weights mean.
 
     Args:
-        model: a name of `models.NETWORKS`, or a `.keras` file. None: that of `DEFAULT`.
+        model: a name of `models.NETWORKS`, a `.keras` file, or the authors' file of a network.
+            None: that of `DEFAULT`.
         weights: as for `load`; a name needs them. Published weights and the authors' files
             decide about hyperparameters, too. None beside no model: those of `DEFAULT`.
 
@@ -127,6 +128,12 @@ def open_network(model=None, weights=None):
         if weights:
             load(net, weights)
         return net, str(model)
+    if model not in models.NETWORKS and _of_authors(pathlib.Path(model)):
+        net = import_network(model)
+        if weights:
+            load(net, weights)
+        return net, str(model)
+    models.check_name(model)
     if not weights:
         published = catalogue.names(model)
         or_published = f", or one of the published {', '.join(published)}" if published else ""
