@@ -1,5 +1,6 @@
 """Photographs keep what they are: depth, alpha, greyscale, metadata; and stand upright."""
 
+import functools
 import re
 import struct
 import sys
@@ -29,6 +30,7 @@ def deep():
     return np.random.default_rng(1).integers(0, 65536, (16, 8, 3), np.uint16)
 
 
+@functools.cache  # it holds the time at which it was made
 def profile(space="sRGB"):
     return ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
 
