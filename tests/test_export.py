@@ -228,3 +228,17 @@ def test_padding_is_by_reflection():
     row = np.array([1, 2, 3], "float32")
     padded = export.pad_to_multiple(row.reshape(1, 1, 3, 1), 8)
     np.testing.assert_array_equal(padded[0, 0, :, 0], [1, 2, 3, 2, 1, 2, 3, 2])
+
+
+def test_keras_own_names_write_the_same(net, tmp_path, capsys):
+    net.export(tmp_path / "exported")
+    assert not capsys.readouterr().err
+    net.save(tmp_path / "saved")
+    assert "saved becomes a SavedModel" in capsys.readouterr().err
+    images = np.random.default_rng(0).integers(0, 256, (1, 37, 53, 3), dtype="uint8")
+    for name in ("exported", "saved"):
+        served = tf.saved_model.load(str(tmp_path / name))
+        restored = served.serve(images)[0].numpy().astype(int)
+        assert np.abs(restored - tfdeblur.restore(net, images[0])).max() <= 1
+    with pytest.raises(InputError, match="exists"):
+        net.export(tmp_path / "exported")

@@ -1,10 +1,12 @@
 """What every restoring network has in common."""
 
 import numbers
+import os
+import sys
 
 import keras
 
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, say
 from tfdeblur.precision import on_cpu
 
 
@@ -104,10 +106,31 @@ class Network(keras.Model):
         return self.restoring_function(images).numpy()
 
     def save(self, filepath, *args, **options):
-        """As Keras's; an InputError for files of Keras's old format, which cannot be loaded."""
+        """As Keras's; where the path has no suffix, it is a folder for `export`.
+
+        Raises:
+            InputError: the file would be of Keras's old format, which cannot be loaded.
+        """
         if str(filepath).endswith((".h5", ".hdf5")):
             raise InputError(f"{filepath}: networks are saved as .keras files: name one.")
+        if not os.path.splitext(filepath)[1]:
+            say(f"{filepath} becomes a SavedModel: Keras's own files end in .keras.", sys.stderr)
+            return self.export(filepath)
         return super().save(filepath, *args, **options)
+
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **more):
+        """Writes the network for programs without Keras, as `tfdeblur.export` does.
+
+        A SavedModel, LiteRT or ONNX file of it restores images of any size. With a signature, or in
+        another of Keras's formats, as Keras's: then it returns the list of levels, of sizes that
+        are multiples of the stride.
+        """
+        kind = {"tf_saved_model": "saved_model", "litert": "litert", "onnx": "onnx"}.get(format)
+        if kind is None or input_signature is not None or more:
+            return super().export(filepath, format, verbose, input_signature, **more)
+        from tfdeblur import export  # which needs TensorFlow
+
+        export.export(self, filepath, kind)
 
     def get_config(self):
         return {**self.hyperparameters, "name": self.name}
