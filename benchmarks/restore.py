@@ -1,4 +1,4 @@
-"""Seconds and memory of restoring an image: tfdeblur beside the authors' PyTorch code.
+"""Seconds and memory of restoring an image: tfdeblur beside the authors' PyTorch or Flax code.
 
 git clone https://github.com/SeungjunNah/DeepDeblur-PyTorch
 git clone https://github.com/chosj95/MIMO-UNet
@@ -8,9 +8,15 @@ python benchmarks/restore.py --image=DMPHN-cvpr19-master/test_samples/000001.png
     --peer_python=torch/bin/python --deepdeblur_code=DeepDeblur-PyTorch \\
     --mimo_unet_code=MIMO-UNet --dmphn_code=DMPHN-cvpr19-master
 
+git clone https://github.com/google-research/maxim
+python -m venv flax && flax/bin/pip install jax flax einops numpy
+python benchmarks/restore.py --networks=maxim --size=256x256 --image=... \\
+    --peer_python=flax/bin/python --maxim_code=maxim --maxim_weights=checkpoint.npz
+
 All programs restore the same image with the same weights: DMPHN's are the published ones, the
 others' those that the authors' networks begin with. Theirs run as shipped (float32) and at their
-best (bfloat16 autocast, channels_last, inference_mode). Each program runs in a process of its own;
+best (PyTorch's: bfloat16 autocast, channels_last, inference_mode; Flax's: bfloat16 parameters and
+images). Each program runs in a process of its own;
 they take turns, one image each, while the others wait: absolute times of a shared machine drift,
 their ratio much less. Each ends with its result on the host. Without --peer_python only ours is
 measured, with fresh weights.
@@ -23,6 +29,7 @@ convolutions measured here.
 
 import itertools
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,13 +48,15 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list("networks", list(restore_ours.CONVOLUTIONS), "Names, see tfdeblur.models.")
 flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of the programs.")
 flags.DEFINE_string("image", None, "A photograph; cropped or mirrored to --size.", required=True)
-flags.DEFINE_string("size", "1280x720", "Width and height, multiples of 16.")
+flags.DEFINE_string("size", "1280x720", "Width and height, multiples of 16; of 64 for MAXIM.")
 flags.DEFINE_integer("rounds", 5, "Timed images of each, after one that is not timed.", 1)
 flags.DEFINE_integer("threads", None, "Of each program; None: what its library chooses.", 1)
-flags.DEFINE_string("peer_python", None, "The Python of an environment with PyTorch.")
+flags.DEFINE_string("peer_python", None, "The Python of an environment with PyTorch, or Flax.")
 flags.DEFINE_string("deepdeblur_code", None, "A checkout of SeungjunNah/DeepDeblur-PyTorch.")
 flags.DEFINE_string("mimo_unet_code", None, "A checkout of chosj95/MIMO-UNet.")
 flags.DEFINE_string("dmphn_code", None, "A checkout of HongguangZhang/DMPHN-cvpr19-master.")
+flags.DEFINE_string("maxim_code", None, "A checkout of google-research/maxim.")
+flags.DEFINE_string("maxim_weights", None, "The authors' checkpoint.npz.")
 flags.DEFINE_float("peak_tflops", None, "The device's peak for bfloat16; None: measured.")
 
 HERE = pathlib.Path(__file__).parent
@@ -80,9 +89,13 @@ def start(network, folder):
     ours = [sys.executable, HERE / "restore_ours.py", network]
     place = f"--folder={folder}"
     if FLAGS.peer_python:
-        theirs = [FLAGS.peer_python, HERE / "restore_theirs.py", network]
         options = [place, f"--code={checkout(network)}"]
-        subprocess.run([*theirs, "export", *options], check=True)
+        if network == "maxim":
+            theirs = [FLAGS.peer_python, HERE / "restore_theirs_flax.py", network]
+            shutil.copy(FLAGS.maxim_weights, pathlib.Path(folder, "weights.npz"))
+        else:
+            theirs = [FLAGS.peer_python, HERE / "restore_theirs.py", network]
+            subprocess.run([*theirs, "export", *options], check=True)
         for precision in FLAGS.precisions:
             command = [*theirs, precision, *options]
             programs["theirs", precision] = stopwatch.start(*command, threads=FLAGS.threads)

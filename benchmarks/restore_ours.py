@@ -20,6 +20,7 @@ CONVOLUTIONS = {
     "mimo_unet": [(3, 32, 1), (3, 64, 2), (3, 128, 4)],
     "mimo_unet_plus": [(3, 32, 1), (3, 64, 2), (3, 128, 4)],
     "dmphn": [(3, 32, 1), (3, 64, 2), (3, 128, 4)],
+    "maxim": [(3, 32, 1), (3, 64, 2), (3, 128, 4)],
 }
 REPEATS = 10  # of each convolution
 HYPERPARAMETERS = {"deepdeblur": {"upsampling": "sub_pixel"}}  # as the authors' code is
@@ -43,8 +44,9 @@ def main():
         net = models.build(args.network, **HYPERPARAMETERS.get(args.network, {}))
     weights_file = args.folder / "weights.npz"
     if weights_file.exists():
+        assign = weights.from_flax if args.network == "maxim" else weights.from_torch
         with np.load(weights_file) as arrays:
-            weights.from_torch(net, dict(arrays))
+            assign(net, dict(arrays))
     output = args.folder / f"ours_{args.precision}.npy"
     stopwatch.serve(lambda: net.restore_on_batch(blurry), memory, at_start, output)
 
