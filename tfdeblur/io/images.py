@@ -142,6 +142,8 @@ def write(path, image):
         InputError: unknown suffix, or the file cannot be written.
         ValueError: the array has another shape or type.
     """
+    import imageio.v3 as imageio  # here, for commands to start at once
+
     path = pathlib.Path(path)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
         raise ValueError(f"expected uint8 [H, W, 3], got {image.dtype} {image.shape}")
@@ -149,9 +151,8 @@ def write(path, image):
     if suffix not in SUFFIXES:
         raise InputError(f"cannot write {path}: name a file ending in {', '.join(SUFFIXES)}.")
     with replacing(path) as temporary:
-        Image.fromarray(image).save(
-            temporary, format=Image.registered_extensions()[suffix], **_SAVE_OPTIONS.get(suffix, {})
-        )
+        options = _SAVE_OPTIONS.get(suffix, {})
+        imageio.imwrite(temporary, image, extension=suffix, plugin="pillow", **options)
 
 
 @contextlib.contextmanager
@@ -202,10 +203,10 @@ def to_eight_bits(values):
 
 def encode_png(image):
     """The bytes of a PNG file of a uint8 [H, W, 3] image."""
-    buffer = io.BytesIO()
+    import imageio.v3 as imageio
+
     # A little larger than at Pillow's level 6, in a third of the time.
-    Image.fromarray(image).save(buffer, format="PNG", compress_level=3)
-    return buffer.getvalue()
+    return imageio.imwrite("<bytes>", image, extension=".png", plugin="pillow", compress_level=3)
 
 
 def find_images(paths, suffixes=SUFFIXES):
