@@ -3,6 +3,7 @@
 import doctest
 import importlib.util
 import pathlib
+import re
 
 import pytest
 
@@ -25,6 +26,15 @@ def test_the_page_of_public_names_is_that_of_the_docstrings():
     spec.loader.exec_module(make_api)
     written = (DOCS / "api.md").read_text(encoding="utf-8")
     assert written == make_api.page(), "run: python docs/make_api.py"
+
+
+def test_the_guide_to_a_training_loop_runs_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    guide = (DOCS / "training_loop.md").read_text(encoding="utf-8")
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", guide, re.DOTALL):
+        exec(code, names)
+    assert names["restored"].shape == (64, 64, 3) and names["restored"].dtype == "uint8"
 
 
 def test_public_modules_show_their_public_names_alone():
