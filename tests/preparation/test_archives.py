@@ -184,6 +184,10 @@ def test_an_archive_that_promises_too_much_is_not_unpacked(tmp_path):
     path.write_bytes(content)
     with pytest.raises(InputError, match="has 4,294,967,294 bytes"):
         archives.File(archives.Zip(path), "1.png").read()
+    content[at + 24 : at + 28] = (2**30).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"1\.png cannot be as large as it says"):
+        archives.File(archives.Zip(path), "1.png").read()
 
 
 def test_animations_and_drawings_in_data_sets_are_refused(tmp_path):

@@ -61,17 +61,16 @@ class Zip:
     def read(self, name):
         archive = _archive(self)
         entry = archive.getinfo(name)
-        # What the archive claims is what zipfile reserves.
-        length = self.path.stat().st_size
+        if entry.file_size > images.MAX_BYTES:  # zipfile reads no more than the archive promises
+            raise InputError(
+                f"{self.path}/{name} has {entry.file_size:,} bytes, and {images.MAX_BYTES:,} are "
+                "read at most: get the archive again."
+            )
+        # What it promises is reserved.
+        length = os.stat(self.path).st_size
         if entry.compress_size > length or entry.file_size > _MAX_EXPANSION * length:
             raise InputError(
                 f"{self.path} is damaged: {name} cannot be as large as it says. Get it again."
-            )
-        size = entry.file_size
-        if size > images.MAX_BYTES:
-            raise InputError(
-                f"{self.path}/{name} has {size:,} bytes, and {images.MAX_BYTES:,} are read at "
-                "most: get the archive again."
             )
         return archive.read(name)
 
