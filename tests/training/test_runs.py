@@ -153,14 +153,14 @@ def signal_at(monkeypatch):
     """Sends this process a signal after a step."""
 
     def arrange(number, at):
-        before = callbacks.Steps.on_train_batch_end
+        before = callbacks.StopAtLastStep.on_train_batch_end
 
         def after_step(self, batch, logs=None):
             before(self, batch, logs)
             if self.checkpoints.step == at:
                 os.kill(os.getpid(), number)
 
-        monkeypatch.setattr(callbacks.Steps, "on_train_batch_end", after_step)
+        monkeypatch.setattr(callbacks.StopAtLastStep, "on_train_batch_end", after_step)
 
     return arrange
 
