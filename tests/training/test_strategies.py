@@ -156,7 +156,7 @@ def test_two_machines_train_as_one_though_one_dies_and_returns(on_one_device, ro
     chief, other = end(start_workers(["lives", "dies"], root, results))
     assert other[0] == -signal.SIGKILL
     assert chief[0] == 1 and "error: another worker has ended" in chief[1], chief[1]
-    assert "start all workers again with --resume, which goes on from step 2." in chief[1]
+    assert "start all workers again with `resume=True`, which goes on from step 2." in chief[1]
 
     for status, output in end(start_workers(["lives", "lives"], root, results)):
         assert status == 0, output
