@@ -355,17 +355,17 @@ class Video(Kind):
         self.folder = folder
 
     def samples(self):
-        from tfdeblur.io import footage
+        from tfdeblur.io import ffmpeg
 
         path = self.folder / "sound.mp4"
         options = "-v error -f lavfi -i testsrc=size=32x32:rate=5:duration=1 -pix_fmt yuv420p"
-        subprocess.run([footage.ffmpeg(), *options.split(), str(path)], check=True)
+        subprocess.run([ffmpeg.executable(), *options.split(), str(path)], check=True)
         return [path.read_bytes()]
 
     def read(self, path):
-        from tfdeblur.io import footage
+        from tfdeblur.io import ffmpeg
 
-        footage.probe(path)
+        ffmpeg.probe(path)
 
 
 KINDS = {
