@@ -365,9 +365,7 @@ def locked(path, waiting=False):
     Raises:
         InputError: another process holds it.
     """
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
+    if os.name != "posix":
         yield
         return
     name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:32]
@@ -375,18 +373,16 @@ def locked(path, waiting=False):
     while True:
         file = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            if not lock(file):
                 holder = f"process {os.pread(file, 20, 0).decode('ascii', 'replace')}"
                 if not waiting:
                     raise InputError(
                         f"{path} is in use by another tfdeblur ({holder}): wait until that has "
                         "ended, or name another place."
-                    ) from error
+                    )
                 say(f"Another tfdeblur ({holder}) makes {path}: waiting for it.", file=sys.stderr)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_still(file, place):
+                lock(file, waiting=True)
+            if not is_still(file, place):
                 continue  # its holder has just removed it
             os.ftruncate(file, 0)
             os.pwrite(file, str(os.getpid()).encode(), 0)
@@ -399,9 +395,30 @@ def locked(path, waiting=False):
             os.close(file)
 
 
-def _is_still(file, place):
+def lock(file, waiting=False):
+    """Whether this process now holds the system's lock on an open file; always on Windows.
+
+    It ends with the file, or with the process, however that ends.
+
+    Args:
+        file: an open file, or its number.
+        waiting: whether to wait until no other process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if waiting else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_still(file, path):
+    """Whether an open file, or that of a number, still has the name that it was opened by."""
     with contextlib.suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(file), os.stat(place))
+        return os.path.samestat(os.stat(file), os.stat(path))
     return False
 
 

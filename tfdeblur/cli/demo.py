@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from absl import flags
 
-from tfdeblur import errors, restoration, weights
+from tfdeblur import errors, files, restoration, weights
 from tfdeblur import precision as precisions
 from tfdeblur.cli import flags as shared
 from tfdeblur.errors import InputError
@@ -283,7 +283,8 @@ def visitors_folder():
         tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder,
         open(os.path.join(folder, MARKER), "w") as marker,
     ):
-        _lock(marker)
+        with contextlib.suppress(OSError):  # a disk without locks
+            files.lock(marker)
         marker.write(os.path.basename(folder))
         marker.flush()
         yield folder
@@ -299,21 +300,8 @@ def _remove_leftovers():
             if folder.is_symlink() or path.is_symlink() or status.st_uid != os.getuid():
                 continue
             with images.open_regular(path, limit=1000) as marker:
-                if marker.read() == folder.name.encode() and _lock(marker):
+                if marker.read() == folder.name.encode() and files.lock(marker):
                     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _lock(file):
-    """Whether this process now holds a lock on the file; always, where there are none."""
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:
-        pass
-    except OSError:
-        return False
-    return True
 
 
 def _define_flags():

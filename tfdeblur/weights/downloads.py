@@ -4,7 +4,6 @@ What has arrived of a file lies beside it, under a name that tells which version
 server meant: the next attempt goes on there, if the server's file is still that one.
 """
 
-import contextlib
 import errno
 import hashlib
 import os
@@ -13,6 +12,7 @@ import shutil
 
 import tqdm
 
+from tfdeblur import files
 from tfdeblur.errors import InputError
 from tfdeblur.files import INCOMPLETE
 
@@ -43,7 +43,8 @@ def download(url, path, check, facts=""):
         with _asked(url) as answer:
             partial = path.with_name(f"{INCOMPLETE}{_version(answer)}-{path.name}")
             with partial.open("ab") as file:
-                if not _locked_as(file, partial):
+                files.lock(file, waiting=True)
+                if not files.is_still(file.fileno(), partial):
                     return  # another process has brought it meanwhile
                 _complete(file, answer, path.name)
                 check(partial)
@@ -89,15 +90,6 @@ def _validator(answer):
 
 def _version(answer):
     return hashlib.sha256(_validator(answer).encode()).hexdigest()[:8]
-
-
-def _locked_as(file, path):
-    """Waits until no other process writes to a file; whether it still has its name then."""
-    with contextlib.suppress(ImportError):  # Windows has no locks of this kind
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX)
-    return path.exists() and os.path.samestat(os.fstat(file.fileno()), os.stat(path))
 
 
 def _complete(file, answer, name):
