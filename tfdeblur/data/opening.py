@@ -48,9 +48,12 @@ def open_dataset(name, split, data_dir=None, manual_dir=None):
     """
     import tensorflow_datasets as tfds
 
+    builder = find_builder(name, data_dir)
+    if is_built(builder):
+        return builder, count_examples(builder, split)
     config = tfds.download.DownloadConfig(manual_dir=manual_dir)
     try:
-        with files.locked(find_builder(name, data_dir).data_path, waiting=True):
+        with files.locked(builder.data_path, waiting=True):
             builder = find_builder(name, data_dir)  # another process may just have built it
             builder.download_and_prepare(download_config=config)
     # No network, no space (TFDS has its own kind of error for it), no permission.
