@@ -551,6 +551,12 @@ MPRNET = Recipe(
 )
 
 
+_TILES_OF_AUTHORS = (
+    "The authors crop tiles of 512x512 pixels, cut every 256 from the images, so pixels near the "
+    "border of an image are rarer with them."
+)
+
+
 def _nafnet(filters, batch_size, steps, weight_decay, psnr, ssim):
     return Recipe(
         name=f"nafnet_width{filters}",
@@ -570,11 +576,7 @@ def _nafnet(filters, batch_size, steps, weight_decay, psnr, ssim):
         label_pyramid="repeated",
         validate_every=5000,
         published=(Published("gopro", psnr, ssim, "nafnet", "README of NAFNet"),),
-        remarks=(
-            "The authors crop tiles of 512x512 pixels, cut every 256 from the images, so pixels "
-            "near the border of an image are rarer with them. Published scores are those with "
-            "local statistics."
-        ),
+        remarks=(f"{_TILES_OF_AUTHORS} Published scores are those with local statistics."),
     )
 
 
@@ -607,10 +609,7 @@ RESTORMER = Recipe(
         Published("realblur/r", 36.19, 0.957, "realblur", "Zamir et al. 2022, table 2"),
         Published("realblur/j", 28.96, 0.879, "realblur", "Zamir et al. 2022, table 2"),
     ),
-    remarks=(
-        "The authors crop tiles of 512x512 pixels, cut every 256 from the images, so pixels near "
-        "the border of an image are rarer with them."
-    ),
+    remarks=_TILES_OF_AUTHORS,
 )
 
 

@@ -105,10 +105,15 @@ def size(path):
         InputError: as `read`, as far as the header tells.
     """
     with opened(path) as image:
-        width, height = image.size
-        # Pillow reports TIFF files upright by itself.
-        turned = image.format != "TIFF" and orientation(image) in _TURNED_ORIENTATIONS
-        return (height, width) if turned else (width, height)
+        return upright_size(image)
+
+
+def upright_size(image):
+    """(width, height) of an open Pillow image, EXIF orientation applied."""
+    width, height = image.size
+    # Pillow reports TIFF files upright by itself.
+    turned = image.format != "TIFF" and orientation(image) in _TURNED_ORIENTATIONS
+    return (height, width) if turned else (width, height)
 
 
 def is_plain(path):

@@ -120,7 +120,7 @@ def size(path):
         with images.opened(path) as image:
             if not _has_sixteen_bits(image):
                 images.refuse_undefined_range(image, path)
-        return images.size(path)
+            return images.upright_size(image)
     width, height = tiff.size(path)
     with images.open_regular(path) as file:
         turned = tiff.tags(file).get(_TIFF_ORIENTATION, 1) in (5, 6, 7, 8)
@@ -168,7 +168,7 @@ def write(path, photo, quality=95, form=None, like=None):
             options = metadata.options(photo.metadata, form)
             options |= _encoding(form, quality, photo.lossless and form == photo.format)
             picture.save(temporary, format=form, **options)
-    return _listed(_left_out(photo, form))
+    return ", ".join(_left_out(photo, form))
 
 
 def _encoding(form, quality, lossless):
@@ -200,10 +200,6 @@ def _left_out(photo, form):
     if photo.lossless and form == photo.format == "AVIF":
         yield "its lossless compression (values change by about 3 of 255)"
     yield from metadata.not_held(photo.metadata, form)
-
-
-def _listed(names):
-    return ", ".join(names)
 
 
 def suffix_of(form):

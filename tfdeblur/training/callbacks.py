@@ -130,8 +130,8 @@ class Progress(keras.callbacks.Callback):
         super().__init__()
         self.checkpoints = checkpoints
         self.last = sum(steps for steps, _, _ in stages)
-        sizes = [size for _, _, size in stages]
-        self.crops = np.cumsum(np.repeat(sizes, [steps for steps, _, _ in stages]))
+        self.ends = np.cumsum([0, *(steps for steps, _, _ in stages)])
+        self.crops = np.cumsum([0, *(steps * size for steps, _, size in stages)])
         self.started = started
         self.first = None  # (time, step) after the first step, which compiles
         self.bar = None
@@ -170,7 +170,8 @@ class Progress(keras.callbacks.Callback):
             return line
         seconds = time.monotonic() - begun
         left = duration(seconds / (step - first) * (self.last - step))
-        rate = (self.crops[step - 1] - self.crops[first - 1]) / seconds
+        before, now = np.interp([first, step], self.ends, self.crops)
+        rate = (now - before) / seconds
         return f"{line}, {rate:.1f} patches/s, {left} left"
 
 
