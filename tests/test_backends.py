@@ -1,14 +1,12 @@
 """What needs Keras alone gives the same values on JAX and, where it is installed, on PyTorch."""
 
 import importlib.util
-import os
 import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
+from other_backend import run_on
 
 import tfdeblur
 from tfdeblur import losses, metrics, models, pyramid
@@ -57,15 +55,8 @@ def test_values_are_those_of_tensorflow(backend, tmp_path):
         pytest.skip(f"{backend} is not installed")
     expected, weights = values()
     np.savez(tmp_path / "weights.npz", *weights)
-    here = str(pathlib.Path(__file__).parent)
-    done = subprocess.run(
-        [sys.executable, "-c", "import test_backends; test_backends.write_values()"],
-        cwd=tmp_path,
-        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": here},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    code = "import test_backends; test_backends.write_values()"
+    run_on(backend, code, cwd=tmp_path, path=[pathlib.Path(__file__).parent])
     with np.load(tmp_path / "values.npz") as found:
         assert found.files == list(expected)
         for name, value in expected.items():

@@ -4,17 +4,10 @@ import subprocess
 import sys
 
 import pytest
+from holding import held_by_another
 
 from tfdeblur import files
 from tfdeblur.errors import InputError
-
-HOLD = """
-import sys, time
-from tfdeblur import files
-with files.locked(sys.argv[1]):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
 
 
 @pytest.fixture
@@ -23,16 +16,8 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(files.tempfile, "tempdir", None)
     path = tmp_path / "runs" / "mine"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with holder:
-        assert holder.stdout.readline() == "held\n"
+    with held_by_another(path) as holder:
         yield path, holder
-        holder.kill()
 
 
 def test_what_another_process_holds_is_refused(place):

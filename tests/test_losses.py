@@ -1,13 +1,12 @@
 import json
-import os
-import subprocess
-import sys
+import pathlib
 
 import golden
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from other_backend import run_on
 
 from tfdeblur import losses
 from tfdeblur.pyramid import bilinear_pyramid
@@ -140,17 +139,10 @@ def assert_all_are_the_same_on_jax():
 def test_losses_are_the_same_on_jax(restoration):
     pytest.importorskip("jax")
     name = assert_all_are_the_same_on_jax.__name__
-    done = subprocess.run(
-        [sys.executable, "-c", f"import test_losses as t; t.{name}()"],
-        cwd=os.path.dirname(__file__),
-        env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": "helpers"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    code = f"import test_losses as t; t.{name}()"
+    printed = run_on("jax", code, path=[pathlib.Path(__file__).parent])
     arrays, _ = restoration
-    on_jax = json.loads(done.stdout)
+    on_jax = json.loads(printed)
     assert set(on_jax) == set(losses.LOSSES)
     for name, loss in losses.LOSSES.items():
         value = loss([arrays["pred_2"]], [arrays["target"]])

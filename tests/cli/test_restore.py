@@ -18,17 +18,6 @@ ROOT = pathlib.Path(__file__).parents[2]
 PUBLISHED = ROOT.parent / "shared" / "published" / "dmphn_1_2_4_8"
 
 
-@pytest.fixture
-def photos(tmp_path, monkeypatch):
-    """The current folder, with photos/a.jpg, photos/trip/b.png and photos/note.txt."""
-    monkeypatch.chdir(tmp_path)
-    image = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
-    images.write("photos/a.jpg", image)
-    images.write("photos/trip/b.png", image)
-    pathlib.Path("photos/note.txt").write_text("no image")
-    return pathlib.Path("photos")
-
-
 def deblur(*arguments):
     command = [sys.executable, str(ROOT / "deblur.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True)

@@ -1,6 +1,7 @@
-"""What networks compute on JAX, in a process of its own."""
+"""What is computed on another backend of Keras, in a process of its own."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -18,20 +19,31 @@ for i, name in enumerate(sys.argv[1:]):
 """
 
 
-def outputs_on_jax(names, images, folder):
-    """{name: all outputs} of the networks in `folder`/NAME.keras, of one batch."""
-    np.save(folder / "images.npy", images)
+def run_on(backend, code, *arguments, cwd=None, path=(), **environment):
+    """What code prints, which has to end well.
+
+    Args:
+        backend: of Keras.
+        code: of Python; it may import what lies in `path`, and these helpers.
+        arguments, cwd, environment: of the process.
+    """
+    folders = [*path, pathlib.Path(__file__).parent]
+    environment |= {"KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(map(str, folders))}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *names],
-        cwd=folder,
-        # What runs once need not run fast: compiling is what takes long.
-        env={
-            **os.environ,
-            "KERAS_BACKEND": "jax",
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",
-        },
+        [sys.executable, "-c", code, *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def outputs_on_jax(names, images, folder):
+    """{name: all outputs} of the networks in `folder`/NAME.keras, of one batch."""
+    np.save(folder / "images.npy", images)
+    # What runs once need not run fast: compiling is what takes long.
+    flags = "--xla_backend_optimization_level=0"
+    run_on("jax", SCRIPT, *names, cwd=folder, XLA_FLAGS=flags)
     return {name: list(np.load(folder / f"{name}_outputs.npz").values()) for name in names}

@@ -1,12 +1,10 @@
-import os
 import pathlib
-import subprocess
-import sys
 
 import golden
 import keras
 import numpy as np
 import pytest
+from other_backend import run_on
 
 from tfdeblur import metrics, models, precision, weights
 from tfdeblur.models import maxim
@@ -39,19 +37,7 @@ def test_outputs_equal_the_reference_on_jax():
         "assert keras.backend.backend() == 'jax'\n"
         "test_maxim._check_reference()\n"
     )
-    here = pathlib.Path(__file__).parent
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={
-            **os.environ,
-            "KERAS_BACKEND": "jax",
-            "PYTHONPATH": os.pathsep.join([str(here), str(here.parent / "helpers")]),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_on("jax", code, path=[pathlib.Path(__file__).parent])
 
 
 @pytest.mark.parametrize(

@@ -18,17 +18,6 @@ from tfdeblur.io.photos import write as write_photo
 from tfdeblur.restoration import files
 
 
-@pytest.fixture
-def photos(tmp_path, monkeypatch):
-    """The current folder, with photos/a.jpg, photos/trip/b.png and photos/note.txt."""
-    monkeypatch.chdir(tmp_path)
-    image = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
-    images.write("photos/a.jpg", image)
-    images.write("photos/trip/b.png", image)
-    pathlib.Path("photos/note.txt").write_text("no image")
-    return pathlib.Path("photos")
-
-
 def invert(image, progress):
     if progress:
         progress(1.0)

@@ -14,6 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
+from holding import held_by_another
 
 from tfdeblur import metrics, models, restoration
 from tfdeblur.data.pairs import split_folders
@@ -79,14 +80,11 @@ def test_a_resume_with_other_threads_says_so(more, said, capsys):
 
 
 def test_two_trainings_in_one_workdir_are_refused(pairs, tmp_path):
-    held = "import sys; from tfdeblur import files\n"
-    held += "with files.locked(sys.argv[1]): print(flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", held, str(tmp_path / "run")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        other.stdout.readline()
-        with pytest.raises(InputError, match=f"in use by another tfdeblur .*{other.pid}"):
-            runs.train(RECIPE, *pairs, tmp_path / "run", precision_name="float32")
-        other.stdin.close()
+    with (
+        held_by_another(tmp_path / "run") as other,
+        pytest.raises(InputError, match=f"in use by another tfdeblur .*{other.pid}"),
+    ):
+        runs.train(RECIPE, *pairs, tmp_path / "run", precision_name="float32")
     assert not (tmp_path / "run").exists()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers, ops
+from other_backend import run_on
 
 from tfdeblur import losses, models, precision, pyramid
 from tfdeblur.models import initialization
@@ -535,14 +536,7 @@ def test_trains_on_jax():
         "else:\n"
         "    raise AssertionError\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_on("jax", code)
 
 
 @pytest.mark.parametrize("name", ["deepdeblur", "mimo_unet"])
