@@ -45,12 +45,9 @@ def test_two_pairs_are_learnt(name, pairs):
         batch_size=2,
         steps=steps,
         progressive=None,
+        adversarial=None,  # what a critic asks for need not be the sharp image
         schedule=CosineDecay(rate=2e-3, warmup=0, end=1e-3),
     )
-    if recipe.adversarial:
-        small = dict(recipe.adversarial.discriminator, filters=4)
-        adversarial = dataclasses.replace(recipe.adversarial, discriminator=small)
-        recipe = dataclasses.replace(recipe, adversarial=adversarial)
     keras.utils.set_random_seed(0)
     with precision.policy("float32"):
         trainer = build_trainer(recipe)

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 
+HERE = pathlib.Path(__file__).parent
 SCRIPT = """
 import sys, keras, numpy as np, tfdeblur
 assert keras.backend.backend() == "jax"
@@ -27,7 +28,7 @@ def run_on(backend, code, *arguments, cwd=None, path=(), **environment):
         code: of Python; it may import what lies in `path`, and these helpers.
         arguments, cwd, environment: of the process.
     """
-    folders = [*path, pathlib.Path(__file__).parent]
+    folders = [*path, HERE]
     environment |= {"KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(map(str, folders))}
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
