@@ -76,6 +76,12 @@ def _define_flags():
         None,
         "An image, upright and of the inputs' size: white is restored, black stays as it is.",
     )
+    flags.DEFINE_bool(
+        "fallback",
+        False,
+        "Keep the input where the restored image seems to be worse: patterns or colours that were "
+        "not there, another brightness.",
+    )
     flags.DEFINE_bool("follow_links", False, "Search also folders that links point to.")
     flags.DEFINE_bool("dry_run", False, "Only show what would be restored, and what would fail.")
     shared.define_restoring(tile="auto")
@@ -142,7 +148,7 @@ def _restore(jobs):
                 mask=mask,
             )
 
-        return files.restore_files(jobs, restore, FLAGS.overwrite, FLAGS.quality)
+        return files.restore_files(jobs, restore, FLAGS.overwrite, FLAGS.quality, FLAGS.fallback)
 
 
 def _pipe(inputs):

@@ -7,7 +7,7 @@ import numpy as np
 from tfdeblur.errors import InputError
 from tfdeblur.io import photos
 
-_GAMMA = 2.2  # of the camera, as in `tfdeblur.blur`
+GAMMA = 2.2  # of the camera, as in `tfdeblur.blur`
 _ROWS = 256  # that are in floating point at once
 
 
@@ -66,19 +66,19 @@ def as_mask(mask):
     """
     if isinstance(mask, str | os.PathLike):
         photo = photos.read(mask)
-        shares = _unit(photos.luma(photo.pixels)[..., 0])
-        return shares if photo.alpha is None else shares * _unit(photo.alpha)
+        shares = to_unit(photos.luma(photo.pixels)[..., 0])
+        return shares if photo.alpha is None else shares * to_unit(photo.alpha)
     mask = np.asarray(mask)
     if mask.dtype in (np.uint8, np.uint16):
-        return _unit(mask)
+        return to_unit(mask)
     if mask.ndim != 2 or not mask.size or not (mask.min() >= 0 and mask.max() <= 1):
         raise InputError("`mask`: give [H, W] of uint8, bool, or floating point in [0, 1].")
     return mask.astype(np.float32)
 
 
 def _blended(before, after, shares):
-    light = [_unit(image) ** _GAMMA for image in (before, after)]
-    codes = ((1 - shares) * light[0] + shares * light[1]) ** (1 / _GAMMA)
+    light = [to_unit(image) ** GAMMA for image in (before, after)]
+    codes = ((1 - shares) * light[0] + shares * light[1]) ** (1 / GAMMA)
     if before.dtype != np.float32:
         peak = np.iinfo(before.dtype).max
         codes = np.rint(codes * np.float32(peak))
@@ -86,7 +86,7 @@ def _blended(before, after, shares):
     return codes.astype(before.dtype)
 
 
-def _unit(image):
+def to_unit(image):
     """Any type of an image -> float32 in [0, 1]."""
     if image.dtype == np.float32:
         return image

@@ -7,7 +7,7 @@ import numpy as np
 
 from tfdeblur import memory
 from tfdeblur import precision as precisions
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, NotFiniteError
 from tfdeblur.restoration import blending, kinds, tiles
 
 AUTO = "auto"
@@ -195,7 +195,7 @@ def _restore_tile(net, tile, height, width, self_ensemble):
         restored = _run(net, padded[None])[0, : turned.shape[0], : turned.shape[1]]
         total += np.rot90(restored, -k)
     if not np.isfinite(total).all():
-        raise InputError(
+        raise NotFiniteError(
             f"the network {net.name!r} returned values that are not finite: its weights are "
             "broken, or `precision` is too low for it."
         )
