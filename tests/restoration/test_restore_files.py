@@ -396,3 +396,30 @@ def test_values_that_are_not_finite(photos, capsys):
     assert files.restore_files(jobs, fail, fallback=True).failed == 0
     assert "100.0% of it show values that are not finite; the input" in capsys.readouterr().err
     np.testing.assert_array_equal(images.read("out/b.png"), images.read("photos/trip/b.png"))
+
+
+def test_what_was_restored_in_another_way_is_not_skipped(photos, capsys):
+    jobs = files.plan(["photos"], "out")
+    assert files.restore_files(jobs[:1], invert, done=files.Done("out", "a")).restored == 1
+    again = files.Done("out", "a")
+    assert files.is_done(jobs[0], again) and not files.is_done(jobs[1], again)
+    other = files.Done("out", "b")
+    assert files.restore_files(jobs, invert, done=other) == files.Outcome(1, 0, 1)
+    said = "out/a.jpg exists, restored by another network or with other options: give --overwrite"
+    assert said in capsys.readouterr().err
+    assert files.restore_files(jobs, invert, True, done=other) == files.Outcome(2, 0, 0)
+    assert files.restore_files(jobs, invert, done=files.Done("out", "b")).skipped == 2
+
+
+def test_what_is_restored_in_place_leaves_no_file(photos):
+    jobs = files.plan(["photos"], "photos", overwrite=True)
+    files.restore_files(jobs, invert, overwrite=True, done=files.Done("photos", "a"))
+    assert not pathlib.Path("photos", files.DONE).exists()
+
+
+def test_a_link_is_not_followed_for_what_is_done(photos):
+    pathlib.Path("out").mkdir()
+    os.symlink("../photos/note.txt", f"out/{files.DONE}")
+    jobs = files.plan(["photos"], "out")
+    files.restore_files(jobs, invert, done=files.Done("out", "a"))
+    assert pathlib.Path("photos/note.txt").read_text() == "no image"

@@ -6,7 +6,7 @@ INPUT is an image or video file, a folder, which is searched recursively, or a p
 "holiday/**/*.jpg". What is restored keeps its name, its format and its place below the folder, and
 all else that the file holds: date, place, colour profile, transparency, 16 bits, sound; a line says
 what is lost. Inputs are not overwritten, unless --overwrite is given and --output is their own
-folder. What an earlier run has restored is skipped. `tfdeblur - < a.jpg > b.jpg` takes an image
+folder. What an earlier run has restored in the same way is skipped. `tfdeblur - < a.jpg > b.jpg` takes an image
 from standard input, and writes the restored one to standard output.
 
 Other commands: tfdeblur train, evaluate, export, weights, demo; each explains itself with --help.
@@ -18,6 +18,8 @@ Other commands: tfdeblur train, evaluate, export, weights, demo; each explains i
 
 import collections
 import contextlib
+import hashlib
+import os
 import pathlib
 import sys
 import tempfile
@@ -32,6 +34,11 @@ from tfdeblur.io import images, photos
 from tfdeblur.restoration import blending, files
 
 FLAGS = flags.FLAGS
+# Flags with another value of which a file is not taken for restored already.
+_DECISIVE = (
+    *("model", "weights", "tile", "self_ensemble", "precision", "quality"),
+    *("strength", "mask", "fallback"),
+)
 
 
 def start():
@@ -115,9 +122,10 @@ def _run(argv):
     if any(left_out.values()):
         kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.items() if count)
         errors.say(f"Left out: {kinds}.")
+    done = files.Done(_folder(jobs), _how())
     if FLAGS.dry_run:
-        return _show(jobs)
-    outcome = _restore(jobs)
+        return _show(jobs, done)
+    outcome = _restore(jobs, done)
     skipped = f"; skipped {outcome.skipped} already done" if outcome.skipped else ""
     skipped += " (--overwrite redoes them)" if outcome.skipped else ""
     failed = f"; {outcome.failed} failed, see above" if outcome.failed else ""
@@ -126,7 +134,25 @@ def _run(argv):
     return 1 if outcome.failed else 0
 
 
-def _restore(jobs):
+def _folder(jobs):
+    """Where files are written: --output may be one."""
+    output = pathlib.Path(FLAGS.output)
+    return output.parent if jobs[-1].target == output else output
+
+
+def _how():
+    """What decides about the pixels, in words: files by their content."""
+    words = []
+    for name in _DECISIVE:
+        value = FLAGS[name].value
+        if isinstance(value, str) and os.path.isfile(value):
+            with images.open_regular(value, limit=2**40) as file:
+                value = hashlib.file_digest(file, "sha256").hexdigest()
+        words.append(f"{name}={value}")
+    return " ".join(words)
+
+
+def _restore(jobs, done=None):
     with shared.quiet_imports():
         from tfdeblur import precision, restoration, weights
 
@@ -148,7 +174,9 @@ def _restore(jobs):
                 mask=mask,
             )
 
-        return files.restore_files(jobs, restore, FLAGS.overwrite, FLAGS.quality, FLAGS.fallback)
+        return files.restore_files(
+            jobs, restore, FLAGS.overwrite, FLAGS.quality, FLAGS.fallback, done
+        )
 
 
 def _pipe(inputs):
@@ -181,10 +209,10 @@ def _refuse_commands(inputs):
             )
 
 
-def _show(jobs):
+def _show(jobs, done):
     failures = skipped = 0
     for job in jobs:
-        if not FLAGS.overwrite and files.is_done(job):
+        if not FLAGS.overwrite and files.is_done(job, done):
             skipped += 1
             continue
         try:

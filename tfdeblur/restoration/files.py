@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import filecmp
 import glob
+import hashlib
 import itertools
 import os
 import pathlib
@@ -35,6 +36,7 @@ _LONGEST_NAME = 255  # bytes, on most disks
 _TRANSPORT_STREAM = b"G"  # begins a video called .ts; others of this name are programs
 # Below the output folder, where --compare puts its pictures.
 COMPARE = "compare"
+DONE = ".tfdeblur_done"  # in the output folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +62,39 @@ class Outcome:
     restored: int
     skipped: int
     failed: int
+
+
+class Done:
+    """What earlier runs have restored into a folder, and how: the lines of a hidden file in it.
+
+    Args:
+        folder: where the files are written.
+        how: what decides about the result, the network say: any words.
+    """
+
+    def __init__(self, folder, how):
+        self.folder = pathlib.Path(folder)
+        self.how = hashlib.sha256(how.encode()).hexdigest()[:16]
+        self.found = {}
+        with contextlib.suppress(InputError), images.open_regular(self.folder / DONE) as file:
+            for line in file.read().decode(errors="replace").splitlines():
+                how, _, name = line.partition(" ")
+                self.found[name] = how
+
+    def knows(self, target):
+        return self.found.get(self._name(target)) == self.how
+
+    def add(self, target):
+        """Without a word where it cannot be written: then the file is restored once more."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        with contextlib.suppress(OSError):
+            number = os.open(self.folder / DONE, flags, 0o666)
+            with open(number, "a", encoding="utf-8") as file:
+                file.write(f"{self.how} {self._name(target)}\n")
+        self.found[self._name(target)] = self.how
+
+    def _name(self, target):
+        return ascii(os.path.relpath(target, self.folder))  # in one line, whatever it is
 
 
 def plan(
@@ -147,7 +182,8 @@ def check(job, overwrite=False):
         raise InputError(job.problem)
     if os.path.lexists(job.target):
         if not overwrite and not _is_copy(job):
-            raise InputError(f"{job.target} exists: give --overwrite to replace it.")
+            how = ", restored by another network or with other options" * _same_time(job)
+            raise InputError(f"{job.target} exists{how}: give --overwrite to replace it.")
         _refuse_read_only(job.target)
     if _is_video(job.source):
         if not _is_video(job.target):
@@ -166,19 +202,30 @@ def check(job, overwrite=False):
     return f"{width}x{height} pixels"
 
 
-def is_done(job):
+def is_done(job, done=None):
     """Whether an earlier run wrote the target, and the source is as it was then.
 
     What is restored has the time of change of its source, and not its content.
+
+    Args:
+        job: of `plan`.
+        done: `Done`, which knows how it was restored; None: that does not matter.
     """
-    if job.problem:
+    if job.problem or not _same_time(job) or _is_copy(job):
         return False
+    return done is None or done.knows(job.target)
+
+
+def _same_time(job):
     try:
         before, after = os.stat(job.source), os.stat(job.target)
     except (OSError, ValueError):
         return False
-    same_time = before.st_mtime_ns == after.st_mtime_ns
-    return same_time and not os.path.samestat(before, after) and not _is_copy(job)
+    return before.st_mtime_ns == after.st_mtime_ns and not os.path.samestat(before, after)
+
+
+def _is_in_place(job):
+    return _identity(job.source) == _identity(job.target)
 
 
 def _is_copy(job):
@@ -191,7 +238,7 @@ def _is_copy(job):
         return False
 
 
-def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False):
+def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False, done=None):
     """Restores file after file; one that fails is reported on stderr, and the rest go on.
 
     What an earlier run has done, see `is_done`, is skipped, unless `overwrite` is given.
@@ -204,6 +251,7 @@ def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False):
         quality: of JPEG, WebP, AVIF and HEIC.
         fallback: keep the input where restoring seems to have done harm, see `harm.find`, or gave
             values that are not finite. Otherwise harm is only said.
+        done: see `is_done`; it gets what is restored.
 
     Returns:
         Outcome.
@@ -216,25 +264,27 @@ def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False):
     layout = "{l_bar}{bar}| {n:.1f}/{total} files [{elapsed}<{remaining}]"
     with tqdm.tqdm(total=len(jobs), disable=None, bar_format=layout) as bar:
         told = time.monotonic()
-        for done, job in enumerate(jobs):
-            _advance(bar, done)
+        for count, job in enumerate(jobs):
+            _advance(bar, count)
             bar.set_description(errors.printable(job.source.name))
             if bar.disable and time.monotonic() - told > _SECONDS_BETWEEN_LINES:
                 told = time.monotonic()
-                errors.say(f"{done} of {len(jobs)} files are done.")
+                errors.say(f"{count} of {len(jobs)} files are done.")
             try:
-                if not overwrite and is_done(job):
+                if not overwrite and is_done(job, done):
                     skipped += 1
                     continue
                 check(job, overwrite)
                 harmless = _Harmless(restore, fallback)
                 _restore_file(
-                    job, harmless, quality, lambda share, n=done: _advance(bar, n + share)
+                    job, harmless, quality, lambda share, n=count: _advance(bar, n + share)
                 )
                 harmless.tell(job.target)
+                if done and not _is_in_place(job):
+                    done.add(job.target)
             except KeyboardInterrupt:
                 bar.close()
-                restored = done - failures - skipped
+                restored = count - failures - skipped
                 print(f"\n{restored} of {len(jobs)} files were restored before.", file=sys.stderr)
                 raise
             except Exception as error:
