@@ -6,8 +6,8 @@ INPUT is an image or video file, a folder, which is searched recursively, or a p
 "holiday/**/*.jpg". What is restored keeps its name, its format and its place below the folder, and
 all else that the file holds: date, place, colour profile, transparency, 16 bits, sound; a line says
 what is lost. Inputs are not overwritten, unless --overwrite is given and --output is their own
-folder. What an earlier run has restored in the same way is skipped. `tfdeblur - < a.jpg > b.jpg` takes an image
-from standard input, and writes the restored one to standard output.
+folder. What an earlier run has restored in the same way is skipped. `tfdeblur - < a.jpg > b.jpg`
+takes an image from standard input, and writes the restored one to standard output.
 
 Other commands: tfdeblur train, evaluate, export, weights, demo; each explains itself with --help.
 `tfdeblur demo` serves a web page that does the same.
