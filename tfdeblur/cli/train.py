@@ -68,7 +68,7 @@ def _run(argv):
             f"tells of the progress, and writes {workdir}."
         )
     train_pairs, test_pairs = open_pairs(
-        recipe, FLAGS.data_dir, FLAGS.blurry_dir, FLAGS.sharp_dir, FLAGS.manual_dir
+        recipe, FLAGS.data_dir, FLAGS.blurry_dir, FLAGS.sharp_dir, FLAGS.manual_dir, FLAGS.pairs
     )
     if FLAGS.cache:
         train_pairs = cache.open_cache(train_pairs, FLAGS.cache, recipe.crop)
@@ -100,7 +100,7 @@ def show(recipe):
     from tfdeblur.training import estimates
 
     pairs = estimates.count_training_pairs(
-        recipe, FLAGS.data_dir, FLAGS.blurry_dir, FLAGS.sharp_dir
+        recipe, FLAGS.data_dir, FLAGS.blurry_dir, FLAGS.sharp_dir, FLAGS.pairs
     )
     estimates.print_recipe(recipe, FLAGS.precision, pairs)
 

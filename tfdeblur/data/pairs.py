@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfdeblur.data import opening, png
 from tfdeblur.errors import InputError
-from tfdeblur.io import images
+from tfdeblur.io import images, pairing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,22 +133,24 @@ def _union(parts):
     )
 
 
-def from_folders(blurry_dir, sharp_dir, smallest=1):
-    """The pairs of two folders, partners having the same path below them, suffixes aside.
+def from_folders(blurry_dir, sharp_dir, smallest=1, pairs=None):
+    """The pairs of two folders.
 
     Images in formats that TensorFlow cannot read (TIFF, CMYK, 16-bit greyscale, ...) are converted
     to PNG in memory, once.
 
     Args:
+        blurry_dir, sharp_dir, pairs: see `pairing.find_pairs`.
         smallest: pixels that the height and width of every image must have.
 
     Raises:
-        InputError: see `images.find_pairs`; or an image is smaller than `smallest`.
+        InputError: see `pairing.find_pairs`; or an image is smaller than `smallest`.
     """
-    return _from_files(_find(blurry_dir, sharp_dir, smallest), f"{blurry_dir} and {sharp_dir}")
+    files = _find(blurry_dir, sharp_dir, smallest, pairs)
+    return _from_files(files, _described(blurry_dir, sharp_dir, pairs))
 
 
-def split_folders(blurry_dir, sharp_dir, smallest=1):
+def split_folders(blurry_dir, sharp_dir, smallest=1, pairs=None):
     """The pairs of two folders, for training and, the last tenth by name, for testing.
 
     Neighbours in name are often neighbours in a video: a random split would test on what was
@@ -157,19 +159,19 @@ def split_folders(blurry_dir, sharp_dir, smallest=1):
     Returns:
         (training `Pairs`, test `Pairs`).
     """
-    files = _find(blurry_dir, sharp_dir, smallest)
+    files = _find(blurry_dir, sharp_dir, smallest, pairs)
+    name = _described(blurry_dir, sharp_dir, pairs)
     if len(files) < 2:
-        raise InputError(f"`blurry_dir={blurry_dir}` holds one pair: training needs two or more.")
+        raise InputError(f"{name} is one pair: training needs two or more.")
     tested = max(1, len(files) // 10)
-    name = f"{blurry_dir} and {sharp_dir}"
     return (
         _from_files(files[:-tested], f"{name}, all but the last {tested}"),
         _from_files(files[-tested:], f"{name}, the last {tested}"),
     )
 
 
-def open_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None, manual_dir=None):
-    """What a recipe trains and is tested on: its dataset, or two folders instead.
+def open_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None, manual_dir=None, pairs=None):
+    """What a recipe trains and is tested on: its dataset, or two folders or a list instead.
 
     Returns:
         (training `Pairs`, test `Pairs`).
@@ -177,10 +179,8 @@ def open_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None, manual_di
     Raises:
         InputError: one of the folders is not given; or see `from_tfds` and `split_folders`.
     """
-    if blurry_dir and sharp_dir:
-        return split_folders(blurry_dir, sharp_dir, smallest=recipe.crop)
-    if blurry_dir or sharp_dir:
-        raise InputError("`blurry_dir` and `sharp_dir` go together: give both.")
+    if blurry_dir or sharp_dir or pairs:
+        return split_folders(blurry_dir, sharp_dir, smallest=recipe.crop, pairs=pairs)
     return tuple(
         from_tfds(recipe.dataset, split, data_dir, manual_dir)
         for split in (recipe.train_split, recipe.test_split)
@@ -202,8 +202,13 @@ def crop_arrays(blurry, sharp, corners, side):
     )
 
 
-def _find(blurry_dir, sharp_dir, smallest):
-    files = images.find_pairs(blurry_dir, sharp_dir)
+def _described(blurry_dir, sharp_dir, pairs):
+    folders = " and ".join(str(folder) for folder in (blurry_dir, sharp_dir) if folder)
+    return " ".join(filter(None, [folders, pairs and f"({pairs})"]))
+
+
+def _find(blurry_dir, sharp_dir, smallest, pairs):
+    files = pairing.find_pairs(blurry_dir, sharp_dir, pairs)
     for pair in files:
         if min(pair.size) < smallest:
             width, height = pair.size
