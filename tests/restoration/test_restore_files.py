@@ -323,7 +323,7 @@ def test_a_file_stays_what_its_content_says(photos, capsys):
 
 
 def test_what_a_search_leaves_out_is_counted(photos):
-    for name in ("photos/x.gif", "photos/y.GIF", "photos/z.dng", "photos/.hidden.gif"):
+    for name in ("photos/x.gif", "photos/y.GIF", "photos/z.tga", "photos/.hidden.gif"):
         pathlib.Path(name).write_bytes(b"x")
     os.makedirs("photos/@eaDir")
     images.write("photos/@eaDir/a.jpg", np.zeros((4, 4, 3), np.uint8))
@@ -335,7 +335,7 @@ def test_what_a_search_leaves_out_is_counted(photos):
     assert [job.source.name for job in jobs] == ["a.jpg", "b.png"]
     assert +left_out == {
         ".gif files": 2,
-        ".dng files": 1,
+        ".tga files": 1,
         "folders of thumbnails and waste": 1,
         "linked folders (--follow_links searches them)": 1,
     }

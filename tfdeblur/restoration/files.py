@@ -19,18 +19,18 @@ import tqdm
 
 from tfdeblur import errors
 from tfdeblur.errors import InputError, NotFiniteError
-from tfdeblur.io import ffmpeg, images, photos
+from tfdeblur.io import ffmpeg, images, photos, raw
 from tfdeblur.restoration import harm
 
 SUFFIXES = photos.SUFFIXES + ffmpeg.VIDEO_SUFFIXES
 # Of other images and videos, which a search counts and leaves out.
 _OTHERS = (
-    *(".apng", ".arw", ".bpg", ".cr2", ".cr3", ".dng", ".exr", ".flv", ".gif", ".hdr", ".ico"),
-    *(".j2k", ".jp2", ".jxl", ".m2v", ".mxf", ".nef", ".ogv", ".orf", ".pcx", ".psd", ".raf"),
-    *(".raw", ".rw2", ".svg", ".tga", ".vob"),
+    *(".apng", ".bpg", ".exr", ".flv", ".gif", ".hdr", ".ico", ".j2k", ".jp2", ".m2v", ".mxf"),
+    *(".ogv", ".pcx", ".psd", ".raw", ".svg", ".tga", ".vob"),
 )
 # Where network drives and cameras keep what they made of the photographs.
 _THUMBNAILS = ("@eaDir", ".@__thumb", "#recycle", "@Recycle", "$RECYCLE.BIN")
+_DEVELOPED = ".tif"  # what is made of raw photographs, unless another format is wanted
 _SECONDS_BETWEEN_LINES = 30  # of progress, where there is no terminal
 _LONGEST_NAME = 255  # bytes, on most disks
 _TRANSPORT_STREAM = b"G"  # begins a video called .ts; others of this name are programs
@@ -346,7 +346,7 @@ def _search(folder, follow_links, left_out):
             suffix = path.suffix.lower()
             if name.startswith(".") or (suffix == ".ts" and not _is_transport_stream(path)):
                 continue
-            if suffix in SUFFIXES:
+            if suffix in SUFFIXES or raw.is_raw(path):
                 found.append(path)
             elif suffix in _OTHERS:
                 left_out[f"{suffix} files"] += 1
@@ -373,6 +373,9 @@ def _compared(place, target):
 
 
 def _suffix(source, kind):
+    if raw.is_raw(source):  # beside which the camera has often put a.jpg
+        image_kind = kind if kind in photos.SUFFIXES else _DEVELOPED
+        return source.suffix + image_kind
     same_sort = _is_video(source) == (kind in ffmpeg.VIDEO_SUFFIXES)
     return kind if kind and same_sort else source.suffix
 
