@@ -186,10 +186,10 @@ def test_overwrite(photos):
 
 
 def test_format_that_cannot_be_written_is_told_before_the_work(photos, capsys):
-    Image.new("L", (4, 4)).save("x.gif")
-    assert files.restore_files(files.plan(["x.gif"], "out"), invert).failed == 1
-    assert "cannot write .gif; give --format=png" in capsys.readouterr().err
-    assert files.restore_files(files.plan(["x.gif"], "x.png"), invert).failed == 0
+    Image.new("L", (4, 4)).save("x.jp2")
+    assert files.restore_files(files.plan(["x.jp2"], "out"), invert).failed == 1
+    assert "cannot write .jp2; give --format=png" in capsys.readouterr().err
+    assert files.restore_files(files.plan(["x.jp2"], "x.png"), invert).failed == 0
 
 
 def test_what_a_photo_holds_is_kept(photos):
@@ -323,7 +323,7 @@ def test_a_file_stays_what_its_content_says(photos, capsys):
 
 
 def test_what_a_search_leaves_out_is_counted(photos):
-    for name in ("photos/x.gif", "photos/y.GIF", "photos/z.tga", "photos/.hidden.gif"):
+    for name in ("photos/x.jp2", "photos/y.JP2", "photos/z.tga", "photos/.hidden.jp2"):
         pathlib.Path(name).write_bytes(b"x")
     os.makedirs("photos/@eaDir")
     images.write("photos/@eaDir/a.jpg", np.zeros((4, 4, 3), np.uint8))
@@ -334,7 +334,7 @@ def test_what_a_search_leaves_out_is_counted(photos):
     jobs = files.plan(["photos"], "out", left_out=left_out)
     assert [job.source.name for job in jobs] == ["a.jpg", "b.png"]
     assert +left_out == {
-        ".gif files": 2,
+        ".jp2 files": 2,
         ".tga files": 1,
         "folders of thumbnails and waste": 1,
         "linked folders (--follow_links searches them)": 1,

@@ -229,7 +229,7 @@ def find_images(paths, suffixes=SUFFIXES):
 
 
 @contextlib.contextmanager
-def opened(source, name=None, formats=FORMATS):
+def opened(source, name=None, formats=FORMATS, several=False):
     """Opens an image lazily, and tells all that Pillow raises inside the block as InputError.
 
     This is the only place where an image is opened. What a file is, its content says, not its
@@ -239,6 +239,7 @@ def opened(source, name=None, formats=FORMATS):
         source: a path, or the bytes of a file.
         name: of the bytes, for messages.
         formats: of `FORMATS`, those that are meant.
+        several: whether the file may hold several images.
     """
     path = None if isinstance(source, bytes) else source
     name = path if name is None else name
@@ -247,8 +248,8 @@ def opened(source, name=None, formats=FORMATS):
         file = io.BytesIO(source) if path is None else stack.enter_context(open_regular(path))
         suffix = pathlib.Path(str(name)).suffix.lower()
         image = stack.enter_context(_identified(file, name, suffix, formats))
-        frames = _frames(image)
-        if frames > 1:
+        frames = count_frames(image)
+        if frames > 1 and not several:
             raise InputError(
                 f"{name} holds {frames} images: save the wanted one as a file of its own."
             )
@@ -271,7 +272,7 @@ def telling(name):
         ) from error
 
 
-def _frames(image):
+def count_frames(image):
     """How many pictures a file holds, previews aside."""
     # A multi-picture JPEG (MPO) of a camera holds the photograph first, then previews.
     if image.format == "MPO":

@@ -19,13 +19,13 @@ import tqdm
 
 from tfdeblur import errors
 from tfdeblur.errors import InputError, NotFiniteError
-from tfdeblur.io import ffmpeg, images, photos, raw
+from tfdeblur.io import animations, ffmpeg, images, photos, raw
 from tfdeblur.restoration import harm
 
 SUFFIXES = photos.SUFFIXES + ffmpeg.VIDEO_SUFFIXES
 # Of other images and videos, which a search counts and leaves out.
 _OTHERS = (
-    *(".apng", ".bpg", ".exr", ".flv", ".gif", ".hdr", ".ico", ".j2k", ".jp2", ".m2v", ".mxf"),
+    *(".bpg", ".exr", ".flv", ".hdr", ".ico", ".j2k", ".jp2", ".m2v", ".mxf"),
     *(".ogv", ".pcx", ".psd", ".raw", ".svg", ".tga", ".vob"),
 )
 # Where network drives and cameras keep what they made of the photographs.
@@ -144,7 +144,7 @@ def plan(
             missing.append(Job(pathlib.Path(pattern), output, problem=str(error)))
     if not given:
         raise InputError(missing[0].problem)
-    to_file = output.suffix.lower() in SUFFIXES and not output.is_dir()
+    to_file = output.suffix.lower() in SUFFIXES + animations.SUFFIXES and not output.is_dir()
     if to_file and (len(inputs) > 1 or len(given) > 1 or given[0][0].is_dir()):
         raise InputError(f"--output={output} is one file, for one input file: name a folder.")
     if to_file and (suffix or kind):
@@ -192,6 +192,10 @@ def check(job, overwrite=False):
 
         count, (width, height) = videos.frame_count(job.source)
         return f"{count} frames of {width}x{height} pixels"
+    several = animations.find(job.source, job.target)
+    if several:
+        count, (width, height) = several
+        return f"{count} images of {width}x{height} pixels"
     if job.target.suffix.lower() not in photos.SUFFIXES:
         raise InputError(
             f"{job.source}: cannot write {job.target.suffix or 'a file without suffix'}; give "
@@ -346,7 +350,7 @@ def _search(folder, follow_links, left_out):
             suffix = path.suffix.lower()
             if name.startswith(".") or (suffix == ".ts" and not _is_transport_stream(path)):
                 continue
-            if suffix in SUFFIXES or raw.is_raw(path):
+            if suffix in SUFFIXES + animations.SUFFIXES or raw.is_raw(path):
                 found.append(path)
             elif suffix in _OTHERS:
                 left_out[f"{suffix} files"] += 1
@@ -436,6 +440,10 @@ def _restore_file(job, restore, quality, progress):
         from tfdeblur.io import videos
 
         lost = videos.restore(job.source, job.target, lambda x: restore(x, None), progress, show)
+    elif animations.find(job.source, job.target):
+        lost = animations.restore(
+            job.source, job.target, lambda x: restore(x, None), quality, progress
+        )
     else:
         photo = photos.read(job.source)
         restored = dataclasses.replace(photo, pixels=restore(photo.pixels, progress))
