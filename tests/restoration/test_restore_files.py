@@ -46,9 +46,9 @@ def test_files_go_straight_into_the_output_folder(photos):
 def test_single_file_to_single_file(photos):
     jobs = files.plan(["photos/a.jpg"], "sharp/c.png")
     assert targets(jobs) == [("photos/a.jpg", "sharp/c.png")]
-    with pytest.raises(InputError, match=r"--output=c\.png is one file"):
+    with pytest.raises(InputError, match=r"`output=c\.png` is one file"):
         files.plan(["photos"], "c.png")
-    with pytest.raises(InputError, match="--suffix=_x is for folders"):
+    with pytest.raises(InputError, match="`suffix=_x` is for folders"):
         files.plan(["photos/a.jpg"], "c.png", suffix="_x")
 
 
@@ -95,20 +95,20 @@ def test_what_is_refused_at_once(photos):
 
 def test_formats(photos):
     pathlib.Path("photos/clip.avi").touch()
-    assert [job.target.name for job in files.plan(["photos"], "out", kind="PNG")] == [
+    assert [job.target.name for job in files.plan(["photos"], "out", format="PNG")] == [
         "a.png",
         "clip.avi",
         "b.png",
     ]
-    assert [job.target.name for job in files.plan(["photos"], "out", kind=".mp4")] == [
+    assert [job.target.name for job in files.plan(["photos"], "out", format=".mp4")] == [
         "a.jpg",
         "clip.mp4",
         "b.png",
     ]
-    with pytest.raises(InputError, match=r"--format=gif: choose bmp, jpeg"):
-        files.plan(["photos"], "out", kind="gif")
-    with pytest.raises(InputError, match="--format=png is for folders"):
-        files.plan(["photos/a.jpg"], "c.png", kind="png")
+    with pytest.raises(InputError, match=r"`format=gif`: choose bmp, jpeg"):
+        files.plan(["photos"], "out", format="gif")
+    with pytest.raises(InputError, match="`format=png` is for folders"):
+        files.plan(["photos/a.jpg"], "c.png", format="png")
 
 
 def test_patterns_keep_places_below_their_fixed_part(photos):
@@ -308,7 +308,7 @@ def test_hard_links_are_told(photos, capsys):
 
 def test_what_is_left_out_is_told(photos, capsys):
     Image.fromarray(np.zeros((4, 4, 4), np.uint8)).save("photos/logo.png")
-    jobs = files.plan(["photos/logo.png"], "out", kind="jpg")
+    jobs = files.plan(["photos/logo.png"], "out", format="jpg")
     assert files.restore_files(jobs, lambda x, progress: x).restored == 1
     err = capsys.readouterr().err
     assert "note: out/logo.jpg leaves out of logo.png: its transparency." in err
@@ -337,7 +337,7 @@ def test_what_a_search_leaves_out_is_counted(photos):
         ".gif files": 2,
         ".dng files": 1,
         "folders of thumbnails and waste": 1,
-        "linked folders (--follow_links searches them)": 1,
+        "linked folders": 1,
     }
     jobs = files.plan(["photos"], "out", follow_links=True)
     assert ("photos/linked/far.png", "out/linked/far.png") in targets(jobs)

@@ -60,7 +60,7 @@ def test_broken_and_missing_files_are_refused(net, tmp_path):
 
 def test_open_network(net, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="random weights without --weights=FILE: restoring"):
+    with pytest.raises(InputError, match="random weights without `weights=FILE`: restoring"):
         weights.open_network("mtwnet")
     with pytest.raises(InputError, match="or one of the published gopro: restoring"):
         weights.open_network("mimo_unet")
