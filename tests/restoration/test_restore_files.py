@@ -86,7 +86,7 @@ def test_what_is_refused_at_once(photos):
         files.plan([], "out")
     with pytest.raises(InputError, match=r"nowhere\.png does not exist"):
         files.plan(["nowhere.png"], "out")
-    with pytest.raises(InputError, match=r"photos/note\.txt is a file: name a folder"):
+    with pytest.raises(InputError, match=r"photos/note\.txt` is a file: name a folder"):
         files.plan(["photos"], "photos/note.txt")
     pathlib.Path("demo").mkdir()
     with pytest.raises(InputError, match=r"no image or video .* in \./demo"):
@@ -133,7 +133,7 @@ def test_files_that_fail_do_not_stop_the_rest(photos, capsys):
     errors = capsys.readouterr().err
     assert "photos/0_broken.png cannot be read" in errors
     assert "videos are read with" in errors or "photos/clip.mp4 cannot be read" in errors
-    assert "out/a.jpg exists: give --overwrite" in errors
+    assert "out/a.jpg exists: give `overwrite=True`" in errors
     assert not images.read("out/a.jpg").any()
     restored = images.read("out/trip/b.png")
     np.testing.assert_array_equal(restored, 255 - images.read("photos/trip/b.png"))
@@ -188,7 +188,7 @@ def test_overwrite(photos):
 def test_format_that_cannot_be_written_is_told_before_the_work(photos, capsys):
     Image.new("L", (4, 4)).save("x.gif")
     assert files.restore_files(files.plan(["x.gif"], "out"), invert).failed == 1
-    assert "cannot write .gif; give --format=png" in capsys.readouterr().err
+    assert "cannot write .gif; give `format=png`" in capsys.readouterr().err
     assert files.restore_files(files.plan(["x.gif"], "x.png"), invert).failed == 0
 
 
@@ -253,7 +253,7 @@ def test_what_is_done_is_skipped(photos, capsys):
     assert files.restore_files(jobs, invert, overwrite=True) == files.Outcome(2, 0, 0)
     images.write("photos/a.jpg", np.zeros((6, 9, 3), np.uint8))  # another picture meanwhile
     assert files.restore_files(jobs, invert) == files.Outcome(0, 1, 1)
-    assert "out/a.jpg exists: give --overwrite" in capsys.readouterr().err
+    assert "out/a.jpg exists: give `overwrite=True`" in capsys.readouterr().err
 
 
 def test_a_copy_is_not_taken_for_done(photos):
