@@ -1,6 +1,7 @@
 """evaluate.py as a user starts it."""
 
 import csv
+import functools
 import json
 import pathlib
 import signal
@@ -25,8 +26,9 @@ def command(*flags):
     return [sys.executable, str(ROOT / "evaluate.py"), *flags]
 
 
-def evaluate(*flags):
-    return subprocess.run(command(*flags), capture_output=True, text=True)
+@pytest.fixture
+def evaluate(run_command):
+    return functools.partial(run_command, cli_evaluate)
 
 
 def make_pairs(count, shape=(13, 17, 3)):
@@ -48,7 +50,7 @@ def folder(tmp_path, monkeypatch):
         models.build("mimo_unet", filters=4, resblocks=1).save(f"{name}.keras")
 
 
-def test_one_network(folder):
+def test_one_network(folder, evaluate):
     make_pairs(3)
     done = evaluate(
         "--model=a.keras", *FOLDERS, "--protocol=mimo_unet", "--limit=2", "--report=report"
@@ -77,7 +79,8 @@ def test_one_network(folder):
     }
 
 
-def test_an_interrupted_evaluation_goes_on(folder):
+@pytest.mark.slow
+def test_an_interrupted_evaluation_goes_on(folder, evaluate):
     """SIGINT to a real process after its first images; then the same command again."""
     make_pairs(150)
     flags = ("--model=a.keras,b.keras", *FOLDERS, "--protocol=nah2017", "--report=report")
@@ -115,7 +118,7 @@ def test_an_interrupted_evaluation_goes_on(folder):
     assert "already" not in changed.stdout and len(rows()) == 6
 
 
-def test_the_blurry_images_alone(folder):
+def test_the_blurry_images_alone(folder, evaluate):
     make_pairs(2)
     done = evaluate("--blurry_baseline", *FOLDERS, "--protocol=nah2017")
     assert done.returncode == 0, done.stderr
@@ -132,7 +135,7 @@ def test_the_blurry_images_alone(folder):
         ([*FOLDERS, "--model=dmphn,dmphn", "--weights=x"], "--weights=x names 1, --model 2"),
     ],
 )
-def test_mistakes_end_in_one_line(tmp_path, monkeypatch, flags, message):
+def test_mistakes_end_in_one_line(tmp_path, monkeypatch, flags, message, evaluate):
     monkeypatch.chdir(tmp_path)
     make_pairs(1)
     done = evaluate(*flags)
@@ -141,7 +144,9 @@ def test_mistakes_end_in_one_line(tmp_path, monkeypatch, flags, message):
     assert "Traceback" not in done.stderr
 
 
-def test_the_papers_tables_are_printed_without_data_or_weights(folder, monkeypatch, tmp_path):
+def test_the_papers_tables_are_printed_without_data_or_weights(
+    folder, monkeypatch, tmp_path, evaluate
+):
     monkeypatch.setenv("TFDEBLUR_CACHE", str(tmp_path / "empty"))
     done = evaluate("--table=gopro", f"--data_dir={tmp_path}")
     assert done.returncode == 0, done.stderr
@@ -166,7 +171,7 @@ def test_what_is_measured_for_a_table_is_the_mean_by_the_protocol_of_its_row(fol
     assert measured[own][0] == pytest.approx(np.mean(expected), abs=1e-3)
 
 
-def test_a_table_takes_no_data_of_ones_own(folder):
+def test_a_table_takes_no_data_of_ones_own(folder, evaluate):
     done = evaluate("--table=gopro", *FOLDERS)
     assert done.returncode == 1
     assert "--table=gopro measures what its rows say" in done.stderr
