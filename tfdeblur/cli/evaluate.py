@@ -17,7 +17,7 @@ import sys
 import keras
 from absl import flags
 
-from tfdeblur import evaluation, precision, recipes, restoration, weights
+from tfdeblur import evaluation, precision, restoration, weights
 from tfdeblur.cli import flags as shared
 from tfdeblur.data import opening
 from tfdeblur.errors import InputError
@@ -77,6 +77,7 @@ def _run(argv):
             method: score_files.digest(network) for method, (network, _) in networks.items()
         },
     }
+    settings["machine"] = precision.machine()
     scores = score(source, count, restorers, chosen, identity)
     facts = {method: describe(network) for method, (network, _) in networks.items()}
     dataset = source.dataset if count == source.count else None
@@ -124,10 +125,12 @@ def print_table(chosen_precision):
         else:
             print(f"{dataset} is not built: evaluate --dataset={dataset} does so", file=sys.stderr)
     print(paper_tables.markdown(FLAGS.table, measured))
+    if measured:
+        print(f"\nSeconds here: {precision.machine()}, {chosen_precision}.")
 
 
 def measure(source, protocol, networks):
-    """{Published: (PSNR, SSIM)} of {name: (restorer, Published)} on all images of a source."""
+    """{Published: (PSNR, SSIM, seconds)} of {name: (restorer, Published)}, on a whole source."""
     print(f"Evaluating {', '.join(networks)} on {source.name}, {protocol}.", file=sys.stderr)
     restorers = {name: restore for name, (restore, _) in networks.items()}
     chosen = protocols.choose_for(source.reference, protocol)
@@ -136,7 +139,11 @@ def measure(source, protocol, networks):
     means = {}
     for name, (_, one) in networks.items():
         own = [score for score in scores if score.method == name]
-        means[one] = scoring.mean(x.psnr for x in own), scoring.mean(x.ssim for x in own)
+        means[one] = (
+            scoring.mean(x.psnr for x in own),
+            scoring.mean(x.ssim for x in own),
+            scoring.median(x.seconds for x in own),
+        )
     return means
 
 
@@ -144,14 +151,12 @@ def networks_at_hand():
     """Yields (name, network, what is published of it) of --model, or of what the cache has."""
     if FLAGS.model:
         for network, name in open_networks().values():
-            yield name, network, recipes.published_of(network, FLAGS.self_ensemble)
+            yield name, network, catalogue.published_of(network, FLAGS.self_ensemble)
         return
     for entry in catalogue.cached():
         if any(f"{one.dataset}/".startswith(f"{FLAGS.table}/") for one in entry.published):
             network, name = weights.open_network(entry.network, entry.name)
-            scores = {one.psnr for one in entry.published}
-            reported = recipes.published_of(network, FLAGS.self_ensemble)
-            yield name, network, [one for one in reported if one.psnr in scores]
+            yield name, network, catalogue.published_of(network, FLAGS.self_ensemble)
 
 
 def open_data():
@@ -250,7 +255,7 @@ def describe(network):
     return reports.NetworkFacts(
         parameters=network.count_params(),
         macs=complexity.multiply_accumulates(network, 256, 256) if counted else None,
-        published=recipes.published_of(network, FLAGS.self_ensemble),
+        published=catalogue.published_of(network, FLAGS.self_ensemble),
     )
 
 

@@ -53,10 +53,9 @@ class DeepDeblur(Network):
             "resblocks": resblocks,
             "upsampling": upsampling,
         }
-        if resblocks is None:
-            resblocks = (CONVOLUTIONS // scales - 2) // 2
-            if resblocks < 1:
-                raise InputError(f"scales={scales}: {CONVOLUTIONS} convolutions are too few.")
+        resblocks = self.explicit(hyperparameters)["resblocks"]
+        if resblocks < 1:
+            raise InputError(f"scales={scales}: {CONVOLUTIONS} convolutions are too few.")
 
         image = keras.Input((None, None, 3), name="blurry")
         blurry = Pyramid("gaussian", scales, name="pyramid")(image)
@@ -77,6 +76,15 @@ class DeepDeblur(Network):
             hyperparameters=hyperparameters,
             name=name,
         )
+
+    @classmethod
+    def explicit(cls, hyperparameters):
+        if hyperparameters["resblocks"] is not None:
+            return hyperparameters
+        return {
+            **hyperparameters,
+            "resblocks": (CONVOLUTIONS // hyperparameters["scales"] - 2) // 2,
+        }
 
 
 def _scale(channels, filters, resblocks, name):
