@@ -263,6 +263,14 @@ class Recipe:
     not_stated: tuple[str, ...] = ()
     remarks: str = ""
 
+    @property
+    def test_dataset(self):
+        """Of the datasets that it trains on the one that published scores are of, if they are."""
+        for one in self.published:
+            if variant(one.dataset, self.dataset) in self.dataset.split("+"):
+                return variant(one.dataset, self.dataset)
+        return self.dataset
+
     def stages(self):
         """(number of steps, crop, batch size) of each part of the run, in order."""
         earlier = [

@@ -46,7 +46,7 @@ def _run(argv):
     from tfdeblur.data import cache
     from tfdeblur.data.pairs import open_pairs
     from tfdeblur.evaluation import protocols, reports
-    from tfdeblur.training import runs, strategies, workdirs
+    from tfdeblur.training import runs, strategies, targets, workdirs
 
     recipe = recipes.choose(FLAGS.recipe)
     changes = {name: FLAGS[name].value for name in CHANGES if FLAGS[name].value is not None}
@@ -62,9 +62,17 @@ def _run(argv):
     workdir = FLAGS.workdir or f"runs/{recipe.name}"
     if strategies.is_chief(strategy):
         workdirs.check(workdir, FLAGS.resume, FLAGS.overwrite)
-    train_pairs, test_pairs = open_pairs(
-        recipe, FLAGS.data_dir, FLAGS.blurry_dir, FLAGS.sharp_dir, FLAGS.manual_dir
+    train_pairs, validation_pairs, test_pairs = open_pairs(
+        recipe,
+        FLAGS.data_dir,
+        FLAGS.blurry_dir,
+        FLAGS.sharp_dir,
+        FLAGS.manual_dir,
+        FLAGS.validation,
     )
+    others, missing = targets.find_others(recipe, test_pairs, FLAGS.data_dir, FLAGS.manual_dir)
+    for reason in missing:
+        errors.say(f"The end will not be measured on all data of published scores: {reason}.")
     if FLAGS.cache:
         train_pairs = cache.open_cache(train_pairs, FLAGS.cache, recipe.crop)
     summary = runs.train(
@@ -72,6 +80,9 @@ def _run(argv):
         train_pairs,
         test_pairs,
         workdir,
+        validation_pairs=validation_pairs,
+        other_tests=others,
+        not_tested=missing,
         seed=FLAGS.seed,
         precision_name=FLAGS.precision,
         strategy=strategy,
@@ -84,6 +95,8 @@ def _run(argv):
         return  # of several workers, the chief alone measures
     print(f"\nheld-out: {test_pairs.name}, {summary['images']} images, blurry input and restored\n")
     print(reports.summary_table(summary, protocols.PROTOCOLS[protocols.DEFAULT].ssim))
+    if summary["targets"]:
+        print(f"\n{summary['targets']}\n")
     for name in ("model.keras", "best.keras", "saved_model/", "report.md"):
         if pathlib.Path(workdir, name).exists():
             print(f"{workdir}/{name}")
@@ -145,6 +158,12 @@ def _define_flags():
         "auto",
         "auto, mirrored (several GPUs) or multiworker (several machines): see "
         "docs/distributed_training.md.",
+    )
+    flags.DEFINE_enum(
+        "validation",
+        "train",
+        ["train", "test"],
+        "What best.keras is chosen on: 2 % set apart from training, or test, as most authors did.",
     )
     flags.DEFINE_string("weights", None, "File of weights to start from: fine-tuning.")
     flags.DEFINE_bool("resume", False, "Go on with the run in --workdir, if there is one.")

@@ -81,9 +81,9 @@ def summary_table(summary, ssim_kind):
     blurry, restored, gain = ["blurry input"], ["restored"], ["gain"]
     for key, _, form in columns:
         before, after = summary[f"{key}_{BLURRY}"], summary[f"{key}_{RESTORED}"]
-        blurry.append(_number(before, form))
-        restored.append(_number(after, form))
-        gain.append(_difference(after, before, form))
+        blurry.append(number(before, form))
+        restored.append(number(after, form))
+        gain.append(difference(after, before, form))
     return table(["", *(title for _, title, _ in columns)], [blurry, restored, gain])
 
 
@@ -116,14 +116,14 @@ def results_table(rows):
         [
             _label(row["method"]),
             row["protocol"],
-            _number(row["psnr"], ".2f"),
-            _number(row["ssim"], ".4f"),
+            number(row["psnr"], ".2f"),
+            number(row["ssim"], ".4f"),
             protocols.PROTOCOLS[row["protocol"]].ssim,
-            _number(row["ssim_volume"], ".4f"),
-            _number(row["parameters"], ","),
-            _number(row["macs"] and row["macs"] / 1e9, ".1f", " G"),
-            _number(row["seconds"], ".3f"),
-            _number(row["memory"] and row["memory"] / 2**30, ".2f", " GiB"),
+            number(row["ssim_volume"], ".4f"),
+            number(row["parameters"], ","),
+            number(row["macs"] and row["macs"] / 1e9, ".1f", " G"),
+            number(row["seconds"], ".3f"),
+            number(row["memory"] and row["memory"] / 2**30, ".2f", " GiB"),
             _beside(row["published_psnr"], row["psnr"], ".2f"),
             _beside(row["published_ssim"], row["ssim"], ".4f"),
             row["published_seconds"] or "-",
@@ -147,8 +147,8 @@ def sequences_table(scores):
     rows = []
     for name, group in sorted(groups.items()):
         means = [mean(group[method]) for method in methods]
-        gains = [_difference(after, means[0], ".2f") for after in means[1:]]
-        rows.append([name, len(group[methods[0]]), *(_number(x, ".2f") for x in means), *gains])
+        gains = [difference(after, means[0], ".2f") for after in means[1:]]
+        rows.append([name, len(group[methods[0]]), *(number(x, ".2f") for x in means), *gains])
     return table(header, rows)
 
 
@@ -160,7 +160,7 @@ def distribution_table(scores):
     for method in dict.fromkeys(one.method for one in scores if one.method != BLURRY):
         values[f"gain of {method}"] = list(_gains(scores, method).values())
     header = ["dB", "lowest", "lower quartile", "median", "upper quartile", "highest"]
-    rows = [[name, *(_number(x, ".2f") for x in _quartiles(x))] for name, x in values.items()]
+    rows = [[name, *(number(x, ".2f") for x in _quartiles(x))] for name, x in values.items()]
     return table(header, rows)
 
 
@@ -318,11 +318,13 @@ def _label(method):
     return "blurry input" if method == BLURRY else method
 
 
-def _number(value, form, unit=""):
+def number(value, form, unit=""):
+    """In a form as of `format`, with its unit; "-" for None."""
     return "-" if value is None else format(value, form) + unit
 
 
-def _difference(after, before, form):
+def difference(after, before, form):
+    """With its sign, in a form as of `format`; "-" where one is None."""
     if after is None or before is None:
         return "-"
     # Two perfect images would give inf - inf.
@@ -333,7 +335,7 @@ def _beside(reported, measured, form):
     """A published number, and by how much the measured one differs."""
     if reported is None:
         return "-"
-    return f"{reported:{form}} ({_difference(measured, reported, form)})"
+    return f"{reported:{form}} ({difference(measured, reported, form)})"
 
 
 def _gains(scores, method):
@@ -374,10 +376,10 @@ def _quoted_table(quoted):
         [
             one.network,
             f"{one.psnr:.2f}",
-            _number(one.ssim, ".3f"),
-            _number(one.seconds, "g"),
-            _number(one.remeasured, "g"),
-            _number(one.parameters, "g", " M"),
+            number(one.ssim, ".3f"),
+            number(one.seconds, "g"),
+            number(one.remeasured, "g"),
+            number(one.parameters, "g", " M"),
             one.source,
         ]
         for one in quoted

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -86,14 +87,25 @@ def from_builder(builder, split="test"):
     count = opening.count_examples(builder, split)
     reference, keys = _compared(builder)
     info = builder.info
-    dataset = info.full_name.rpartition("/")[0].removesuffix("/default")
     return Data(
         name=f"{info.full_name} {split}",
         version=f"{count} examples, {info.dataset_size} bytes in all",
         count=count,
         reference=reference,
         read=lambda skip=0: _read_tfds(builder, split, keys, skip),
-        dataset=dataset if split == "test" else None,
+        dataset=opening.dataset_name(builder) if split == "test" else None,
+    )
+
+
+def from_pairs(pairs):
+    """`data.pairs.Pairs` of a training."""
+    return Data(
+        name=pairs.name,
+        version=pairs.version,
+        count=pairs.count,
+        reference="sharp",
+        read=lambda skip=0: itertools.islice(pairs.numpy_pairs(), skip, None),
+        dataset=pairs.dataset if pairs.split == "test" else None,
     )
 
 
