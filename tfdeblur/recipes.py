@@ -5,6 +5,7 @@ shrinks or stretches its schedule with it.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 import keras
@@ -155,6 +156,7 @@ class Adversarial:
         updates: of the discriminator in each step, before the generator's; None: one, at the same
             time. See `trainers.CriticFirstTrainer`, likewise of
         gradient_penalty: its weight; None: 0.
+        discriminator_weight: of the discriminator's own loss; None: 1.
     """
 
     weight: float = 1e-4
@@ -163,6 +165,7 @@ class Adversarial:
     judge: str | None = None
     updates: int | None = None
     gradient_penalty: float | None = None
+    discriminator_weight: float | None = None
 
     def __str__(self):
         judge = self.judge or "discriminator"
@@ -171,6 +174,8 @@ class Adversarial:
             text += f"; updates of it in each step, first: {self.updates}"
         if self.gradient_penalty:
             text += f"; gradient penalty {self.gradient_penalty:g}"
+        if self.discriminator_weight:
+            text += f"; its own loss times {self.discriminator_weight:g}"
         return text
 
 
@@ -203,6 +208,8 @@ class Recipe:
         network, hyperparameters: arguments of `models.build`.
         dataset, train_split, test_split: of TFDS; the name says which blur, "a+b" is the union.
         crop: height and width of training crops in pixels.
+        sampling: "sequences" draws each sequence of a dataset equally often, however many pairs it
+            has; None: each pair once in an epoch.
         crops_per_image: crops that are taken of an image each time it is decoded.
         batch_size: crops per step.
         progressive: what comes before `crop`, the largest, and `batch_size` along the run.
@@ -220,6 +227,7 @@ class Recipe:
             gradients instead of kept; see `models.gradient_checkpointing`.
         augmentations: keys of `augment.AUGMENTATIONS`, in order, after a random crop.
         loss: a key of `losses.LOSSES`.
+        loss_weight: the `weight` of those that have one; None: the paper's.
         label_pyramid: a key of `pyramid.PYRAMIDS`.
         adversarial, perceptual: what is added to the loss; None for nothing.
         initialization: a key of `initialization.INITIALIZATIONS`.
@@ -262,6 +270,8 @@ class Recipe:
     test_split: str = "test"
     not_stated: tuple[str, ...] = ()
     remarks: str = ""
+    loss_weight: float | None = None
+    sampling: str | None = None
 
     @property
     def test_dataset(self):
@@ -363,6 +373,53 @@ def _deepdeblur(scales, adversarial, linear):
     )
 
 
+_TORCH_WEIGHT = 1e-4 / math.log(2)  # its cross-entropy counts bits
+
+
+def _deepdeblur_torch(scales):
+    return dataclasses.replace(
+        _deepdeblur(scales, adversarial=True, linear=False),
+        name=f"deepdeblur_k{scales}_torch",
+        paper="Nah, Kim and Lee, CVPR 2017, as the authors' Torch code trains (DeepDeblur_release)",
+        hyperparameters={"scales": scales, "upsampling": "sub_pixel", "pyramid": "torch7"},
+        batch_size=4,
+        steps=450_000,
+        augmentations=(
+            "sharp_as_input",
+            "flip_horizontally",
+            "rotate_by_90",
+            "permute_channels",
+            "scale_saturation_rarely",
+            "add_noise",
+        ),
+        sampling="sequences",
+        loss="srn",
+        label_pyramid="torch7",
+        adversarial=Adversarial(
+            weight=_TORCH_WEIGHT,
+            loss="non_saturating",
+            discriminator={"layout": "release"},
+            discriminator_weight=_TORCH_WEIGHT,
+        ),
+        not_stated=(),
+        remarks=(
+            "Where text and code differ, this is the code. Links: the text has upconvolutions, "
+            "the code convolutions to 12 channels and pixel shuffling. Pyramid: the text says "
+            "Gaussian, the code smooths by 3x3 pixels and takes the even ones. Content loss: the "
+            "text divides by 2K, the code adds the levels' mean squared errors, which is the loss "
+            "srn. Generator: the text minimises log(1 - D), the code -log D. Weight: the text "
+            "says 1e-4, the code divides by ln 2, and takes it for the discriminator, too. "
+            "Discriminator: the text's table has 9 convolutions before the last, the code 10. "
+            "Batch: the text says 2 for 900,000 steps, the code's default is 4 for 450 epochs of "
+            "1,000 steps, the same number of crops. Augmentation: the text flips both ways and "
+            "changes the saturation always, the code flips horizontally, changes the saturation "
+            "of 1 crop in 10, and in 1 of 10 the sharp image is the input. Frames: the code draws "
+            "a sequence, then a frame of it. In the code the sequences of a batch differ, and "
+            "crops begin at multiples of 2^(K-1) pixels: not so here."
+        ),
+    )
+
+
 def _nah_published(scales, linear):
     (psnr, ssim, seconds), on_kohler = _NAH_RESULTS[scales]
     if linear:
@@ -457,7 +514,10 @@ def _mtwnet(name, two_way, psnr, ssim, on_kohler=()):
         not_stated=("dataset", "batch_size", "augmentations"),
         remarks=(
             "Of the two blurs, SRN-Deblur, on which it builds, took the linear one; its batch is "
-            "16. The protocol is taken to be that of SRN-Deblur too."
+            "16. The protocol is taken to be that of SRN-Deblur too. Resizing is bilinear with "
+            "pixels' centres aligned, since the paper says no more than bilinear, and does not "
+            "say that it took SRN's code, whose TensorFlow 1 resizes otherwise: "
+            "--hyperparameters=resizing=tf1 with --label_pyramid=nearest is that."
         ),
     )
 
@@ -781,6 +841,7 @@ RECIPES = {
             for linear in (False, True)
             for scales in (1, 2, 3)
         ),
+        *(_deepdeblur_torch(scales) for scales in (1, 2, 3)),
         DEEPDEBLUR_RELEASE,
         _mimo_unet("mimo_unet", "mimo_unet", 31.73, 0.951, 0.008, 0.130),
         _mimo_unet("mimo_unet_plus", "mimo_unet_plus", 32.45, 0.957, 0.017, 0.282),

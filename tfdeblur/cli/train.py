@@ -5,6 +5,7 @@ the --workdir.
 """
 
 import dataclasses
+import json
 import pathlib
 import sys
 
@@ -26,6 +27,9 @@ CHANGES = (
     "accumulate",
     "ema_momentum",
     "gradient_checkpointing",
+    "augmentations",
+    "loss_weight",
+    "label_pyramid",
 )
 
 
@@ -48,11 +52,7 @@ def _run(argv):
     from tfdeblur.evaluation import protocols, reports
     from tfdeblur.training import runs, strategies, targets, workdirs
 
-    recipe = recipes.choose(FLAGS.recipe)
-    changes = {name: FLAGS[name].value for name in CHANGES if FLAGS[name].value is not None}
-    if {"crop", "batch_size"} & changes.keys():
-        changes["progressive"] = None
-    recipe = dataclasses.replace(recipe, **changes)
+    recipe = change(recipes.choose(FLAGS.recipe))
     precision.resolve(FLAGS.precision)
     if FLAGS.manual_dir and not pathlib.Path(FLAGS.manual_dir).is_dir():
         raise errors.InputError(f"--manual_dir={FLAGS.manual_dir} is not a folder.")
@@ -103,6 +103,38 @@ def _run(argv):
     print(f"\nTo restore with it: tfdeblur photo.jpg --model={workdir}/model.keras")
 
 
+def change(recipe):
+    """The recipe as the flags change it."""
+    changes = {name: FLAGS[name].value for name in CHANGES if FLAGS[name].value is not None}
+    if {"crop", "batch_size"} & changes.keys():
+        changes["progressive"] = None
+    if "augmentations" in changes:
+        changes["augmentations"] = tuple(changes["augmentations"])
+    for part in ("adversarial", "perceptual"):
+        weight = FLAGS[f"{part}_weight"].value
+        if weight is not None:
+            if getattr(recipe, part) is None:
+                raise errors.InputError(
+                    f"--{part}_weight={weight:g}: the recipe {recipe.name} has no {part} loss."
+                )
+            changes[part] = dataclasses.replace(getattr(recipe, part), weight=weight)
+    given = dict(map(_hyperparameter, FLAGS.hyperparameters))
+    if given:
+        changes["hyperparameters"] = {**recipe.hyperparameters, **given}
+    return dataclasses.replace(recipe, **changes)
+
+
+def _hyperparameter(text):
+    """The name and the value of "filters=16" or "upsampling=bilinear"."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise errors.InputError(f"--hyperparameters={text}: give NAME=VALUE.")
+    try:
+        return name, json.loads(value.lower())
+    except ValueError:
+        return name, value
+
+
 def show(recipe):
     from tfdeblur.training import estimates
 
@@ -136,6 +168,20 @@ def _define_flags():
         None,
         "Decode training images once: ram keeps them in memory; a folder gets patches of twice the "
         "crop's size, which later runs use again.",
+    )
+    flags.DEFINE_list(
+        "augmentations", None, "Keys of tfdeblur.data.augment.AUGMENTATIONS, in order; empty: none."
+    )
+    flags.DEFINE_float(
+        "loss_weight", None, "Of the term of the loss that has one, as the lambda.", 0
+    )
+    flags.DEFINE_float("adversarial_weight", None, "Of the adversarial loss.", 0)
+    flags.DEFINE_float("perceptual_weight", None, "Of the perceptual loss.", 0)
+    flags.DEFINE_string("label_pyramid", None, "A key of tfdeblur.pyramid.PYRAMIDS.")
+    flags.DEFINE_list(
+        "hyperparameters",
+        [],
+        "Of the network, beside the recipe's: upsampling=bilinear,scales=2.",
     )
     flags.DEFINE_float("clip_norm", None, "Global norm that gradients are clipped to.", 1e-12)
     flags.DEFINE_integer("accumulate", None, "Batches whose mean gradient makes one update.", 1)

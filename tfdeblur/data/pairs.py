@@ -12,6 +12,7 @@ from tfdeblur.data import opening, png
 from tfdeblur.errors import InputError
 from tfdeblur.io import images
 
+SEQUENCES = ("sequence", "clip", "scene")  # features of datasets that name one
 VALIDATION_SHARE = 0.02  # of the training pairs, on which the best network is chosen
 
 
@@ -27,6 +28,8 @@ class Pairs:
         encoded_bytes: that one element of `encoded` has, on average.
         load: maps an encoded image, which may be a path, to the bytes of its file.
         dataset, split: of TFDS, without its version; None where they are from folders.
+        sequences: function that reads which sequence each pair is of, a list of names in order;
+            None where that is not known.
     """
 
     name: str
@@ -37,10 +40,29 @@ class Pairs:
     load: Callable
     dataset: str | None = None
     split: str | None = None
+    sequences: Callable | None = None
 
     def read(self, encoded):
         """An encoded image as a uint8 tensor `[H, W, 3]`."""
         return _decode(self.load(encoded))
+
+    def uses_per_epoch(self):
+        """How often each pair comes in an epoch in which all sequences come equally often.
+
+        Returns:
+            float64 array `[count]` of sum `count`.
+
+        Raises:
+            InputError: it is not known which pairs are of one sequence.
+        """
+        names = self.sequences() if self.sequences else []
+        if len(names) != self.count:
+            raise InputError(
+                f"{self.name} does not tell which pairs are of one sequence, and this recipe draws "
+                "each sequence equally often: leave out `cache`, or choose another `dataset`."
+            )
+        _, numbers, lengths = np.unique(names, return_inverse=True, return_counts=True)
+        return self.count / len(lengths) / lengths[numbers]
 
     @property
     def examples(self):
@@ -120,7 +142,16 @@ def _from_tfds(name, split, data_dir, manual_dir):
         load=tf.identity,
         dataset=opening.dataset_name(builder),
         split=split,
+        sequences=_sequences(builder, examples),
     )
+
+
+def _sequences(builder, examples):
+    feature = next((x for x in SEQUENCES if x in builder.info.features), None)
+    if feature is None:
+        return None
+    names = examples.map(lambda x: x[feature])
+    return lambda: [str(name) for name in names.as_numpy_iterator()]
 
 
 def _union(parts):
@@ -274,6 +305,7 @@ def _from_files(files, name):
         encoded=tf.data.Dataset.from_tensor_slices(columns),
         encoded_bytes=sum(len(text) for column in columns for text in column) / len(files),
         load=_load,
+        sequences=lambda: [pair.name.rpartition("/")[0] for pair in files],
     )
 
 

@@ -219,6 +219,7 @@ def _fit(trainer, recipe, train_pairs, validation_pairs, seed, strategy, saved, 
             seed=seed,
             start_step=saved.step,
             crops_per_image=recipe.crops_per_image,
+            sampling=recipe.sampling,
             shard=shard,
         )
 
