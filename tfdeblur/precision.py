@@ -83,6 +83,10 @@ def on_cpu():
         import tensorflow as tf
 
         return not tf.config.list_physical_devices("GPU")
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return not torch.cuda.is_available()
     return True
 
 
@@ -93,6 +97,10 @@ def machine():
 
         gpus = tf.config.list_physical_devices("GPU")
         return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "a GPU")
+    if not on_cpu() and keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.get_device_name()
     if not on_cpu():
         import jax
 

@@ -188,11 +188,8 @@ def examples(scores, pairs, restore, method=RESTORED):
     Returns:
         list of one to three Row, the best first.
     """
-    gains = _gains(scores, method)
     psnr = {(one.image, one.method): one.psnr for one in scores}
-    ranking = sorted(gains, key=gains.get, reverse=True)
-    ranks = {"worst": len(ranking) - 1, "median": len(ranking) // 2, "best": 0}
-    chosen = {ranking[rank]: label for label, rank in ranks.items()}
+    chosen = ranked(scores, method)
     rows = {}
     for name, blurry, reference in pairs:
         if name in chosen:
@@ -204,7 +201,16 @@ def examples(scores, pairs, restore, method=RESTORED):
             rows[name] = Row(caption, blurry, quantise(restored), sharp)
         if len(rows) == len(chosen):
             break
-    return [rows[name] for name in ranking if name in rows]
+    return [rows[name] for name in chosen if name in rows]
+
+
+def ranked(scores, method):
+    """{image: "best", "median" or "worst"} by a method's gain in PSNR, the best first."""
+    gains = _gains(scores, method)
+    ranking = sorted(gains, key=gains.get, reverse=True)
+    ranks = {"worst": len(ranking) - 1, "median": len(ranking) // 2, "best": 0}
+    chosen = {rank: label for label, rank in ranks.items()}
+    return {ranking[rank]: chosen[rank] for rank in sorted(chosen)}
 
 
 def write_report(path, scores, protocol, settings, rows, networks=None, dataset=None, sections=()):
@@ -351,6 +357,18 @@ def _gains(scores, method):
 def _quartiles(values):
     # Between infinity and another number there is nothing to interpolate.
     return np.quantile(values, (0, 0.25, 0.5, 0.75, 1), method="nearest")
+
+
+def best_sharp(reference, methods):
+    """What restored images are shown beside: of the frames of a movement, the first one's best.
+
+    Args:
+        reference: what a protocol compares with: uint8 [H, W, 3] or [N, H, W, 3].
+        methods: {name: uint8 [H, W, 3]}; none: the middle frame.
+    """
+    if reference.ndim == 4 and not methods:
+        return reference[len(reference) // 2]
+    return _sharp(reference, next(iter(methods.values()), reference).astype(np.float32) / 255)
 
 
 def _sharp(reference, restored):
