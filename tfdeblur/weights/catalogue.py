@@ -78,7 +78,7 @@ class PublishedWeights:
 
 
 def find(network, name):
-    """The weights of a network that --weights calls `name`, None where there are none."""
+    """The weights of a network that are called `name`, None where there are none."""
     return next((x for x in CATALOGUE if (x.network, x.name) == (network, str(name))), None)
 
 
@@ -141,7 +141,7 @@ def _of_weights(entry):
 
 
 def names(network):
-    """What --weights may call the published weights of a network."""
+    """The names of the published weights of a network."""
     return [entry.name for entry in CATALOGUE if entry.network == network]
 
 
@@ -169,8 +169,8 @@ def fetch(entry, check=lambda path: None):
     """
     if not entry.files:
         raise InputError(
-            f"--weights={entry.name}: tfdeblur does not fetch these weights of {entry.network}: "
-            f"download them from {entry.address} ({entry.layout}), and give --weights the file."
+            f"`weights={entry.name}`: tfdeblur does not fetch these weights of {entry.network}: "
+            f"download them from {entry.address} ({entry.layout}), and give `weights` the file."
         )
     for path, sha256 in zip(paths(entry), entry.files.values(), strict=True):
         _fetch(f"{entry.address}/{path.name}", path, sha256, check, entry.size)
@@ -225,7 +225,7 @@ def _check_content(url, check, path):
     try:
         check(path)
     except InputError as error:
-        reason = str(error).replace(str(path), "it").removeprefix("--weights=it: ")
+        reason = str(error).replace(str(path), "it").removeprefix("`weights=it`: ")
         raise InputError(
             f"{url} did not give the weights that were published, and nothing was kept: {reason}"
         ) from error
@@ -287,7 +287,7 @@ def _tf1(network, name, hyperparameters, trained_on, published, licence, address
         published=published,
         licence=licence,
         address=address,
-        layout=f"{layout}; --weights takes the path without .index",
+        layout=f"{layout}; what to give is the path without .index",
     )
 
 
