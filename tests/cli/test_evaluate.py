@@ -118,6 +118,31 @@ def test_an_interrupted_evaluation_goes_on(folder, evaluate):
     assert "already" not in changed.stdout and len(rows()) == 6
 
 
+def test_photos_without_sharp_images_and_several_networks(folder, evaluate):
+    make_pairs(2, (40, 48, 3))
+    flags = ("--blurry_dir=blurry", "--model=a.keras,b.keras", "--report=report")
+    done = evaluate(*flags, "--compare_at=8,4,16")
+    assert done.returncode == 0, done.stderr
+    text = pathlib.Path("report/report.md").read_text()
+    assert "2 images without ground truth" in text and "comparison/s/001.png.png" in text
+    page = images.read("report/comparison/s/001.png.png")
+    assert page.shape[1] > 3 * 256 and page.shape[0] > 40 + 256
+
+
+def test_several_methods_and_the_two_ways_are_shown_at_one_place(folder, evaluate):
+    make_pairs(2, (32, 48, 3))
+    models.build("mtwnet", filters=4).save("two.keras")
+    flags = ("--model=a.keras,two.keras", *FOLDERS, "--report=report", "--compare_at=8,4,16")
+    done = evaluate(*flags)
+    assert done.returncode == 0, done.stderr
+    text = pathlib.Path("report/report.md").read_text()
+    assert "(methods.png)" in text and "(two_way.png)" in text
+    assert images.read("report/methods.png").shape[1] > 4 * 256
+    assert images.read("report/two_way.png").shape[1] > 4 * 256
+    outside = evaluate(*flags[:-1], "--compare_at=40,0,16")
+    assert "--compare_at=40,0,16 does not lie in" in outside.stderr.splitlines()[-1]
+
+
 def test_the_blurry_images_alone(folder, evaluate):
     make_pairs(2)
     done = evaluate("--blurry_baseline", *FOLDERS, "--protocol=nah2017")
@@ -130,6 +155,7 @@ def test_the_blurry_images_alone(folder, evaluate):
     ("flags", "message"),
     [
         ([], "give either --dataset, or both --blurry_dir and --sharp_dir"),
+        ([*FOLDERS, "--compare_at=1,2", "--report=r"], "--compare_at=1,2: give x,y,size"),
         (["--dataset=no_such_dataset"], "no_such_dataset"),
         ([*FOLDERS, "--protocol=kohler"], "but this data has one sharp image each"),
         ([*FOLDERS, "--model=dmphn,dmphn", "--weights=x"], "--weights=x names 1, --model 2"),

@@ -107,6 +107,8 @@ def test_a_dry_run_shows_the_recipe_and_writes_nothing(folders, monkeypatch, run
         (("--blurry_dir=none", "--sharp_dir=sharp"), "--blurry_dir=none is not a folder"),
         (("--manual_dir=none", "--dry_run"), "--manual_dir=none is not a folder"),
         ((*OWN_PAIRS, "--precision=half"), "--precision=half"),
+        (("--adversarial_weight=0.1",), "the recipe quickstart has no adversarial loss"),
+        ((*OWN_PAIRS, "--crop=16", "--augmentations=flip"), "--augmentations=flip is unknown"),
         ((*OWN_PAIRS, "--strategy=multiworker"), "needs the variable TF_CONFIG"),
         (("surplus",), "'surplus'"),
     ],

@@ -224,6 +224,7 @@ def _load_published(net, published):
     files = catalogue.fetch(published, check=lambda path: _load_authors(net, path))
     if len(files) > 1:
         from_torch(net, torch_files.read_modules(files))
+        net.origin = {"weights": published.name}
         return
     try:
         _load_authors(net, files[0])
@@ -233,6 +234,7 @@ def _load_published(net, published):
             f"{error} If this is not what {published.address} offers, remove the file: it is "
             "fetched again then."
         ) from error
+    net.origin = {"weights": published.name}
     known = published.digest
     if known and flax_networks.digest(flax_files.read_arrays(files[0])) != known:
         errors.say(
@@ -250,3 +252,4 @@ def _copy_weights(source, target, path):
             f"not {target.name!r} {target.hyperparameters}: name weights of the same architecture."
         )
     target.set_weights(source.get_weights())
+    target.origin = source.origin

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import pooch
 
+from tfdeblur import models, recipes
 from tfdeblur.errors import InputError
 from tfdeblur.published import Published
 from tfdeblur.recipes import RECIPES
@@ -79,6 +80,64 @@ class PublishedWeights:
 def find(network, name):
     """The weights of a network that are called `name`, None where there are none."""
     return next((x for x in CATALOGUE if (x.network, x.name) == (network, str(name))), None)
+
+
+def published_of(network, self_ensemble):
+    """What is published of a network as it was trained: list of `Published`, with the blur variant.
+
+    The network tells where its weights come from (`Network.origin`). Where it does not, as after
+    reading its authors' file, a score counts only if no other recipe of the same architecture could
+    have given these weights.
+
+    Args:
+        network: of `tfdeblur.models`.
+        self_ensemble: whether its results are means over four rotations.
+    """
+    trained_alike = [
+        recipe
+        for recipe in RECIPES.values()
+        if (recipe.network, recipe.self_ensemble) == (network.name, self_ensemble)
+        and models.hyperparameters(recipe.network, **recipe.hyperparameters)
+        == models.hyperparameters(network.name, **network.hyperparameters)
+    ]
+    if "recipe" in network.origin:
+        trained = RECIPES.get(network.origin["recipe"])
+        return [
+            one
+            for recipe in trained_alike
+            if trained
+            and recipe.dataset == trained.dataset
+            and recipe.adversarial == trained.adversarial
+            for one in recipes.published_of(recipe)
+        ]
+    entry = find(network.name, network.origin.get("weights"))
+    if entry and not self_ensemble:
+        return _of_weights(entry)
+    if entry:
+        trained_alike = [recipe for recipe in trained_alike if recipe.dataset == entry.trained_on]
+    if len(trained_alike) == 1:
+        return recipes.published_of(trained_alike[0])
+    return [
+        one
+        for recipe in trained_alike
+        for one in recipes.published_of(recipe)
+        if [x for x in trained_alike if x.dataset == one.dataset] == [recipe]
+    ]
+
+
+def _of_weights(entry):
+    """The published scores of weights; those of a recipe as they stand there."""
+    own = {
+        dataclasses.replace(one, network=""): one
+        for recipe in RECIPES.values()
+        if recipe.network == entry.network
+        for one in recipes.published_of(recipe)
+    }
+    found = [
+        dataclasses.replace(one, dataset=recipes.variant(one.dataset, entry.trained_on))
+        for one in entry.published
+    ]
+    return [own.get(one, one) for one in found]
 
 
 def names(network):
