@@ -279,9 +279,9 @@ def write_figures(scores, protocol, source, restorers, networks):
         return sections
     followed = [one for one in scores if one.protocol == protocol.name]
     chosen = reports.ranked(followed, next(iter(restorers)))
-    examples = [example for example in source.read() if example[0] in chosen]
+    found = (example for example in source.read() if example[0] in chosen)
     shown = []
-    for name, blurry, sharp in examples:
+    for name, blurry, sharp in itertools.islice(found, len(chosen)):
         restored = {method: restore(blurry) for method, restore in restorers.items()}
         shown.append((f"{chosen[name]}: {name}", in_versions(blurry, restored, sharp)))
     comparisons.compare_methods(pathlib.Path(FLAGS.report, "methods.png"), shown, compare_at())
