@@ -1,6 +1,6 @@
 """Restores photographs over HTTP: TensorFlow, the standard library, and an exported SavedModel.
 
-python -m tfdeblur.export runs/quickstart/model.keras served/1
+tfdeblur export runs/quickstart/model.keras served/1
 python examples/server.py served/1 --port=8000
 curl --data-binary @photo.jpg http://localhost:8000/restore > restored.png
 

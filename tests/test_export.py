@@ -141,11 +141,11 @@ def test_a_form_that_restores_otherwise_is_not_written(tmp_path, net, monkeypatc
 @pytest.mark.parametrize(
     ("name", "kind", "overwrite", "message"),
     [
-        ("new", "tflite", False, "--format=tflite: choose one of saved_model, litert, onnx"),
-        ("new.onnx", "saved_model", False, "give --format=onnx"),
-        ("new.onnx", "litert", False, "give --format=onnx"),
+        ("new", "tflite", False, "`format=tflite`: choose one of saved_model, litert, onnx"),
+        ("new.onnx", "saved_model", False, "give `format=onnx`"),
+        ("new.onnx", "litert", False, "give `format=onnx`"),
         ("new", "onnx", False, "name a file ending in .onnx"),
-        ("photos", "saved_model", False, "give --overwrite"),
+        ("photos", "saved_model", False, "give `overwrite=True`"),
         ("photos", "saved_model", True, "is no saved_model: name another place"),
     ],
 )

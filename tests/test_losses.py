@@ -31,6 +31,14 @@ def test_mimo_unet_loss_equals_the_reference(mimo):
     np.testing.assert_allclose(total, mimo["total"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", losses.WEIGHTED)
+def test_the_weight_of_a_loss_is_that_of_one_term(name, mimo):
+    labels = bilinear_pyramid(mimo["label"], 3)
+    one, two, three = (losses.LOSSES[name](outputs(mimo), labels, weight=w) for w in (1, 2, 3))
+    np.testing.assert_allclose(three - two, two - one, rtol=1e-4)
+    assert float(two - one) > 0
+
+
 def test_each_level_of_the_frequency_loss(mimo):
     labels = bilinear_pyramid(mimo["label"], 3)
     for k, (output, label) in enumerate(zip(outputs(mimo), labels, strict=True)):

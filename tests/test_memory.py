@@ -37,3 +37,12 @@ def test_limits_of_control_groups_count(monkeypatch, tmp_path):
         memory._CONTROL_GROUPS, "", (tmp_path, "memory.max", "memory.current", "inactive_file")
     )
     assert memory.available() == 3_000_000
+
+
+def test_a_gpu_that_does_not_tell_its_memory(monkeypatch):
+    """TensorFlow knows nothing of GPU:0 here, and raises what it does for such a device."""
+    monkeypatch.setattr(memory, "on_cpu", lambda: False)
+    memory.reset_peak()
+    assert memory.peak() is None
+    assert memory.of_device() is None
+    assert memory.whose() == "the GPU"

@@ -41,7 +41,28 @@ def test_constant_images_stay_constant(kind):
         np.testing.assert_allclose(level, 0.25, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "bilinear", "nearest"])
+def test_torch7_pyramid_smooths_by_three_pixels_and_takes_even_ones():
+    """By hand: a point of light, whose mean 1/64 lies beyond the border."""
+    side = np.exp(-8 / 9)  # one pixel from the middle, of sigma 3/4
+    middle, side = 1 / (1 + 2 * side), side / (1 + 2 * side)
+    image = np.zeros((1, 8, 8, 1), "float32")
+    image[0, 4, 3] = 1
+    _, half, quarter = (np.asarray(x)[0, :, :, 0] for x in pyramid.torch7_pyramid(image, 3))
+    expected = np.zeros((4, 4))
+    expected[2, 1:3] = middle * side  # of row 4, columns 2 and 4
+    expected[0, 1:] = expected[1:, 0] = side / 64  # a neighbour beyond the border
+    expected[2, 0] = side / 64
+    expected[0, 0] = (1 - (1 - side) ** 2) / 64
+    np.testing.assert_allclose(half, expected, atol=1e-7)
+    padded = np.pad(half, 1, constant_values=1 / 64)
+    taps = np.array([side, middle, side])
+    smooth = sum(
+        a * b * padded[i : i + 4, j : j + 4] for i, a in enumerate(taps) for j, b in enumerate(taps)
+    )
+    np.testing.assert_allclose(quarter, smooth[::2, ::2], atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "bilinear", "nearest", "torch7"])
 def test_sizes_that_do_not_halve_are_refused(kind):
     with pytest.raises(ValueError, match="width 10 is no multiple of 4"):
         pyramid.PYRAMIDS[kind](np.zeros((1, 8, 10, 3)), 3)

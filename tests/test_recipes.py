@@ -68,6 +68,18 @@ def test_the_release_follows_the_authors_code():
     )
 
 
+def test_the_torch_recipes_follow_the_code_behind_the_tables():
+    recipe = RECIPES["deepdeblur_k2_torch"]
+    assert recipe.steps * recipe.batch_size == RECIPES["deepdeblur_k2"].steps * 2
+    np.testing.assert_allclose(rates(recipe, [0, 149_999, 150_001]), [5e-5, 5e-5, 5e-6], rtol=1e-5)
+    assert recipe.adversarial.weight == pytest.approx(1.442695e-4)
+    assert "flip_vertically" not in recipe.augmentations
+    (score,) = recipe.published
+    assert (score.psnr, score.protocol) == (29.23, "nah2017")
+    net = models.build("deepdeblur", **{**recipe.hyperparameters, "filters": 4, "resblocks": 1})
+    assert net.get_layer("pyramid").kind == recipe.label_pyramid == "torch7"
+
+
 def test_mtwnet_follows_the_paper():
     recipe = RECIPES["mtwnet"]
     half = recipe.steps // 2
@@ -108,7 +120,8 @@ def test_mprnet_and_nafnet_follow_the_authors_code():
 def test_the_published_scores_of_deepdeblur_belong_to_adversarial_training():
     for name, recipe in RECIPES.items():
         if name.startswith("deepdeblur_k"):
-            assert bool(recipe.published) == bool(recipe.adversarial) == ("_adv" in name)
+            adversarial = "_adv" in name or "_torch" in name
+            assert bool(recipe.published) == bool(recipe.adversarial) == adversarial
             assert recipe.dataset == ("gopro/blur" if "linear" in name else "gopro/blur_gamma")
 
 

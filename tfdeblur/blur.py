@@ -110,17 +110,20 @@ def convolve(image, kernel, response="gamma", gamma=2.2):
     >>> convolve(image, kernel)[1, :, 0].tolist()
     [0, 0, 255]
     """
-    from scipy.signal import oaconvolve
-
     image, kernel = np.asarray(image), np.asarray(kernel, np.float64)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image is {image.dtype} {list(image.shape)}: give uint8 [H, W, 3].")
     _check_kernel(kernel, image.shape)
+    return from_linear(convolve_light(to_linear(image, response, gamma), kernel), response, gamma)
+
+
+def convolve_light(light, kernel):
+    """`convolve` of linear light: float [H, W, 3], and a kernel as there, to the same."""
+    from scipy.signal import oaconvolve
+
     rows, columns = (side // 2 for side in kernel.shape)
-    light = to_linear(image, response, gamma)
     light = np.pad(light, ((rows, rows), (columns, columns), (0, 0)), "symmetric")
-    blurred = oaconvolve(light, kernel[..., None], "valid", axes=(0, 1))
-    return from_linear(blurred, response, gamma)
+    return oaconvolve(light, kernel[..., None], "valid", axes=(0, 1))
 
 
 def _check_kernel(kernel, shape):

@@ -1,27 +1,20 @@
 """Trained networks for programs without tfdeblur or Keras: as SavedModel, LiteRT or ONNX.
 
-python -m tfdeblur.export runs/quickstart/model.keras served/1
-python -m tfdeblur.export dmphn dmphn.onnx --weights=gopro --format=onnx
-
-MODEL is a .keras file or a network's name (then with --weights), OUT a folder for saved_model, a
-.tflite file for litert, an .onnx file for onnx. What is written has been run beside the network.
+The command `tfdeblur export` is `cli/export.py`.
 """
 
 import contextlib
 import importlib
 import logging
 import pathlib
-import sys
 import warnings
 
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import flags
 from keras import ops
 
-from tfdeblur import files, precision, weights
-from tfdeblur.cli import flags as shared
+from tfdeblur import files, precision
 from tfdeblur.errors import InputError
 
 __all__ = [
@@ -35,8 +28,6 @@ __all__ = [
 def __dir__():
     return __all__
 
-
-FLAGS = flags.FLAGS
 
 SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
 # What TensorFlow writes, and what it leaves when it is killed.
@@ -57,7 +48,7 @@ TOLERANCE = 1e-4  # of the value range
 PACKAGES = {"saved_model": (), "litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}
 
 
-def export(net, target, kind="saved_model", overwrite=False):
+def export(net, target, format="saved_model", overwrite=False):
     """Writes a network in float32, if the written form gives the network's own results.
 
     All forms take any height and width from 1x1. For "saved_model" see `save_saved_model`. "litert"
@@ -67,7 +58,7 @@ def export(net, target, kind="saved_model", overwrite=False):
     Args:
         net: a network of `tfdeblur.models`.
         target: a folder for "saved_model", else a file whose suffix is that of `SUFFIXES`.
-        kind: a key of `SUFFIXES`.
+        format: a key of `SUFFIXES`.
         overwrite: replace what an earlier call wrote there.
 
     Returns:
@@ -78,48 +69,48 @@ def export(net, target, kind="saved_model", overwrite=False):
             is missing, Keras does not run on TensorFlow, or the difference exceeds `TOLERANCE`.
     """
     target = pathlib.Path(target)
-    check(target, kind, overwrite)
+    check(target, format, overwrite)
     net = precision.cast(net, "float32")
     target.parent.mkdir(parents=True, exist_ok=True)
-    write, run = FORMATS[kind]
-    with _replacing(target, kind, net.name) as temporary:
+    write, run = FORMATS[format]
+    with _replacing(target, format, net.name) as temporary:
         write(net, temporary)
         difference = _largest_difference(net, lambda images: run(temporary, images))
         if not difference <= TOLERANCE:
             raise InputError(
-                f"{target} is not written: as {kind}, {net.name!r} restores with differences of up "
-                f"to {difference:.1g} of the value range. Try another --format."
+                f"{target} is not written: as {format}, {net.name!r} restores with differences of "
+                f"up to {difference:.1g} of the value range. Try another `format`."
             )
     return difference
 
 
-def check(target, kind, overwrite=False):
+def check(target, format, overwrite=False):
     """Raises the InputErrors of `export` that can be known before a network is loaded."""
     target = pathlib.Path(target)
-    if kind not in SUFFIXES:
-        raise InputError(f"--format={kind}: choose one of {', '.join(SUFFIXES)}.")
+    if format not in SUFFIXES:
+        raise InputError(f"`format={format}`: choose one of {', '.join(SUFFIXES)}.")
     if keras.backend.backend() != "tensorflow":
         raise InputError("exporting needs TensorFlow: unset KERAS_BACKEND.")
-    expected = SUFFIXES[kind]
+    expected = SUFFIXES[format]
     if target.suffix != expected and {target.suffix, expected} & {".tflite", ".onnx"}:
         fitting = {suffix: name for name, suffix in SUFFIXES.items() if suffix}.get(target.suffix)
-        advice = f"give --format={fitting}" if fitting else f"name a file ending in {expected}"
-        raise InputError(f"{target} does not fit --format={kind}: {advice}.")
+        advice = f"give `format={fitting}`" if fitting else f"name a file ending in {expected}"
+        raise InputError(f"{target} does not fit `format={format}`: {advice}.")
     if target.exists() and not overwrite:
-        raise InputError(f"{target} exists: name another place, or give --overwrite.")
-    # What --overwrite deletes was exported, not someone's folder of photographs.
-    if kind == "saved_model":
+        raise InputError(f"{target} exists: name another place, or give `overwrite=True`.")
+    # What `overwrite` deletes was exported, not someone's folder of photographs.
+    if format == "saved_model":
         exported = files.check_replaceable(target, SAVED_MODEL) is not None
     else:
         exported = target.is_file()
     if target.exists() and not exported:
-        raise InputError(f"{target} exists and is no {kind}: name another place.")
-    for package in PACKAGES[kind]:
+        raise InputError(f"{target} exists and is no {format}: name another place.")
+    for package in PACKAGES[format]:
         try:
             importlib.import_module(package)
         except ImportError as error:
             raise InputError(
-                f'--format={kind} needs {package}: pip install "tfdeblur[export]".'
+                f'`format={format}` needs {package}: pip install "tfdeblur[export]".'
             ) from error
 
 
@@ -146,8 +137,8 @@ def save_saved_model(net, folder):
         _write_saved_model(precision.cast(net, "float32"), temporary)
 
 
-def _replacing(target, kind, name):
-    if kind == "saved_model":
+def _replacing(target, format, name):
+    if format == "saved_model":
         return files.replacing_folder(target, SAVED_MODEL, name)
     return files.replacing(target)
 
@@ -239,12 +230,12 @@ class _Restoring(keras.Model):
         return {"restored": _restore(self.net, image)}
 
 
-def _write_by_keras(net, path, kind):
+def _write_by_keras(net, path, format):
     model = _Restoring(net)
     model(np.zeros([1, 1, 1, 3], "float32"))
     signature = [keras.InputSpec("float32", [None, None, None, 3], name="image")]
     with _quiet():
-        model.export(path, format=kind, verbose=False, input_signature=signature)
+        model.export(path, format=format, verbose=False, input_signature=signature)
 
 
 @contextlib.contextmanager
@@ -307,26 +298,7 @@ def _largest_difference(net, run):
     return float(np.abs(run(images) - np.asarray(_restore(net, images))).max())
 
 
-def _define_flags():
-    shared.define_weights("the network that MODEL names")
-    flags.DEFINE_string("format", "saved_model", f"One of {', '.join(SUFFIXES)}.")
-    flags.DEFINE_bool("overwrite", False, "Replace an export that exists already.")
-
-
-def start():
-    """Runs the command line in `sys.argv`, and exits."""
-    shared.start(sys.modules[__name__], _define_flags, _run)
-
-
-def _run(argv):
-    if len(argv) != 3:
-        raise InputError("give MODEL and OUT: `python -m tfdeblur.export model.keras served/1`.")
-    _, model, target = argv
-    check(target, FLAGS.format, FLAGS.overwrite)
-    net, description = weights.open_network(model, FLAGS.weights)
-    difference = export(net, target, FLAGS.format, FLAGS.overwrite)
-    print(f"Wrote {target}: {description}, which it equals within {difference:.1g}.")
-
-
 if __name__ == "__main__":
-    start()
+    from tfdeblur.cli import export as command
+
+    command.start()

@@ -109,21 +109,23 @@ def sub_pixel_upconvolution(x, filters, kernel_size, name=None):
     return PixelShuffle(name=f"{name}_shuffle")(conv(x, 4 * filters, kernel_size, name=name))
 
 
-def res_block(x, kernel_size, kernel_initializer=None, name=None):
+def res_block(x, kernel_size, kernel_initializer=None, name=None, relu_after_sum=False):
     """ResBlock: convolution, ReLU, convolution, plus the input; no activation after the sum.
 
-    Source: Nah et al. 2017, figure 3(b); Cho et al. 2021.
+    Source: Nah et al. 2017, figure 3(b); Cho et al. 2021. With `relu_after_sum`, that of figure
+    3(a), without batch normalisation.
     """
     start = {"kernel_initializer": kernel_initializer}
     y = conv(x, x.shape[-1], kernel_size, activation="relu", name=f"{name}_conv1", **start)
     y = conv(y, x.shape[-1], kernel_size, name=f"{name}_conv2", **start)
-    return keras.layers.Add(name=name)([x, y])
+    x = keras.layers.Add(name=name)([x, y])
+    return keras.layers.ReLU(name=f"{name}_relu")(x) if relu_after_sum else x
 
 
 def shallow_convolutional_module(image, filters, name):
     """SCM: features `[B, H, W, filters]` of a downsampled image `[B, H, W, 3]`.
 
-    Source: Cho et al. 2021, figure 3(a).
+    Source: Cho et al. 2021, section 3.1 (multi-input single encoder).
     """
     x = conv(image, filters // 4, 3, activation="relu", name=f"{name}_conv1")
     x = conv(x, filters // 2, 1, activation="relu", name=f"{name}_conv2")
@@ -136,7 +138,7 @@ def shallow_convolutional_module(image, filters, name):
 def feature_attention_module(x, z, name):
     """FAM: the encoder's features x, emphasised or suppressed by the SCM's features z.
 
-    Source: Cho et al. 2021, figure 3(b).
+    Source: Cho et al. 2021, section 3.1 (multi-input single encoder).
     """
     attended = keras.layers.Multiply(name=f"{name}_product")([x, z])
     attended = conv(attended, x.shape[-1], 3, name=f"{name}_conv")

@@ -80,18 +80,18 @@ def multi_scale_frequency(outputs, labels):
     return sum(_frequency_l1(d) for d in _differences(outputs, labels))
 
 
-def mimo_unet_loss(outputs, labels):
-    """The loss of MIMO-UNet (Cho et al. 2021, equation 5): content + 0.1 x MSFR."""
-    return multi_scale_l1(outputs, labels) + 0.1 * multi_scale_frequency(outputs, labels)
+def mimo_unet_loss(outputs, labels, weight=0.1):
+    """The loss of MIMO-UNet (Cho et al. 2021, equation 5): content + `weight` x MSFR."""
+    return multi_scale_l1(outputs, labels) + weight * multi_scale_frequency(outputs, labels)
 
 
-def mtwnet_loss(outputs, labels):
+def mtwnet_loss(outputs, labels, weight=5):
     """The loss of MTWNet (Cheng et al. 2021): sum_i alpha_i / T_i ||F_i - I_i||^2.
 
-    alpha is 5 for the finest scale and 1 for the others; T_i is the number of elements.
+    alpha is `weight` for the finest scale and 1 for the others; T_i is the number of elements.
     """
     finest, *others = [ops.mean(ops.square(d)) for d in _differences(outputs, labels)]
-    return 5 * finest + sum(others)
+    return weight * finest + sum(others)
 
 
 def srn_loss(outputs, labels):
@@ -121,9 +121,9 @@ def edge(outputs, labels):
     return sum(_charbonnier(_laplacian(d)) for d in _differences(outputs, labels))
 
 
-def mprnet_loss(outputs, labels):
-    """The loss of MPRNet (Zamir et al. 2021, equation 1): Charbonnier + 0.05 x edge."""
-    return charbonnier(outputs, labels) + 0.05 * edge(outputs, labels)
+def mprnet_loss(outputs, labels, weight=0.05):
+    """The loss of MPRNet (Zamir et al. 2021, equation 1): Charbonnier + `weight` x edge."""
+    return charbonnier(outputs, labels) + weight * edge(outputs, labels)
 
 
 def psnr_loss(outputs, labels):
@@ -135,13 +135,13 @@ def psnr_loss(outputs, labels):
     return sum(10 * ops.mean(ops.log10(mse + 1e-8)) for mse in per_image)
 
 
-def maxim_loss(outputs, labels):
-    """The loss of MAXIM (Tu et al. 2022, section 3.4): Charbonnier + 0.1 x frequency L1.
+def maxim_loss(outputs, labels, weight=0.1):
+    """The loss of MAXIM (Tu et al. 2022, section 3.4): Charbonnier + `weight` x frequency L1.
 
     Summed over all stages and sizes. The paper takes the frequency loss from MIMO-UNet, so it is
     `multi_scale_frequency`.
     """
-    return charbonnier(outputs, labels) + 0.1 * multi_scale_frequency(outputs, labels)
+    return charbonnier(outputs, labels) + weight * multi_scale_frequency(outputs, labels)
 
 
 def no_loss(outputs, labels):
@@ -173,6 +173,9 @@ LOSSES = {
     "maxim": maxim_loss,
     "none": no_loss,
 }
+
+
+WEIGHTED = ("mimo_unet", "mtwnet", "mprnet", "maxim")  # those that take a `weight` of one term
 
 
 def discriminator_loss(real, fake):

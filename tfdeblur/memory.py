@@ -75,7 +75,9 @@ def of_device():
     from tensorflow.python.client import device_lib
 
     limits = [d.memory_limit for d in device_lib.list_local_devices() if d.device_type == "GPU"]
-    return limits[0] - tf.config.experimental.get_memory_info("GPU:0")["current"]
+    with contextlib.suppress(*_NOT_TOLD):
+        return limits[0] - tf.config.experimental.get_memory_info("GPU:0")["current"]
+    return None
 
 
 def whose():
@@ -88,7 +90,8 @@ def reset_peak():
     if _tensorflow_gpu():
         import tensorflow as tf
 
-        tf.config.experimental.reset_memory_stats("GPU:0")
+        with contextlib.suppress(*_NOT_TOLD):
+            tf.config.experimental.reset_memory_stats("GPU:0")
     elif on_cpu():
         with contextlib.suppress(OSError):  # then the peak is that of the whole run
             _RESET.write_text("5")  # see proc(5)
@@ -99,8 +102,14 @@ def peak():
     if _tensorflow_gpu():
         import tensorflow as tf
 
-        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        with contextlib.suppress(*_NOT_TOLD):
+            return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        return None
     return _kilobytes(_STATUS).get("VmHWM") if on_cpu() else None
+
+
+# What TensorFlow raises for a device whose allocator keeps no statistics; and where there is none.
+_NOT_TOLD = (ValueError, RuntimeError, NotImplementedError, IndexError)
 
 
 def _tensorflow_gpu():

@@ -1,7 +1,9 @@
 """The floating-point type that a network computes in: chosen when it is loaded, never stored."""
 
 import contextlib
+import os
 import pathlib
+import platform
 import re
 
 import keras
@@ -10,6 +12,7 @@ from tfdeblur.errors import InputError
 
 __all__ = [
     "cast",
+    "machine",
     "policy",
     "resolve",
 ]
@@ -80,9 +83,36 @@ def on_cpu():
         import tensorflow as tf
 
         return not tf.config.list_physical_devices("GPU")
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return not torch.cuda.is_available()
     return True
 
 
+def machine():
+    """What computes, in words: the name of the accelerator, or the processor and its cores."""
+    if not on_cpu() and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "a GPU")
+    if not on_cpu() and keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.get_device_name()
+    if not on_cpu():
+        import jax
+
+        return jax.devices()[0].device_kind
+    named = re.search(r"^model name\s*: (.+)", _cpuinfo(), re.MULTILINE)
+    return f"{os.cpu_count()} cores of {named[1] if named else platform.machine()}"
+
+
 def _cpu_has_bfloat16():
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    return cpuinfo.exists() and bool(re.search(r"\b(amx_bf16|avx512_bf16)\b", cpuinfo.read_text()))
+    return bool(re.search(r"\b(amx_bf16|avx512_bf16)\b", _cpuinfo()))
+
+
+def _cpuinfo():
+    path = pathlib.Path("/proc/cpuinfo")  # of Linux
+    return path.read_text() if path.exists() else ""

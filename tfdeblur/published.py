@@ -15,12 +15,14 @@ class Published:
         dataset: on whose test split: of TFDS, with the variant of the blur where one is stated.
         psnr: dB.
         ssim: None where none is reported.
-        protocol: a key of `evaluation.protocols.PROTOCOLS`, which measured both; None where it is
-            not stated.
+        protocol: a key of `evaluation.protocols.PROTOCOLS`, which measured both, or is taken to
+            have done so; None where it is not stated and cannot be told.
         source: where it stands.
         network: as papers call it; "" for that of the recipe or the weights that it belongs to.
-        seconds: for an image of 1280x720; None where none are reported.
+        seconds: for an image of 1280x720, as its authors report; None where none are reported.
         parameters: in millions; likewise.
+        remeasured: seconds that others, or the authors later, measured for the same.
+        protocol_stated: False where the source does not state the protocol.
     """
 
     dataset: str
@@ -31,15 +33,19 @@ class Published:
     network: str = ""
     seconds: float | None = None
     parameters: float | None = None
+    remeasured: float | None = None
+    protocol_stated: bool = True
 
     def __str__(self):
         ssim = "" if self.ssim is None else f", SSIM {self.ssim:g}"
         protocol = f"the protocol {self.protocol}" if self.protocol else "a protocol not stated"
+        if self.protocol and not self.protocol_stated:
+            protocol += ", which is not stated but taken to be this"
         return f"{self.psnr:.2f} dB{ssim} on {self.dataset} by {protocol} ({self.source})"
 
 
 def _quoted(source, dataset, *rows):
-    """Published without a protocol; rows are (network, psnr, ssim, seconds, parameters)."""
+    """Published without a protocol; rows: (network, psnr, ssim, seconds, parameters, again)."""
     return [
         Published(dataset, psnr, ssim, None, source, network, *costs)
         for network, psnr, ssim, *costs in rows
@@ -51,18 +57,18 @@ _TWO_WAY = "Cheng et al. 2021, the multi-scale two-way network"
 # As quoted by others, who state no protocol. What belongs to a recipe stands there.
 QUOTED = [
     *_quoted(
-        "Cho et al. 2021, table 1 (seconds: measured there, or else reported)",
+        "Cho et al. 2021, table 1 (seconds: as reported, and as measured there)",
         "gopro",
         ("DeepDeblur", 29.23, 0.916, 4.33, 11.7),
-        ("SRN", 30.26, 0.934, 0.342, 6.8),
-        ("PSS-NSC", 30.92, 0.942, 0.985, 2.84),
-        ("DMPHN, stack of 4", 31.20, 0.945, 1.061, 21.7),
-        ("SAPHN with offsets", 31.85, 0.948, 0.34, None),
-        ("SAPHN without offsets", 32.02, 0.953, 0.77, None),
-        ("MT-RNN", 31.15, 0.945, 0.063, 2.6),
-        ("RADN", 31.76, 0.953, 0.038, None),
-        ("SVDN", 29.81, 0.937, 0.01, None),
-        ("MPRNet", 32.66, 0.959, 0.162, 20.1),
+        ("SRN", 30.26, 0.934, 1.87, 6.8, 0.342),
+        ("PSS-NSC", 30.92, 0.942, 1.6, 2.84, 0.985),
+        ("DMPHN, stack of 4", 31.20, 0.945, 0.424, 21.7, 1.061),
+        ("SAPHN with offsets", 31.85, 0.948, 0.34),
+        ("SAPHN without offsets", 32.02, 0.953, 0.77),
+        ("MT-RNN", 31.15, 0.945, 0.07, 2.6, 0.063),
+        ("RADN", 31.76, 0.953, 0.038),
+        ("SVDN", 29.81, 0.937, 0.01),
+        ("MPRNet", 32.66, 0.959, 0.18, 20.1, 0.162),
     ),
     *_quoted(
         "Cho et al. 2021, table 2",

@@ -16,6 +16,7 @@ __all__ = [
     "maxim_pyramid",
     "nearest_pyramid",
     "repeated",
+    "torch7_pyramid",
 ]
 
 
@@ -26,7 +27,8 @@ def __dir__():
 def gaussian_pyramid(images, levels):
     """Gaussian smoothing (sigma 2/3, symmetric borders), then the mean of each 2x2 block.
 
-    Source: the pyramid of Nah et al. 2017's released code (scikit-image's `pyramid_gaussian`).
+    Source: the authors' later PyTorch code for Nah et al. 2017 (scikit-image's `pyramid_gaussian`);
+    that of their first code: `torch7_pyramid`.
 
     Args:
         images: `[B, H, W, C]`.
@@ -41,6 +43,29 @@ def gaussian_pyramid(images, levels):
     pyramid = [_checked(images, levels)]
     for _ in range(levels - 1):
         pyramid.append(_gaussian_halve(pyramid[-1]))
+    return pyramid
+
+
+def torch7_pyramid(images, levels):
+    """Gaussian smoothing by 3x3 pixels (sigma 3/4), then every second pixel, the even ones.
+
+    Beyond the border lies the mean of the channel over the whole image.
+
+    Source: the code behind the tables of Nah et al. 2017, which is in Torch: `gaussianpyramid` of
+    its package image, of images whose mean is subtracted before and added again. Arguments and
+    errors: `gaussian_pyramid`.
+    """
+    images = _checked(images, levels)
+    means = ops.mean(images, axis=(1, 2), keepdims=True)
+    kernel = _depthwise(_gaussian_taps(sigma=3 / 4, radius=1), images.shape[-1])
+    pyramid = [images]
+    for _ in range(levels - 1):
+        # Of an even size, the last even pixel needs no neighbour beyond the border.
+        padded = ops.pad(pyramid[-1] - means, [[0, 0], [1, 0], [1, 0], [0, 0]])
+        halved = ops.depthwise_conv(
+            padded, kernel, strides=2, padding="valid", data_format="channels_last"
+        )
+        pyramid.append(halved + means)
     return pyramid
 
 
@@ -84,6 +109,7 @@ def repeated(images, levels):
 
 PYRAMIDS = {
     "gaussian": gaussian_pyramid,
+    "torch7": torch7_pyramid,
     "bilinear": bilinear_pyramid,
     "nearest": nearest_pyramid,
     "repeated": repeated,
@@ -137,12 +163,17 @@ def _gaussian_halve(images):
     # One strided convolution does both steps: the smoothing kernel averaged with its
     # neighbour, in each direction.
     taps = np.convolve(_gaussian_taps(sigma=2 / 3, radius=3), [0.5, 0.5])
-    channels = images.shape[-1]
-    kernel = np.tile(np.outer(taps, taps)[:, :, None, None], (1, 1, channels, 1))
     padded = _pad_symmetric(images, 3)
+    kernel = _depthwise(taps, images.shape[-1])
     return ops.depthwise_conv(
-        padded, kernel.astype("float32"), strides=2, padding="valid", data_format="channels_last"
+        padded, kernel, strides=2, padding="valid", data_format="channels_last"
     )
+
+
+def _depthwise(taps, channels):
+    """The same separable kernel for each channel, `[N, N, channels, 1]`."""
+    kernel = np.tile(np.outer(taps, taps)[:, :, None, None], (1, 1, channels, 1))
+    return kernel.astype("float32")
 
 
 def _pad_symmetric(images, width):

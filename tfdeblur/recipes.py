@@ -5,11 +5,11 @@ shrinks or stretches its schedule with it.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 import keras
 
-from tfdeblur import models
 from tfdeblur.errors import InputError, did_you_mean
 from tfdeblur.published import Published
 
@@ -156,6 +156,7 @@ class Adversarial:
         updates: of the discriminator in each step, before the generator's; None: one, at the same
             time. See `trainers.CriticFirstTrainer`, likewise of
         gradient_penalty: its weight; None: 0.
+        discriminator_weight: of the discriminator's own loss; None: 1.
     """
 
     weight: float = 1e-4
@@ -164,6 +165,7 @@ class Adversarial:
     judge: str | None = None
     updates: int | None = None
     gradient_penalty: float | None = None
+    discriminator_weight: float | None = None
 
     def __str__(self):
         judge = self.judge or "discriminator"
@@ -172,6 +174,8 @@ class Adversarial:
             text += f"; updates of it in each step, first: {self.updates}"
         if self.gradient_penalty:
             text += f"; gradient penalty {self.gradient_penalty:g}"
+        if self.discriminator_weight:
+            text += f"; its own loss times {self.discriminator_weight:g}"
         return text
 
 
@@ -204,6 +208,8 @@ class Recipe:
         network, hyperparameters: arguments of `models.build`.
         dataset, train_split, test_split: of TFDS; the name says which blur, "a+b" is the union.
         crop: height and width of training crops in pixels.
+        sampling: "sequences" draws each sequence of a dataset equally often, however many pairs it
+            has; None: each pair once in an epoch.
         crops_per_image: crops that are taken of an image each time it is decoded.
         batch_size: crops per step.
         progressive: what comes before `crop`, the largest, and `batch_size` along the run.
@@ -221,6 +227,7 @@ class Recipe:
             gradients instead of kept; see `models.gradient_checkpointing`.
         augmentations: keys of `augment.AUGMENTATIONS`, in order, after a random crop.
         loss: a key of `losses.LOSSES`.
+        loss_weight: the `weight` of those that have one; None: the paper's.
         label_pyramid: a key of `pyramid.PYRAMIDS`.
         adversarial, perceptual: what is added to the loss; None for nothing.
         initialization: a key of `initialization.INITIALIZATIONS`.
@@ -263,6 +270,16 @@ class Recipe:
     test_split: str = "test"
     not_stated: tuple[str, ...] = ()
     remarks: str = ""
+    loss_weight: float | None = None
+    sampling: str | None = None
+
+    @property
+    def test_dataset(self):
+        """Of the datasets that it trains on the one that published scores are of, if they are."""
+        for one in self.published:
+            if variant(one.dataset, self.dataset) in self.dataset.split("+"):
+                return variant(one.dataset, self.dataset)
+        return self.dataset
 
     def stages(self):
         """(number of steps, crop, batch size) of each part of the run, in order."""
@@ -322,22 +339,16 @@ _NAH_AUGMENTATIONS = (
     "scale_saturation",
     "add_noise",
 )
-# By K: PSNR and SSIM on GOPRO, then on the images of Koehler et al. (trained with linear blur).
+# By K: PSNR, SSIM and seconds (on a Titan X) on GOPRO; then PSNR and SSIM on the images of Koehler
+# et al., trained with linear blur.
 _NAH_RESULTS = {
-    1: ((28.93, 0.9100), (25.74, 0.8042)),
-    2: ((29.23, 0.9162), (26.02, 0.8116)),
-    3: ((29.08, 0.9135), (26.48, 0.8079)),
+    1: ((28.93, 0.9100, 7.21), (25.74, 0.8042)),
+    2: ((29.23, 0.9162, 4.33), (26.02, 0.8116)),
+    3: ((29.08, 0.9135, 3.09), (26.48, 0.8079)),
 }
 
 
 def _deepdeblur(scales, adversarial, linear):
-    gopro, kohler = _NAH_RESULTS[scales]
-    if not adversarial:
-        published = ()
-    elif linear:
-        published = (Published("kohler", *kohler, "kohler", "Nah et al. 2017, table 3"),)
-    else:
-        published = (Published("gopro", *gopro, "nah2017", "Nah et al. 2017, table 2"),)
     return Recipe(
         name=f"deepdeblur_k{scales}{'_adv' * adversarial}{'_linear' * linear}",
         paper="Nah, Kim and Lee, CVPR 2017, section 3",
@@ -353,13 +364,67 @@ def _deepdeblur(scales, adversarial, linear):
         label_pyramid="gaussian",
         adversarial=Adversarial() if adversarial else None,
         validate_every=5000,
-        published=published,
+        published=_nah_published(scales, linear) if adversarial else (),
         not_stated=("initialization",),
         remarks=(
             "The published scores belong to the training with the adversarial loss. The released "
             "Torch code divides the rate after 150 of 450 epochs, which is the same."
         ),
     )
+
+
+_TORCH_WEIGHT = 1e-4 / math.log(2)  # its cross-entropy counts bits
+
+
+def _deepdeblur_torch(scales):
+    return dataclasses.replace(
+        _deepdeblur(scales, adversarial=True, linear=False),
+        name=f"deepdeblur_k{scales}_torch",
+        paper="Nah, Kim and Lee, CVPR 2017, as the authors' Torch code trains (DeepDeblur_release)",
+        hyperparameters={"scales": scales, "upsampling": "sub_pixel", "pyramid": "torch7"},
+        batch_size=4,
+        steps=450_000,
+        augmentations=(
+            "sharp_as_input",
+            "flip_horizontally",
+            "rotate_by_90",
+            "permute_channels",
+            "scale_saturation_rarely",
+            "add_noise",
+        ),
+        sampling="sequences",
+        loss="srn",
+        label_pyramid="torch7",
+        adversarial=Adversarial(
+            weight=_TORCH_WEIGHT,
+            loss="non_saturating",
+            discriminator={"layout": "release"},
+            discriminator_weight=_TORCH_WEIGHT,
+        ),
+        not_stated=(),
+        remarks=(
+            "Where text and code differ, this is the code. Links: the text has upconvolutions, "
+            "the code convolutions to 12 channels and pixel shuffling. Pyramid: the text says "
+            "Gaussian, the code smooths by 3x3 pixels and takes the even ones. Content loss: the "
+            "text divides by 2K, the code adds the levels' mean squared errors, which is the loss "
+            "srn. Generator: the text minimises log(1 - D), the code -log D. Weight: the text "
+            "says 1e-4, the code divides by ln 2, and takes it for the discriminator, too. "
+            "Discriminator: the text's table has 9 convolutions before the last, the code 10. "
+            "Batch: the text says 2 for 900,000 steps, the code's default is 4 for 450 epochs of "
+            "1,000 steps, the same number of crops. Augmentation: the text flips both ways and "
+            "changes the saturation always, the code flips horizontally, changes the saturation "
+            "of 1 crop in 10, and in 1 of 10 the sharp image is the input. Frames: the code draws "
+            "a sequence, then a frame of it. In the code the sequences of a batch differ, and "
+            "crops begin at multiples of 2^(K-1) pixels: not so here."
+        ),
+    )
+
+
+def _nah_published(scales, linear):
+    (psnr, ssim, seconds), on_kohler = _NAH_RESULTS[scales]
+    if linear:
+        return (Published("kohler", *on_kohler, "kohler", "Nah et al. 2017, table 3"),)
+    return (Published("gopro", psnr, ssim, "nah2017", "Nah et al. 2017, table 2", seconds=seconds),)
 
 
 DEEPDEBLUR_RELEASE = Recipe(
@@ -382,7 +447,7 @@ DEEPDEBLUR_RELEASE = Recipe(
 )
 
 
-def _mimo_unet(name, network, psnr, ssim, self_ensemble=False):
+def _mimo_unet(name, network, psnr, ssim, seconds, remeasured, self_ensemble=False):
     return Recipe(
         name=name,
         paper="Cho et al., ICCV 2021, section 4",
@@ -398,12 +463,23 @@ def _mimo_unet(name, network, psnr, ssim, self_ensemble=False):
         label_pyramid="bilinear",
         validate_every=5260,
         self_ensemble=self_ensemble,
-        published=(Published("gopro", psnr, ssim, "mimo_unet", "Cho et al. 2021, table 1"),),
+        published=(
+            Published(
+                "gopro",
+                psnr,
+                ssim,
+                "mimo_unet",
+                "Cho et al. 2021, table 1 (seconds: the paper's, whose clock did not wait for the "
+                "GPU; the authors' correction, on an RTX 3090)",
+                seconds=seconds,
+                remeasured=remeasured,
+            ),
+        ),
     )
 
 
 def _mimo_unet_realblur(name, psnr, ssim, self_ensemble=False):
-    on_gopro = _mimo_unet(name, "mimo_unet_plus", psnr, ssim, self_ensemble)
+    on_gopro = _mimo_unet(name, "mimo_unet_plus", psnr, ssim, None, None, self_ensemble)
     return dataclasses.replace(
         on_gopro,
         dataset="gopro/blur+realblur/j",
@@ -416,7 +492,7 @@ def _mimo_unet_realblur(name, psnr, ssim, self_ensemble=False):
     )
 
 
-def _mtwnet(name, two_way, psnr, ssim):
+def _mtwnet(name, two_way, psnr, ssim, on_kohler=()):
     return Recipe(
         name=name,
         paper="Cheng et al. 2021, the multi-scale two-way network",
@@ -431,11 +507,17 @@ def _mtwnet(name, two_way, psnr, ssim):
         loss="mtwnet",
         label_pyramid="bilinear",
         validate_every=5240,
-        published=(Published("gopro", psnr, ssim, "srn", "Cheng et al. 2021"),),
+        published=(
+            Published("gopro", psnr, ssim, "srn", "Cheng et al. 2021", protocol_stated=False),
+            *on_kohler,
+        ),
         not_stated=("dataset", "batch_size", "augmentations"),
         remarks=(
             "Of the two blurs, SRN-Deblur, on which it builds, took the linear one; its batch is "
-            "16. The protocol is taken to be that of SRN-Deblur too."
+            "16. The protocol is taken to be that of SRN-Deblur too. Resizing is bilinear with "
+            "pixels' centres aligned, since the paper says no more than bilinear, and does not "
+            "say that it took SRN's code, whose TensorFlow 1 resizes otherwise: "
+            "--hyperparameters=resizing=tf1 with --label_pyramid=nearest is that."
         ),
     )
 
@@ -457,7 +539,9 @@ def _dmphn(name, hyperparameters, epochs, psnr, ssim):
         loss="mse",
         label_pyramid="repeated",
         validate_every=3510,
-        published=(Published("gopro", psnr, ssim, "srn", "Zhang et al. 2019"),),
+        published=(
+            Published("gopro", psnr, ssim, "srn", "Zhang et al. 2019", protocol_stated=False),
+        ),
         remarks=(
             "Epochs are the default of the released code, the batch that of its README. The "
             "protocol behind the scores is not stated either: SRN-Deblur's is the one that most "
@@ -512,7 +596,7 @@ PSS_NSC = Recipe(
     loss="srn",
     label_pyramid="nearest",
     validate_every=5240,
-    published=(Published("gopro", 30.92, 0.942, "srn", "Gao et al. 2019"),),
+    published=(Published("gopro", 30.92, 0.942, "srn", "Gao et al. 2019", protocol_stated=False),),
     remarks=(
         f"{_PLANES} Weights begin from truncated normal distributions; the initialization in the "
         "released code gives values that are not finite. The protocol is taken to be that of "
@@ -757,13 +841,22 @@ RECIPES = {
             for linear in (False, True)
             for scales in (1, 2, 3)
         ),
+        *(_deepdeblur_torch(scales) for scales in (1, 2, 3)),
         DEEPDEBLUR_RELEASE,
-        _mimo_unet("mimo_unet", "mimo_unet", 31.73, 0.951),
-        _mimo_unet("mimo_unet_plus", "mimo_unet_plus", 32.45, 0.957),
-        _mimo_unet("mimo_unet_plus_plus", "mimo_unet_plus", 32.68, 0.959, self_ensemble=True),
+        _mimo_unet("mimo_unet", "mimo_unet", 31.73, 0.951, 0.008, 0.130),
+        _mimo_unet("mimo_unet_plus", "mimo_unet_plus", 32.45, 0.957, 0.017, 0.282),
+        _mimo_unet(
+            "mimo_unet_plus_plus", "mimo_unet_plus", 32.68, 0.959, 0.040, 1.115, self_ensemble=True
+        ),
         _mimo_unet_realblur("mimo_unet_plus_realblur", 31.92, 0.919),
         _mimo_unet_realblur("mimo_unet_plus_plus_realblur", 32.05, 0.921, self_ensemble=True),
-        _mtwnet("mtwnet", True, 30.56, 0.933),
+        _mtwnet(
+            "mtwnet",
+            True,
+            30.56,
+            0.933,
+            (Published("kohler", 26.80, 0.840, "kohler", "Cheng et al. 2021"),),
+        ),
         _mtwnet("mtwnet_one_way", False, 30.18, 0.926),
         _dmphn("dmphn_1_2_4_8", {"patches": (1, 2, 4, 8)}, 4000, 30.25, None),
         _dmphn("dmphn_stack4", {"patches": (1, 2, 4), "stacks": 4}, 3000, 31.20, 0.945),
@@ -837,34 +930,43 @@ def choose(name):
 
 def published():
     """What all recipes should reach: list of `Published`, on the blur that each was trained for."""
-    return [one for recipe in RECIPES.values() for one in _published(recipe)]
+    return [one for recipe in RECIPES.values() for one in published_of(recipe)]
 
 
-def published_of(network, self_ensemble):
-    """What is published of a network: list of `Published`, on the blur that it was trained for.
-
-    Args:
-        network: of `tfdeblur.models`.
-        self_ensemble: whether its results are means over four rotations.
-    """
+def published_of(recipe):
+    """What a recipe should reach: list of `Published`, on the blur that it is trained for."""
     return [
-        one
-        for recipe in RECIPES.values()
-        if (recipe.network, recipe.self_ensemble) == (network.name, self_ensemble)
-        and models.hyperparameters(recipe.network, **recipe.hyperparameters)
-        == models.hyperparameters(network.name, **network.hyperparameters)
-        for one in _published(recipe)
-    ]
-
-
-def _published(recipe):
-    return [
-        dataclasses.replace(one, network=recipe.name, dataset=_variant(one.dataset, recipe.dataset))
+        dataclasses.replace(one, network=recipe.name, dataset=variant(one.dataset, recipe.dataset))
         for one in recipe.published
     ]
 
 
-def _variant(tested, trained):
+def is_as_published(recipe):
+    """Whether training so is to reach what is published of the recipe with this name.
+
+    A run may be shorter, take its steps in other portions, clip gradients or average weights;
+    data, network and loss are the recipe's.
+    """
+    original = RECIPES.get(recipe.name)
+    portions = {field: getattr(recipe, field) for field in _PORTIONS}
+    return original is not None and dataclasses.replace(original, **portions) == recipe
+
+
+_PORTIONS = (
+    "steps",
+    "crop",
+    "batch_size",
+    "progressive",
+    "crops_per_image",
+    "accumulate",
+    "validate_every",
+    "gradient_checkpointing",
+    "clip_norm",
+    "ema_momentum",
+)
+
+
+def variant(tested, trained):
     """ "gopro" and "gopro/blur+realblur/j" -> "gopro/blur": the blur of the training."""
     return next((name for name in trained.split("+") if name.startswith(f"{tested}/")), tested)
 

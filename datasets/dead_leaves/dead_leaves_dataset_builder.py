@@ -24,6 +24,7 @@ class DeadLeavesConfig(tfds.core.BuilderConfig):
         train_pairs, test_pairs: number of pairs, each of a scene of its own.
         image_size: height and width in pixels.
         shot_noise, read_noise: of the sensor, see `scenes.add_sensor_noise`. 0 is none.
+        uniform: whether one kernel blurs the whole image, in place of moving scenes.
     """
 
     train_pairs: int
@@ -31,6 +32,7 @@ class DeadLeavesConfig(tfds.core.BuilderConfig):
     image_size: int = 256
     shot_noise: float = 0.0
     read_noise: float = 0.0
+    uniform: bool = False
 
 
 class Builder(ParallelBuilder):
@@ -50,6 +52,13 @@ class Builder(ParallelBuilder):
             description="10,000 training and 100 test pairs.",
             train_pairs=10_000,
             test_pairs=100,
+        ),
+        DeadLeavesConfig(
+            name="uniform",
+            description="As small, each image blurred by one kernel.",
+            train_pairs=256,
+            test_pairs=32,
+            uniform=True,
         ),
     ]
     # TFDS would look for README.md and its companions where the module's name points to; but the
@@ -87,6 +96,7 @@ class Builder(ParallelBuilder):
             size=config.image_size,
             shot_noise=config.shot_noise,
             read_noise=config.read_noise,
+            uniform=config.uniform,
         )
         return self.examples(render, seeds)
 

@@ -31,9 +31,10 @@ def test_the_built_pairs_are_those_that_their_seeds_render(tmp_path):
 
 
 def test_configs_train_and_test_on_different_scenes():
-    small, large = dead_leaves.Builder.BUILDER_CONFIGS
+    small, large, uniform = dead_leaves.Builder.BUILDER_CONFIGS
     assert (small.name, small.train_pairs, small.test_pairs) == ("small", 256, 32)
     assert (large.name, large.train_pairs) == ("large", 10_000)
+    assert (uniform.name, uniform.uniform) == ("uniform", True)
     assert large.train_pairs <= dead_leaves.FIRST_TEST_SEED
 
 

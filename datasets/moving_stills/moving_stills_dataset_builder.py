@@ -62,6 +62,11 @@ class Builder(ParallelBuilder):
             pairs_per_photo=100,
             description="The photographs in <manual_dir>/moving_stills, 100 pairs of each.",
         ),
+        MovingStillsConfig(
+            name="uniform",
+            options=moving_stills.Options(uniform=True),
+            description="As default, each image blurred by one kernel.",
+        ),
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Put photographs into the folder moving_stills there; or leave them where they are, and give a

@@ -13,7 +13,10 @@ def image():
     return np.random.default_rng(0).random((6, 6, 3)).astype("float32")
 
 
-@pytest.mark.parametrize("name", sorted(augment.AUGMENTATIONS.keys() - {"to_luminance"}))
+RARE = {"scale_saturation_rarely", "sharp_as_input"}
+
+
+@pytest.mark.parametrize("name", sorted(augment.AUGMENTATIONS.keys() - {"to_luminance", *RARE}))
 def test_same_seed_same_result(name, image):
     function = augment.AUGMENTATIONS[name]
     first, second = function(image, image, SEED), function(image, image, SEED)
@@ -28,6 +31,30 @@ def test_both_images_change_alike(name, image):
     for i in range(8):
         blurry, sharp = augment.AUGMENTATIONS[name](image, image, (i, 0))
         np.testing.assert_array_equal(blurry, sharp)
+
+
+def test_a_tenth_of_inputs_is_the_sharp_image(image):
+    taken = 0
+    for i in range(200):
+        blurry, sharp = map(np.asarray, augment.sharp_as_input(image, 1 - image, (i, 6)))
+        np.testing.assert_array_equal(sharp, 1 - image)
+        is_sharp = np.array_equal(blurry, sharp)
+        assert is_sharp or np.array_equal(blurry, image)
+        taken += is_sharp
+    assert 8 <= taken <= 34
+
+
+def test_the_saturation_of_a_tenth_is_scaled_unclipped(image):
+    factors = []
+    for i in range(200):
+        blurry = np.asarray(augment.scale_saturation_rarely(image, image, (i, 7))[0])
+        np.testing.assert_allclose(blurry.max(axis=-1), image.max(axis=-1), atol=1e-6)
+        chroma = (blurry.max(axis=-1) - blurry.min(axis=-1)) / np.ptp(image, axis=-1)
+        np.testing.assert_allclose(chroma, chroma[0, 0], rtol=1e-3)
+        factors.append(chroma[0, 0])
+    changed = [factor for factor in factors if abs(factor - 1) > 1e-3]
+    assert 8 <= len(changed) <= 34
+    assert min(changed) >= 0.5 and max(changed) <= 1.5
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -53,6 +55,27 @@ def test_every_pair_comes_once_an_epoch_and_epochs_differ(folders):
     orders = [tuple(np.floor(b.mean((1, 2, 3)) * 255 / 40).astype(int)) for b, _ in batches]
     assert all(sorted(order) == list(range(6)) for order in orders)
     assert len(set(orders)) > 1
+
+
+def test_sequences_come_equally_often_whatever_their_length(folders):
+    pairs = dataclasses.replace(from_folders(*folders), sequences=lambda: list("aaaaab"))
+    options = settings(batch_size=6, augmentations=(), sampling="sequences")
+    batches = take(pipeline.batches(pairs, **options), 20)
+    numbers = [np.floor(b.mean((1, 2, 3)) * 255 / 40).astype(int) for b, _ in batches]
+    for epoch in numbers:
+        assert (epoch == 5).sum() == 3  # "b" has one pair, which is half of all draws
+        assert max(np.bincount(epoch)[:5]) == 1
+    assert set(np.concatenate(numbers)) == set(range(6))
+    (resumed,) = take(pipeline.batches(pairs, **options, start_step=7), 1)
+    np.testing.assert_array_equal(resumed[0], batches[7][0])
+
+
+def test_sequences_are_the_folders_of_files_and_have_to_be_known(folders):
+    pairs = from_folders(*folders)
+    np.testing.assert_array_equal(pairs.uses_per_epoch(), np.ones(6))
+    unknown = dataclasses.replace(pairs, sequences=None)
+    with pytest.raises(InputError, match="does not tell which pairs are of one sequence"):
+        pipeline.batches(unknown, **settings(sampling="sequences"))
 
 
 @pytest.mark.parametrize("crops_per_image", [1, 5])

@@ -19,6 +19,7 @@ def by_network(dataset):
         ("MPRNet", 32.66, "mprnet", "gopro/blur", "mprnet"),
         ("srn_color", 30.25, "srn_color", "gopro/blur", "srn"),
         ("dmphn_1_2_4_8", 30.25, "dmphn_1_2_4_8", "gopro/blur", "srn"),
+        ("SRN", 30.26, "srn_lstm", "gopro/blur", "srn"),
     ],
 )
 def test_quoted_scores_are_those_of_recipes(network, psnr, recipe, dataset, protocol):
@@ -46,16 +47,31 @@ def test_the_last_columns_are_what_was_measured():
     own = by_network("gopro")["MPRNet", 32.66].own
     (line,) = [
         x
-        for x in paper_tables.markdown("gopro", {own: (32.61, 0.95871)}).splitlines()
+        for x in paper_tables.markdown("gopro", {own: (32.61, 0.95871, 1.5)}).splitlines()
         if "MPRNet" in x
     ]
     assert [cell.strip() for cell in line.split("|")[1:-1]] == [
         "MPRNet",
         "32.66",
         "0.959",
+        "0.18",
         "0.162",
         "20.1",
         "gopro/blur, mprnet",
         "32.61",
         "0.9587",
+        "1.500",
     ]
+
+
+def test_a_protocol_that_is_not_stated_is_said_to_be_taken_as_such():
+    (row,) = [
+        line
+        for line in paper_tables.markdown("kohler", {}).splitlines()
+        if line.startswith("| two-way network")
+    ]
+    assert "kohler, kohler |" in row
+    (row,) = [
+        line for line in paper_tables.markdown("gopro", {}).splitlines() if "dmphn_1_2_4_8" in line
+    ]
+    assert "gopro/blur, srn (not stated)" in row

@@ -70,7 +70,9 @@ def test_results_table_leaves_out_what_is_unknown(scores):
 
 
 def test_published_scores_stand_beside_measured_ones(pairs):
-    same = published.Published("gopro/blur", 30.0, 0.9, "nah2017", "a paper")
+    same = published.Published(
+        "gopro/blur", 30.0, 0.9, "nah2017", "a paper", seconds=4.33, remeasured=0.5
+    )
     networks = {"restored": reports.NetworkFacts(1_234_567, 63_700_000_000, [same])}
     (scored,) = scoring.score(
         pairs[:1], {"restored": brighten}, [PROTOCOLS["nah2017"], PROTOCOLS["mimo_unet"]]
@@ -80,7 +82,7 @@ def test_published_scores_stand_beside_measured_ones(pairs):
     text = reports.results_table(rows)
     assert f"30.00 ({rows[2]['psnr'] - 30:+.2f})" in text
     assert f"0.9000 ({rows[2]['ssim'] - 0.9:+.4f})" in text
-    assert "1,234,567" in text and "63.7 G" in text
+    assert "1,234,567" in text and "63.7 G" in text and "4.33, 0.5 |" in text
     other = reports.results(scored, networks, "gopro/blur_gamma")
     assert [row["published_psnr"] for row in other] == [None] * 4
 

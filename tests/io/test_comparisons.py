@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tfdeblur.errors import InputError
 from tfdeblur.io import comparisons, images
 
 
@@ -32,6 +33,34 @@ def test_the_crop_is_where_the_blur_is(tmp_path):
     assert (red.max(axis=0) - red.min(axis=0)).tolist() == pytest.approx(
         [256 * 96 / 300] * 2, abs=4
     )
+
+
+def test_methods_are_cut_at_one_place(tmp_path):
+    versions = {
+        label: np.full((60, 80, 3), grey, np.uint8)
+        for label, grey in {"blurry": 10, "one": 20, "two": 30, "sharp": 40}.items()
+    }
+    versions["two"][10:20, 50:60] = 90
+    place = comparisons.find_square(versions, (50, 10, 10), "x")
+    assert place == (10, 50, 10)
+    comparisons.compare_methods(tmp_path / "x.png", [("", versions)], (50, 10, 10))
+    picture = images.read(tmp_path / "x.png")
+    areas = [np.count_nonzero((picture == grey).all(-1)) for grey in (20, 90, 40)]
+    assert areas == pytest.approx([256 * 256] * 3, abs=200)
+
+
+def test_methods_are_cut_where_they_differ_most():
+    versions = {label: np.zeros((200, 300, 3), np.uint8) for label in ("blurry", "a", "b", "sharp")}
+    versions["blurry"][:50, :50] = 255  # as both methods see it
+    versions["b"][150:, 250:] = 100
+    top, left, side = comparisons.find_square(versions, None, "x")
+    assert top + side >= 200 and left + side >= 300
+
+
+@pytest.mark.parametrize("place", [(0, 0, 0), (-1, 0, 5), (70, 0, 11), (0, 55, 6)])
+def test_a_place_outside_is_refused(place):
+    with pytest.raises(InputError, match="does not lie in x, which has 80x60 pixels"):
+        comparisons.find_square({"blurry": np.zeros((60, 80, 3), np.uint8)}, place, "x")
 
 
 def test_a_page(tmp_path):

@@ -70,6 +70,20 @@ def test_every_level_has_its_size_at_any_multiple_of_the_stride():
         assert shapes == [(2, height // k, width // k, 3) for k in (1, 2, 4)]
 
 
+def test_ablations_of_the_paper():
+    plain = models.build("deepdeblur", scales=2, filters=4, resblocks=1, upsampling="bilinear")
+    learned = models.build("deepdeblur", scales=2, filters=4, resblocks=1)
+    assert learned.count_params() - plain.count_params() == 5 * 5 * 3 * 3 + 3
+    image = keras.Input((None, None, 2))
+    block = keras.Model(image, layers.res_block(image, 3, name="b", relu_after_sum=True))
+    before = keras.Model(image, layers.res_block(image, 3, name="b"))
+    before.set_weights(block.get_weights())
+    x = np.random.default_rng(0).normal(size=(1, 5, 6, 2)).astype("float32")
+    np.testing.assert_allclose(block(x), np.maximum(before(x), 0), atol=1e-6)
+    relu = models.build("deepdeblur", scales=1, filters=4, resblocks=1, relu_after_sum=True)
+    assert relu.get_layer("scale1").get_layer("res1_relu")
+
+
 def test_unknown_upsampling_is_refused():
     with pytest.raises(ValueError, match="bicubic"):
         models.build("deepdeblur", upsampling="bicubic")

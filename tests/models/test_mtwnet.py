@@ -33,6 +33,17 @@ def test_parameter_count(hyperparameters, parameters):
     assert models.build("mtwnet", **hyperparameters).count_params() == parameters
 
 
+def test_resizing_as_in_tensorflow_1(blurry):
+    net = models.build("mtwnet", filters=4, resizing="tf1")
+    pyramid = keras.Model(net.inputs, net.get_layer("pyramid").output)(blurry)
+    np.testing.assert_array_equal(pyramid[1], blurry[:, ::2, ::2])
+    up = keras.Model(net.inputs, [net.get_layer("latent2").output, net.get_layer("up2").output])
+    latent, link = map(np.asarray, up(blurry))
+    np.testing.assert_array_equal(link[:, ::2, ::2], latent)
+    middle = (latent[:, :, :-1] + latent[:, :, 1:]) / 2
+    np.testing.assert_allclose(link[:, ::2, 1:-1:2], middle, atol=1e-6)
+
+
 def test_every_level_has_its_size(net, blurry):
     shapes = [tuple(image.shape) for image in net(blurry)]
     assert shapes == [(2, 16 // k, 32 // k, 3) for k in LEVELS]

@@ -51,7 +51,10 @@ def unexplained_share(frames, reach=15):
     uniform motion would be an exact convolution.
     """
     light = blur.to_linear(frames).mean(axis=-1, dtype=np.float64)
-    sharp, blurry = light[len(light) // 2], light.mean(axis=0)
+    return beyond_one_kernel(light.mean(axis=0), light[len(light) // 2], reach)
+
+
+def beyond_one_kernel(blurry, sharp, reach):
     windows = np.lib.stride_tricks.sliding_window_view(sharp, (2 * reach + 1,) * 2)[::2, ::2]
     windows = windows.reshape(-1, (2 * reach + 1) ** 2)
     inside = slice(reach, -reach)
@@ -61,6 +64,14 @@ def unexplained_share(frames, reach=15):
     )
     blur_energy = np.sum((target - sharp[inside, inside][::2, ::2].ravel()) ** 2)
     return np.sum((target - windows @ kernel) ** 2) / blur_energy
+
+
+def test_one_kernel_explains_a_uniform_pair():
+    blurry, sharp, _ = dead_leaves.render_pair(seed=5, size=128, uniform=True)
+    assert blurry.dtype == sharp.dtype == np.uint8
+    assert np.abs(blurry.astype(int) - sharp).mean() > 1
+    light = [blur.to_linear(x).mean(axis=-1, dtype=np.float64) for x in (blurry, sharp)]
+    assert beyond_one_kernel(*light, reach=11) < 0.02
 
 
 def test_one_kernel_explains_the_blur_of_a_uniform_shift():

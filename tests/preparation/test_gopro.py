@@ -393,9 +393,17 @@ def test_from_archives_to_scores(data_dir, tmp_path, config):
         steps=3,
         validate_every=3,
     )
-    train_pairs, test_pairs = open_pairs(recipe, data_dir)
-    assert train_pairs.count == 2103
-    summary = runs.train(recipe, train_pairs, test_pairs, tmp_path / "run")
+    train_pairs, validation_pairs, test_pairs = open_pairs(recipe, data_dir)
+    assert (train_pairs.count, validation_pairs.count) == (2061, 42)
+    whole, *_ = open_pairs(recipe, data_dir, validation="test")
+    assert whole.count == 2103
+    summary = runs.train(
+        recipe,
+        train_pairs,
+        test_pairs,
+        tmp_path / "run",
+        validation_pairs=validation_pairs,
+    )
     assert summary["images"] == 16
 
     network, _ = weights.open_network(tmp_path / "run" / "model.keras")

@@ -65,6 +65,18 @@ def test_what_rests_is_not_blurred():
         np.testing.assert_array_equal(blurry, sharp)
 
 
+@pytest.mark.parametrize("response", moving_stills.RESPONSES)
+def test_uniform_pairs_are_blurred_by_one_kernel(response):
+    photo = photograph(height=SIZE, width=SIZE)
+    options = {**PLAIN, "responses": (response,), "uniform": True, "speed": 300}
+    blurry, sharp, _ = render(3, photo, **options)
+    assert mean_error(sharp, photo) < 1.5
+    assert mean_error(blurry, sharp) > 2
+    # The light is the same in sum, but for the borders.
+    light = [moving_stills.decode(x, response).mean() for x in (blurry, sharp)]
+    assert light[0] == pytest.approx(light[1], rel=0.05)
+
+
 def test_large_photographs_are_reduced():
     photo = photograph(height=4 * SIZE, width=4 * SIZE)
     whole = np.asarray(Image.fromarray(photo).resize((SIZE, SIZE), Image.Resampling.BICUBIC))

@@ -202,3 +202,14 @@ def test_without_exposure_a_frame_shows_a_moment():
     scene = Scene((Layer(square([1, 1, 1]), trajectory=path),))
     (moment,) = scenes.film(scene, [0.0], SIZE, SIZE, exposure=0)
     np.testing.assert_allclose(moment, render([Layer(square([1, 1, 1]))])[2], atol=1e-6)
+
+
+@pytest.mark.parametrize("largest", [3, 9, 101])
+def test_kernels_are_paths_through_their_middle(largest):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        kernel = scenes.random_kernel(rng, scenes.frame_times(11), 400, largest)
+        side, other = kernel.shape
+        assert side == other <= largest and side % 2 == 1
+        assert kernel.min() >= 0 and kernel.sum() == pytest.approx(1)
+        assert kernel[side // 2 - 1 : side // 2 + 2, side // 2 - 1 : side // 2 + 2].sum() > 0

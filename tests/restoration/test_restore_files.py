@@ -46,9 +46,9 @@ def test_files_go_straight_into_the_output_folder(photos):
 def test_single_file_to_single_file(photos):
     jobs = files.plan(["photos/a.jpg"], "sharp/c.png")
     assert targets(jobs) == [("photos/a.jpg", "sharp/c.png")]
-    with pytest.raises(InputError, match=r"--output=c\.png is one file"):
+    with pytest.raises(InputError, match=r"`output=c\.png` is one file"):
         files.plan(["photos"], "c.png")
-    with pytest.raises(InputError, match="--suffix=_x is for folders"):
+    with pytest.raises(InputError, match="`suffix=_x` is for folders"):
         files.plan(["photos/a.jpg"], "c.png", suffix="_x")
 
 
@@ -86,7 +86,7 @@ def test_what_is_refused_at_once(photos):
         files.plan([], "out")
     with pytest.raises(InputError, match=r"nowhere\.png does not exist"):
         files.plan(["nowhere.png"], "out")
-    with pytest.raises(InputError, match=r"photos/note\.txt is a file: name a folder"):
+    with pytest.raises(InputError, match=r"photos/note\.txt` is a file: name a folder"):
         files.plan(["photos"], "photos/note.txt")
     pathlib.Path("demo").mkdir()
     with pytest.raises(InputError, match=r"no image or video .* in \./demo"):
@@ -95,20 +95,20 @@ def test_what_is_refused_at_once(photos):
 
 def test_formats(photos):
     pathlib.Path("photos/clip.avi").touch()
-    assert [job.target.name for job in files.plan(["photos"], "out", kind="PNG")] == [
+    assert [job.target.name for job in files.plan(["photos"], "out", format="PNG")] == [
         "a.png",
         "clip.avi",
         "b.png",
     ]
-    assert [job.target.name for job in files.plan(["photos"], "out", kind=".mp4")] == [
+    assert [job.target.name for job in files.plan(["photos"], "out", format=".mp4")] == [
         "a.jpg",
         "clip.mp4",
         "b.png",
     ]
-    with pytest.raises(InputError, match=r"--format=gif: choose bmp, jpeg"):
-        files.plan(["photos"], "out", kind="gif")
-    with pytest.raises(InputError, match="--format=png is for folders"):
-        files.plan(["photos/a.jpg"], "c.png", kind="png")
+    with pytest.raises(InputError, match=r"`format=gif`: choose bmp, jpeg"):
+        files.plan(["photos"], "out", format="gif")
+    with pytest.raises(InputError, match="`format=png` is for folders"):
+        files.plan(["photos/a.jpg"], "c.png", format="png")
 
 
 def test_patterns_keep_places_below_their_fixed_part(photos):
@@ -133,7 +133,7 @@ def test_files_that_fail_do_not_stop_the_rest(photos, capsys):
     errors = capsys.readouterr().err
     assert "photos/0_broken.png cannot be read" in errors
     assert "videos are read with" in errors or "photos/clip.mp4 cannot be read" in errors
-    assert "out/a.jpg exists: give --overwrite" in errors
+    assert "out/a.jpg exists: give `overwrite=True`" in errors
     assert not images.read("out/a.jpg").any()
     restored = images.read("out/trip/b.png")
     np.testing.assert_array_equal(restored, 255 - images.read("photos/trip/b.png"))
@@ -188,7 +188,7 @@ def test_overwrite(photos):
 def test_format_that_cannot_be_written_is_told_before_the_work(photos, capsys):
     Image.new("L", (4, 4)).save("x.jp2")
     assert files.restore_files(files.plan(["x.jp2"], "out"), invert).failed == 1
-    assert "cannot write .jp2; give --format=png" in capsys.readouterr().err
+    assert "cannot write .jp2; give `format=png`" in capsys.readouterr().err
     assert files.restore_files(files.plan(["x.jp2"], "x.png"), invert).failed == 0
 
 
@@ -253,7 +253,7 @@ def test_what_is_done_is_skipped(photos, capsys):
     assert files.restore_files(jobs, invert, overwrite=True) == files.Outcome(2, 0, 0)
     images.write("photos/a.jpg", np.zeros((6, 9, 3), np.uint8))  # another picture meanwhile
     assert files.restore_files(jobs, invert) == files.Outcome(0, 1, 1)
-    assert "out/a.jpg exists: give --overwrite" in capsys.readouterr().err
+    assert "out/a.jpg exists: give `overwrite=True`" in capsys.readouterr().err
 
 
 def test_a_copy_is_not_taken_for_done(photos):
@@ -308,7 +308,7 @@ def test_hard_links_are_told(photos, capsys):
 
 def test_what_is_left_out_is_told(photos, capsys):
     Image.fromarray(np.zeros((4, 4, 4), np.uint8)).save("photos/logo.png")
-    jobs = files.plan(["photos/logo.png"], "out", kind="jpg")
+    jobs = files.plan(["photos/logo.png"], "out", format="jpg")
     assert files.restore_files(jobs, lambda x, progress: x).restored == 1
     err = capsys.readouterr().err
     assert "note: out/logo.jpg leaves out of logo.png: its transparency." in err
@@ -337,7 +337,7 @@ def test_what_a_search_leaves_out_is_counted(photos):
         ".jp2 files": 2,
         ".tga files": 1,
         "folders of thumbnails and waste": 1,
-        "linked folders (--follow_links searches them)": 1,
+        "linked folders": 1,
     }
     jobs = files.plan(["photos"], "out", follow_links=True)
     assert ("photos/linked/far.png", "out/linked/far.png") in targets(jobs)
@@ -405,7 +405,9 @@ def test_what_was_restored_in_another_way_is_not_skipped(photos, capsys):
     assert files.is_done(jobs[0], again) and not files.is_done(jobs[1], again)
     other = files.Done("out", "b")
     assert files.restore_files(jobs, invert, done=other) == files.Outcome(1, 0, 1)
-    said = "out/a.jpg exists, restored by another network or with other options: give --overwrite"
+    said = (
+        "out/a.jpg exists, restored by another network or with other options: give `overwrite=True`"
+    )
     assert said in capsys.readouterr().err
     assert files.restore_files(jobs, invert, True, done=other) == files.Outcome(2, 0, 0)
     assert files.restore_files(jobs, invert, done=files.Done("out", "b")).skipped == 2

@@ -16,10 +16,11 @@ import pytest
 import tensorflow as tf
 from holding import held_by_another
 
-from tfdeblur import metrics, models, restoration
+from tfdeblur import metrics, models, restoration, weights
 from tfdeblur.data.pairs import split_folders
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import evaluate, protocols, summarise
+from tfdeblur.published import Published
 from tfdeblur.recipes import RECIPES, Adversarial, CosineDecay, Stage
 from tfdeblur.training import build, callbacks, checkpoints, runs, strategies
 
@@ -66,6 +67,26 @@ def whole(pairs, tmp_path_factory):
     return workdir, runs.train(RECIPE, *pairs, workdir, precision_name="float32")
 
 
+def test_a_run_ends_with_its_own_target(pairs, tmp_path, monkeypatch):
+    published = Published("gopro", 30.0, 0.9, "nah2017", "a paper")
+    recipe = dataclasses.replace(RECIPE, dataset="gopro/blur", published=(published,))
+    monkeypatch.setitem(RECIPES, recipe.name, recipe)
+    train, test = (
+        dataclasses.replace(part, dataset="gopro/blur", split=split)
+        for part, split in zip(pairs, ("train", "test"), strict=True)
+    )
+    short = dataclasses.replace(recipe, steps=1, progressive=None)
+    summary = runs.train(short, train, test, tmp_path / "run", validation_pairs=train)
+    report = (tmp_path / "run" / "report.md").read_text()
+    assert summary["targets"] in report and "gopro/blur, nah2017 | PSNR (dB) |" in report
+    assert f"best.keras chosen on: {train.name}, the middle of up to 32 images" in report
+    network = weights.load_network(tmp_path / "run" / "model.keras")
+    assert network.origin == {"recipe": "quickstart", "dataset": "gopro/blur"}
+    numbers = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    (row,) = [row for row in numbers["results"] if row["published_psnr"]]
+    assert (row["method"], row["protocol"]) == ("restored", "nah2017")
+
+
 def final_weights(workdir):
     return keras.saving.load_model(workdir / "model.keras").get_weights()
 
@@ -92,6 +113,16 @@ def test_the_last_tenth_is_held_out(pairs):
     train, test = pairs
     assert (train.count, test.count) == (11, 1)
     assert [name for name, _, _ in test.numpy_pairs()] == ["11"]
+
+
+def test_pairs_for_validation_lie_between(tmp_path):
+    for kind in ("blurry", "sharp"):
+        (tmp_path / kind).mkdir()
+        for i in range(60):
+            PIL.Image.new("RGB", (8, 8)).save(tmp_path / kind / f"{i:02}.png")
+    train, between, test = split_folders(tmp_path / "blurry", tmp_path / "sharp", validation=True)
+    assert (train.count, test.count) == (53, 6)
+    assert [name for name, _, _ in between.numpy_pairs()] == ["53"]
 
 
 def test_a_run_leaves_everything(whole):

@@ -97,7 +97,16 @@ def test_finite_steps_equal_those_of_keras(decay, batch):
     assert_equal(*results, atol=1e-6)
 
 
-def make_small_trainer(adversarial, *, seed=0, weight=0.1, form="minimax", jit=False, **options):
+def make_small_trainer(
+    adversarial,
+    *,
+    seed=0,
+    weight=0.1,
+    form="minimax",
+    jit=False,
+    discriminator_weight=1.0,
+    **options,
+):
     """DeepDeblur with two scales, and a discriminator of 16x16 images where one is asked for."""
     keras.utils.set_random_seed(seed)
     net = models.build("deepdeblur", scales=2, filters=8, resblocks=1)
@@ -118,7 +127,9 @@ def make_small_trainer(adversarial, *, seed=0, weight=0.1, form="minimax", jit=F
             layers.Dense(1, dtype="float32"),
         ]
     )
-    trainer = trainers.AdversarialTrainer(net, discriminator, "mse", "gaussian", form, weight)
+    trainer = trainers.AdversarialTrainer(
+        net, discriminator, "mse", "gaussian", form, weight, discriminator_weight
+    )
     trainer.compile(adam(), adam(), jit_compile=jit)
     return trainer
 
@@ -170,7 +181,7 @@ def test_adversarial_training_overfits_and_its_discriminator_learns():
 @pytest.mark.parametrize("form", ["minimax", "non_saturating"])
 def test_one_step_has_the_gradients_of_each_loss_computed_alone(form, small):
     blurry, sharp = small
-    trainer = make_small_trainer(True, form=form)
+    trainer = make_small_trainer(True, form=form, discriminator_weight=0.5)
     net, discriminator = trainer.network, trainer.discriminator
     with tf.GradientTape() as tape:
         outputs = net(blurry)
@@ -181,7 +192,7 @@ def test_one_step_has_the_gradients_of_each_loss_computed_alone(form, small):
     expected = tape.gradient(loss, net.trainable_variables)
     restored = np.array(net(blurry)[0])
     with tf.GradientTape() as tape:
-        loss = losses.discriminator_loss(discriminator(sharp), discriminator(restored))
+        loss = 0.5 * losses.discriminator_loss(discriminator(sharp), discriminator(restored))
     d_expected = tape.gradient(loss, discriminator.trainable_variables)
 
     logs = trainer.train_on_batch(blurry, sharp, return_dict=True)

@@ -146,7 +146,7 @@ def test_files_may_be_put_into_the_cache_by_hand(entry, tmp_path):
 
 
 def test_weights_for_browsers_only():
-    with pytest.raises(InputError, match=r"--weights=gopro: .*https://drive\.google\.com/.*\.pkl"):
+    with pytest.raises(InputError, match=r"`weights=gopro`: .*https://drive\.google\.com/.*\.pkl"):
         weights.open_network("mimo_unet", "gopro")
 
 

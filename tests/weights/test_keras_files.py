@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tfdeblur import models, weights
+from tfdeblur import models, precision, weights
 from tfdeblur.errors import InputError
 
 NETWORK = golden.FOLDER / "before_subpackages" / "model.keras"
@@ -73,6 +73,30 @@ def test_hyperparameters_are_words_and_small_numbers(made):
             made(lambda c, v=value: json.dumps({**c, "config": {**c["config"], "filters": v}})),
             "hyperparameter 'filters'",
         )
+
+
+def test_a_network_tells_how_it_was_trained(tmp_path):
+    network = models.build("deepdeblur", scales=1, filters=4, resblocks=1)
+    assert "origin" not in network.get_config()
+    network.origin = {"recipe": "deepdeblur_k1", "dataset": "gopro/blur_gamma"}
+    network.save(tmp_path / "net.keras")
+    read = weights.load_network(tmp_path / "net.keras")
+    assert read.origin == precision.cast(read, "float32").origin == network.origin
+    fresh = models.build("deepdeblur", scales=1, filters=4, resblocks=1)
+    weights.load(fresh, tmp_path / "net.keras")
+    assert fresh.origin == network.origin
+    network.save_weights(tmp_path / "net.weights.h5")
+    weights.load(fresh, tmp_path / "net.weights.h5")
+    assert fresh.origin == {}
+
+
+@pytest.mark.parametrize("origin", [{"path": "x"}, {"recipe": 3}, {"recipe": "x" * 300}, [1]])
+def test_an_origin_is_made_of_known_names(origin, made):
+    def config(original):
+        original["config"]["origin"] = origin
+        return json.dumps(original)
+
+    refused(made(config), "tells of an origin|is broken")
 
 
 def test_a_network_larger_than_its_weights_is_not_built(made):

@@ -43,6 +43,32 @@ def test_files_of_pytorch(path):
         np.testing.assert_array_equal(state[name], value, err_msg=name)
 
 
+@FORMATS
+def test_what_pytorch_loads(old_format, tmp_path):
+    torch = pytest.importorskip("torch")
+    base = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
+    state = {
+        "whole": base,
+        "view": base.permute(2, 0, 1)[1:, :, 1:],
+        "scalar": torch.tensor(7),
+        "empty": torch.empty(0, 3),
+        "half": base.half(),
+        "parameter": torch.nn.Parameter(base[0]),
+        **torch.nn.BatchNorm2d(3).state_dict(),
+    }
+    optimizer = {"state": {0: {"step": torch.tensor(2.0)}}, "param_groups": [{"lr": 1e-4}]}
+    path = tmp_path / "net.pt"
+    saved = {"epoch": 3, "state_dict": state, "optimizer": optimizer}
+    torch.save(saved, path, _use_new_zipfile_serialization=not old_format)
+    expected = torch.load(path, weights_only=True)["state_dict"]
+    found = torch_files.read_state_dict(path)
+    assert list(expected) == list(found)
+    for value, tensor in zip(found.values(), expected.values(), strict=True):
+        tensor = tensor.detach().numpy()
+        assert value.dtype == tensor.dtype
+        np.testing.assert_array_equal(value, tensor)
+
+
 @pytest.mark.parametrize("protocol", [2, 4, 5])
 @pytest.mark.parametrize("under", [None, "model", "G"])
 @FORMATS

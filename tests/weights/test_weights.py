@@ -60,7 +60,7 @@ def test_broken_and_missing_files_are_refused(net, tmp_path):
 
 def test_open_network(net, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="random weights without --weights=FILE: restoring"):
+    with pytest.raises(InputError, match="random weights without `weights=FILE`: restoring"):
         weights.open_network("mtwnet")
     with pytest.raises(InputError, match="or one of the published gopro: restoring"):
         weights.open_network("mimo_unet")
@@ -118,9 +118,9 @@ def test_pytorch_files_decide_about_hyperparameters(net, state, tmp_path):
 def test_pytorch_files_of_another_architecture_are_refused(net, tmp_path):
     path = tmp_path / "net.pt"
     torch_writer.write(path, golden.state_dict(golden.arrays("deepdeblur_k3")), under="G")
-    with pytest.raises(InputError, match=r"net\.pt: these weights are not of 'mimo_unet'"):
+    with pytest.raises(InputError, match=r"net\.pt`: these weights are not of 'mimo_unet'"):
         weights.load(net, path)
-    with pytest.raises(InputError, match=r"net\.pt are of deepdeblur: give --model=deepdeblur"):
+    with pytest.raises(InputError, match=r"net\.pt` are of deepdeblur: give `model=deepdeblur`"):
         weights.open_network("mimo_unet", path)
     torch_writer.write(path, {"conv1.weight": np.ones((2, 3, 5, 5))})
     with pytest.raises(InputError, match=r"net\.pt: these weights are of none of DeepDeblur"):

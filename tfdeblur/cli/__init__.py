@@ -11,7 +11,7 @@ from tfdeblur.cli.flags import quiet_imports
 COMMANDS = {
     "train": "tfdeblur.cli.train",
     "evaluate": "tfdeblur.cli.evaluate",
-    "export": "tfdeblur.export",
+    "export": "tfdeblur.cli.export",
     "weights": "tfdeblur.weights.__main__",
     "demo": "tfdeblur.cli.demo",
 }

@@ -2,6 +2,7 @@
 
 python evaluate.py --dataset=gopro/blur_gamma --protocol=nah2017 --report=report/
 python evaluate.py --blurry_dir=blurry/ --sharp_dir=sharp/ --model=runs/quickstart/model.keras
+python evaluate.py --blurry_dir=photos/ --model=a.keras,b.keras --report=pictures/
 python evaluate.py --dataset=gopro/blur --model=a.keras,b.keras --protocol=all --report=report/
 python evaluate.py --dataset=kohler --blurry_baseline
 python evaluate.py --table=gopro
@@ -17,7 +18,7 @@ import sys
 import keras
 from absl import flags
 
-from tfdeblur import evaluation, precision, recipes, restoration, weights
+from tfdeblur import evaluation, precision, restoration, weights
 from tfdeblur.cli import flags as shared
 from tfdeblur.data import opening
 from tfdeblur.errors import InputError
@@ -50,6 +51,7 @@ def _run(argv):
     chosen_precision = precision.resolve(FLAGS.precision)
     if FLAGS.table:
         return print_table(chosen_precision)
+    compare_at()  # before anything takes long
     source = open_data()
     chosen = protocols.choose_for(source.reference, FLAGS.protocol)
     networks = open_networks()
@@ -77,6 +79,9 @@ def _run(argv):
             method: score_files.digest(network) for method, (network, _) in networks.items()
         },
     }
+    settings["machine"] = precision.machine()
+    if source.warning:
+        print(f"\n{source.warning}\n", file=sys.stderr)
     scores = score(source, count, restorers, chosen, identity)
     facts = {method: describe(network) for method, (network, _) in networks.items()}
     dataset = source.dataset if count == source.count else None
@@ -86,7 +91,9 @@ def _run(argv):
     print(reports.settings_line(settings))
     if FLAGS.report:
         path = pathlib.Path(FLAGS.report, "report.md")
-        write_report(path, scores, chosen[0], settings, source, restorers, facts, dataset)
+        opened = {method: network for method, (network, _) in networks.items()}
+        sections = write_figures(scores, chosen[0], source, restorers, opened)
+        write_report(path, scores, chosen[0], settings, source, restorers, facts, dataset, sections)
         print(f"Wrote {path} and {path.with_suffix('.html')}.")
 
 
@@ -124,10 +131,12 @@ def print_table(chosen_precision):
         else:
             print(f"{dataset} is not built: evaluate --dataset={dataset} does so", file=sys.stderr)
     print(paper_tables.markdown(FLAGS.table, measured))
+    if measured:
+        print(f"\nSeconds here: {precision.machine()}, {chosen_precision}.")
 
 
 def measure(source, protocol, networks):
-    """{Published: (PSNR, SSIM)} of {name: (restorer, Published)} on all images of a source."""
+    """{Published: (PSNR, SSIM, seconds)} of {name: (restorer, Published)}, on a whole source."""
     print(f"Evaluating {', '.join(networks)} on {source.name}, {protocol}.", file=sys.stderr)
     restorers = {name: restore for name, (restore, _) in networks.items()}
     chosen = protocols.choose_for(source.reference, protocol)
@@ -136,7 +145,11 @@ def measure(source, protocol, networks):
     means = {}
     for name, (_, one) in networks.items():
         own = [score for score in scores if score.method == name]
-        means[one] = scoring.mean(x.psnr for x in own), scoring.mean(x.ssim for x in own)
+        means[one] = (
+            scoring.mean(x.psnr for x in own),
+            scoring.mean(x.ssim for x in own),
+            scoring.median(x.seconds for x in own),
+        )
     return means
 
 
@@ -144,23 +157,27 @@ def networks_at_hand():
     """Yields (name, network, what is published of it) of --model, or of what the cache has."""
     if FLAGS.model:
         for network, name in open_networks().values():
-            yield name, network, recipes.published_of(network, FLAGS.self_ensemble)
+            yield name, network, catalogue.published_of(network, FLAGS.self_ensemble)
         return
     for entry in catalogue.cached():
         if any(f"{one.dataset}/".startswith(f"{FLAGS.table}/") for one in entry.published):
             network, name = weights.open_network(entry.network, entry.name)
-            scores = {one.psnr for one in entry.published}
-            reported = recipes.published_of(network, FLAGS.self_ensemble)
-            yield name, network, [one for one in reported if one.psnr in scores]
+            yield name, network, catalogue.published_of(network, FLAGS.self_ensemble)
 
 
 def open_data():
     """The `test_sets.Data` that the flags mean."""
     own = (FLAGS.blurry_dir, FLAGS.sharp_dir, FLAGS.pairs)
-    if bool(FLAGS.dataset) == any(own):
-        raise InputError("give either --dataset, or both --blurry_dir and --sharp_dir, or --pairs.")
+    alone = FLAGS.sharp_dir and not FLAGS.blurry_dir and not FLAGS.pairs
+    if bool(FLAGS.dataset) == any(own) or alone:
+        raise InputError(
+            "give either --dataset, or both --blurry_dir and --sharp_dir, or --pairs, or "
+            "--blurry_dir alone: that gives pictures without scores."
+        )
     if FLAGS.dataset:
         return test_sets.from_tfds(FLAGS.dataset, FLAGS.split, FLAGS.data_dir, FLAGS.manual_dir)
+    if not FLAGS.sharp_dir and not FLAGS.pairs:
+        return test_sets.from_folder(FLAGS.blurry_dir)
     return test_sets.from_folders(*own)
 
 
@@ -205,7 +222,7 @@ def score(source, count, restorers, chosen, identity):
     if FLAGS.report:
         record = score_files.Records(FLAGS.report, identity, scores_per_image)
         scores = record.scores[: count * scores_per_image]
-        if source.reference == "nothing":
+        if source.pages:
             on_restored = functools.partial(write_page, record)
     elif source.reference == "nothing":
         raise InputError(f"{source.name} has no sharp images: give --report=FOLDER for pictures.")
@@ -227,13 +244,74 @@ def score(source, count, restorers, chosen, identity):
 
 
 def write_page(record, example, restored):
-    name, blurry, _ = example
-    versions = {method: restoration.quantise(image) for method, image in restored.items()}
+    name, blurry, sharp = example
     record.owned.claim(comparisons.page_file(name))
-    comparisons.write_page(FLAGS.report, name, {"blurry": blurry, **versions})
+    versions = in_versions(blurry, restored, sharp)
+    comparisons.write_page(FLAGS.report, name, versions, compare_at())
 
 
-def write_report(path, scores, protocol, settings, source, restorers, facts, dataset):
+def in_versions(blurry, restored, sharp):
+    """{label: uint8 [H, W, 3]} of what is shown of an image, for `comparisons`."""
+    methods = {method: restoration.quantise(image) for method, image in restored.items()}
+    last = {} if sharp is None else {"sharp": reports.best_sharp(sharp, methods)}
+    return {"blurry": blurry, **methods, **last}
+
+
+def compare_at():
+    """(left, top, side) of --compare_at, or None."""
+    if not FLAGS.compare_at:
+        return None
+    if not FLAGS.report:
+        raise InputError("--compare_at says what a report's pictures show: give --report=FOLDER.")
+    if len(FLAGS.compare_at) != 3 or not all(text.isdecimal() for text in FLAGS.compare_at):
+        raise InputError(f"--compare_at={','.join(FLAGS.compare_at)}: give x,y,size in pixels.")
+    return tuple(map(int, FLAGS.compare_at))
+
+
+def write_figures(scores, protocol, source, restorers, networks):
+    """Pictures of several methods, and of what a two-way network is the sum of.
+
+    Returns:
+        list of str: the report's sections about them.
+    """
+    sections = [f"**{source.warning}**"] if source.warning else []
+    two_way = [n for n in networks.values() if n.hyperparameters.get("two_way")]
+    if not protocol.measure or not (two_way or len(restorers) > 1 or FLAGS.compare_at):
+        return sections
+    followed = [one for one in scores if one.protocol == protocol.name]
+    chosen = reports.ranked(followed, next(iter(restorers)))
+    found = (example for example in source.read() if example[0] in chosen)
+    shown = []
+    for name, blurry, sharp in itertools.islice(found, len(chosen)):
+        restored = {method: restore(blurry) for method, restore in restorers.items()}
+        shown.append((f"{chosen[name]}: {name}", in_versions(blurry, restored, sharp)))
+    comparisons.compare_methods(pathlib.Path(FLAGS.report, "methods.png"), shown, compare_at())
+    sections += ["## The methods, at one place", "![each method, enlarged](methods.png)"]
+    if two_way:
+        parts = [(caption, branches(two_way[0], x["blurry"])) for caption, x in shown]
+        comparisons.compare_methods(pathlib.Path(FLAGS.report, "two_way.png"), parts, compare_at())
+        sections += [
+            "## The two ways, and their sum",
+            "![blurry, lower decoder, upper decoder, sum](two_way.png)",
+        ]
+    return sections
+
+
+def branches(network, blurry):
+    """What `MTWNet.branches` gives of an image, cut to a multiple of the stride, for pictures."""
+    height, width = (side - side % network.stride for side in blurry.shape[:2])
+    blurry = blurry[:height, :width]
+    images = network.branches(blurry[None].astype("float32") / 255)
+    finest = {name: keras.ops.convert_to_numpy(images[name][0])[0] for name in images}
+    return {
+        "blurry": blurry,
+        "lower decoder": restoration.quantise(finest["down"]),
+        "upper decoder": restoration.quantise(finest["up"]),
+        "sum": restoration.quantise(finest["latent"]),
+    }
+
+
+def write_report(path, scores, protocol, settings, source, restorers, facts, dataset, sections):
     if not protocol.measure:
         reports.write_comparisons(path, scores, settings, facts)
         return
@@ -241,7 +319,9 @@ def write_report(path, scores, protocol, settings, source, restorers, facts, dat
     rows = []
     for method, restore in restorers.items():
         rows += reports.examples(followed, source.read(), restore, method)
-    reports.write_report(path, scores, protocol, settings, rows, facts, dataset)
+    if source.pages:
+        sections.append("Whole pictures of every image: the folder comparison.")
+    reports.write_report(path, scores, protocol, settings, rows, facts, dataset, sections)
 
 
 def describe(network):
@@ -250,7 +330,7 @@ def describe(network):
     return reports.NetworkFacts(
         parameters=network.count_params(),
         macs=complexity.multiply_accumulates(network, 256, 256) if counted else None,
-        published=recipes.published_of(network, FLAGS.self_ensemble),
+        published=catalogue.published_of(network, FLAGS.self_ensemble),
     )
 
 
@@ -277,4 +357,9 @@ def _define_flags():
     flags.DEFINE_string("report", None, "A folder for report.html, report.md, scores.csv and more.")
     shared.define_precision("float32")
     shared.define_restoring(tile=None)
+    flags.DEFINE_list(
+        "compare_at",
+        None,
+        "x,y,size of the square that pictures of a report enlarge; default: where methods differ.",
+    )
     flags.DEFINE_integer("limit", None, "Only the first so many images.", lower_bound=1)

@@ -121,7 +121,8 @@ def _run(argv):
     )
     if any(left_out.values()):
         kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.items() if count)
-        errors.say(f"Left out: {kinds}.")
+        advice = " --follow_links searches linked folders." * bool(left_out[files.LINKED_FOLDERS])
+        errors.say(f"Left out: {kinds}.{advice}")
     done = files.Done(_folder(jobs), _how())
     if FLAGS.dry_run:
         return _show(jobs, done)
@@ -192,7 +193,7 @@ def _pipe(inputs):
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         source = pathlib.Path(folder, f"standard_input{suffix}")
         source.write_bytes(content)
-        (job,) = files.plan([source], pathlib.Path(folder, "restored"), kind=FLAGS.format)
+        (job,) = files.plan([source], pathlib.Path(folder, "restored"), format=FLAGS.format)
         outcome = _restore([job])
         if outcome.restored:
             output.write(job.target.read_bytes())

@@ -5,6 +5,7 @@ the --workdir.
 """
 
 import dataclasses
+import json
 import pathlib
 import sys
 
@@ -26,6 +27,9 @@ CHANGES = (
     "accumulate",
     "ema_momentum",
     "gradient_checkpointing",
+    "augmentations",
+    "loss_weight",
+    "label_pyramid",
 )
 
 
@@ -46,13 +50,9 @@ def _run(argv):
     from tfdeblur.data import cache
     from tfdeblur.data.pairs import open_pairs
     from tfdeblur.evaluation import protocols, reports
-    from tfdeblur.training import runs, strategies, workdirs
+    from tfdeblur.training import runs, strategies, targets, workdirs
 
-    recipe = recipes.choose(FLAGS.recipe)
-    changes = {name: FLAGS[name].value for name in CHANGES if FLAGS[name].value is not None}
-    if {"crop", "batch_size"} & changes.keys():
-        changes["progressive"] = None
-    recipe = dataclasses.replace(recipe, **changes)
+    recipe = change(recipes.choose(FLAGS.recipe))
     precision.resolve(FLAGS.precision)
     if FLAGS.manual_dir and not pathlib.Path(FLAGS.manual_dir).is_dir():
         raise errors.InputError(f"--manual_dir={FLAGS.manual_dir} is not a folder.")
@@ -67,9 +67,18 @@ def _run(argv):
             f"This is {strategies.place(strategy)}: it computes its part of every batch. Worker 1 "
             f"tells of the progress, and writes {workdir}."
         )
-    train_pairs, test_pairs = open_pairs(
-        recipe, FLAGS.data_dir, FLAGS.blurry_dir, FLAGS.sharp_dir, FLAGS.manual_dir, FLAGS.pairs
+    train_pairs, validation_pairs, test_pairs = open_pairs(
+        recipe,
+        FLAGS.data_dir,
+        FLAGS.blurry_dir,
+        FLAGS.sharp_dir,
+        FLAGS.manual_dir,
+        FLAGS.validation,
+        FLAGS.pairs,
     )
+    others, missing = targets.find_others(recipe, test_pairs, FLAGS.data_dir, FLAGS.manual_dir)
+    for reason in missing:
+        errors.say(f"The end will not be measured on all data of published scores: {reason}.")
     if FLAGS.cache:
         train_pairs = cache.open_cache(train_pairs, FLAGS.cache, recipe.crop)
     summary = runs.train(
@@ -77,6 +86,9 @@ def _run(argv):
         train_pairs,
         test_pairs,
         workdir,
+        validation_pairs=validation_pairs,
+        other_tests=others,
+        not_tested=missing,
         seed=FLAGS.seed,
         precision_name=FLAGS.precision,
         strategy=strategy,
@@ -90,10 +102,44 @@ def _run(argv):
         return
     print(f"\nheld-out: {test_pairs.name}, {summary['images']} images, blurry input and restored\n")
     print(reports.summary_table(summary, protocols.PROTOCOLS[protocols.DEFAULT].ssim))
+    if summary["targets"]:
+        print(f"\n{summary['targets']}\n")
     for name in ("model.keras", "best.keras", "saved_model/", "report.md"):
         if pathlib.Path(workdir, name).exists():
             print(f"{workdir}/{name}")
     print(f"\nTo restore with it: tfdeblur photo.jpg --model={workdir}/model.keras")
+
+
+def change(recipe):
+    """The recipe as the flags change it."""
+    changes = {name: FLAGS[name].value for name in CHANGES if FLAGS[name].value is not None}
+    if {"crop", "batch_size"} & changes.keys():
+        changes["progressive"] = None
+    if "augmentations" in changes:
+        changes["augmentations"] = tuple(changes["augmentations"])
+    for part in ("adversarial", "perceptual"):
+        weight = FLAGS[f"{part}_weight"].value
+        if weight is not None:
+            if getattr(recipe, part) is None:
+                raise errors.InputError(
+                    f"--{part}_weight={weight:g}: the recipe {recipe.name} has no {part} loss."
+                )
+            changes[part] = dataclasses.replace(getattr(recipe, part), weight=weight)
+    given = dict(map(_hyperparameter, FLAGS.hyperparameters))
+    if given:
+        changes["hyperparameters"] = {**recipe.hyperparameters, **given}
+    return dataclasses.replace(recipe, **changes)
+
+
+def _hyperparameter(text):
+    """The name and the value of "filters=16" or "upsampling=bilinear"."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise errors.InputError(f"--hyperparameters={text}: give NAME=VALUE.")
+    try:
+        return name, json.loads(value.lower())
+    except ValueError:
+        return name, value
 
 
 def show(recipe):
@@ -130,6 +176,20 @@ def _define_flags():
         "Decode training images once: ram keeps them in memory; a folder gets patches of twice the "
         "crop's size, which later runs use again.",
     )
+    flags.DEFINE_list(
+        "augmentations", None, "Keys of tfdeblur.data.augment.AUGMENTATIONS, in order; empty: none."
+    )
+    flags.DEFINE_float(
+        "loss_weight", None, "Of the term of the loss that has one, as the lambda.", 0
+    )
+    flags.DEFINE_float("adversarial_weight", None, "Of the adversarial loss.", 0)
+    flags.DEFINE_float("perceptual_weight", None, "Of the perceptual loss.", 0)
+    flags.DEFINE_string("label_pyramid", None, "A key of tfdeblur.pyramid.PYRAMIDS.")
+    flags.DEFINE_list(
+        "hyperparameters",
+        [],
+        "Of the network, beside the recipe's: upsampling=bilinear,scales=2.",
+    )
     flags.DEFINE_float("clip_norm", None, "Global norm that gradients are clipped to.", 1e-12)
     flags.DEFINE_integer("accumulate", None, "Batches whose mean gradient makes one update.", 1)
     flags.DEFINE_float(
@@ -151,6 +211,12 @@ def _define_flags():
         "auto",
         "auto, mirrored (several GPUs) or multiworker (several machines): see "
         "docs/distributed_training.md.",
+    )
+    flags.DEFINE_enum(
+        "validation",
+        "train",
+        ["train", "test"],
+        "What best.keras is chosen on: 2 % set apart from training, or test, as most authors did.",
     )
     flags.DEFINE_string("weights", None, "File of weights to start from: fine-tuning.")
     flags.DEFINE_bool("resume", False, "Go on with the run in --workdir, if there is one.")

@@ -77,6 +77,31 @@ def scale_saturation(blurry, sharp, seed):
     return tf.image.adjust_saturation(blurry, factor), tf.image.adjust_saturation(sharp, factor)
 
 
+def scale_saturation_rarely(blurry, sharp, seed):
+    """In a tenth of cases, multiplies the saturation in HSV by a factor from U[0.5, 1.5].
+
+    Not clipped, as `add_noise` follows, which clips both images. Source: the code behind the tables
+    of Nah et al. 2017.
+    """
+    coin, factor = tf.unstack(tf.random.stateless_uniform([2], seed))
+    factor = tf.where(coin < 0.1, 0.5 + factor, 1.0)
+
+    def scale(image):
+        # The brightest channel is HSV's value, and stays.
+        brightest = tf.reduce_max(image, axis=-1, keepdims=True)
+        return brightest - factor * (brightest - image)
+
+    return scale(blurry), scale(sharp)
+
+
+def sharp_as_input(blurry, sharp, seed):
+    """In a tenth of cases, the sharp image in place of the blurry one.
+
+    Source: the code behind the tables of Nah et al. 2017.
+    """
+    return tf.where(tf.random.stateless_uniform([], seed) < 0.1, sharp, blurry), sharp
+
+
 def blend_with_grey(blurry, sharp, seed):
     """In a third of cases, multiplies the distance from grey by a factor from U[0.8, 1.2].
 
@@ -103,7 +128,8 @@ def add_noise(blurry, sharp, seed):
     """Gaussian noise on the blurry image, of sigma ~ N(0, (2/255)^2), then clipped to [0, 1]."""
     seeds = tf.random.split(seed)
     sigma = tf.random.stateless_normal([], seeds[0], stddev=2 / 255)
-    return tf.clip_by_value(blurry + sigma * _normal(tf.shape(blurry), seeds[1]), 0, 1), sharp
+    noisy = blurry + sigma * _normal(tf.shape(blurry), seeds[1])
+    return tf.clip_by_value(noisy, 0, 1), tf.clip_by_value(sharp, 0, 1)
 
 
 AUGMENTATIONS = {
@@ -113,6 +139,8 @@ AUGMENTATIONS = {
     "rotate_by_any_angle": rotate_by_any_angle,
     "permute_channels": permute_channels,
     "scale_saturation": scale_saturation,
+    "scale_saturation_rarely": scale_saturation_rarely,
+    "sharp_as_input": sharp_as_input,
     "blend_with_grey": blend_with_grey,
     "add_noise": add_noise,
     "to_luminance": to_luminance,

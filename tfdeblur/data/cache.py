@@ -24,7 +24,7 @@ MANIFEST = "patches.json"  # written last: a folder that has it is complete
 SHARD_BYTES = 2**30
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DecodedPairs(Pairs):
     """`Pairs` that take their crops from decoded images.
 

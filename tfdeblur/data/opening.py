@@ -124,6 +124,11 @@ def _has_pairs(builder):
     )
 
 
+def dataset_name(builder):
+    """Without the version, and without the config where it is the only one: "gopro/blur"."""
+    return builder.info.full_name.rpartition("/")[0].removesuffix("/default")
+
+
 def _full_name(builder):
     config = builder.builder_config
     return f"{builder.name}/{config.name}" if config else builder.name

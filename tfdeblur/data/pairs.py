@@ -12,6 +12,9 @@ from tfdeblur.data import opening, png
 from tfdeblur.errors import InputError
 from tfdeblur.io import images, pairing
 
+SEQUENCES = ("sequence", "clip", "scene")  # features of datasets that name one
+VALIDATION_SHARE = 0.02  # of the training pairs, on which the best network is chosen
+
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
@@ -24,6 +27,9 @@ class Pairs:
         encoded: dataset of (name, blurry, sharp) string tensors.
         encoded_bytes: that one element of `encoded` has, on average.
         load: maps an encoded image, which may be a path, to the bytes of its file.
+        dataset, split: of TFDS, without its version; None where they are from folders.
+        sequences: function that reads which sequence each pair is of, a list of names in order;
+            None where that is not known.
     """
 
     name: str
@@ -32,10 +38,31 @@ class Pairs:
     encoded: tf.data.Dataset
     encoded_bytes: float
     load: Callable
+    dataset: str | None = None
+    split: str | None = None
+    sequences: Callable | None = None
 
     def read(self, encoded):
         """An encoded image as a uint8 tensor `[H, W, 3]`."""
         return _decode(self.load(encoded))
+
+    def uses_per_epoch(self):
+        """How often each pair comes in an epoch in which all sequences come equally often.
+
+        Returns:
+            float64 array `[count]` of sum `count`.
+
+        Raises:
+            InputError: it is not known which pairs are of one sequence.
+        """
+        names = self.sequences() if self.sequences else []
+        if len(names) != self.count:
+            raise InputError(
+                f"{self.name} does not tell which pairs are of one sequence, and this recipe draws "
+                "each sequence equally often: leave out `cache`, or choose another `dataset`."
+            )
+        _, numbers, lengths = np.unique(names, return_inverse=True, return_counts=True)
+        return self.count / len(lengths) / lengths[numbers]
 
     @property
     def examples(self):
@@ -113,7 +140,18 @@ def _from_tfds(name, split, data_dir, manual_dir):
         encoded=examples.map(lambda x: (x["tfds_id"], x[blurry], x[sharp])),
         encoded_bytes=max(1, builder.info.dataset_size / examples_in_all),
         load=tf.identity,
+        dataset=opening.dataset_name(builder),
+        split=split,
+        sequences=_sequences(builder, examples),
     )
+
+
+def _sequences(builder, examples):
+    feature = next((x for x in SEQUENCES if x in builder.info.features), None)
+    if feature is None:
+        return None
+    names = examples.map(lambda x: x[feature])
+    return lambda: [str(name) for name in names.as_numpy_iterator()]
 
 
 def _union(parts):
@@ -130,6 +168,8 @@ def _union(parts):
         encoded=mixed.apply(tf.data.experimental.assert_cardinality(count)),
         encoded_bytes=sum(part.count * part.encoded_bytes for part in parts) / count,
         load=tf.identity,
+        dataset="+".join(part.dataset for part in parts),
+        split=parts[0].split,
     )
 
 
@@ -150,41 +190,82 @@ def from_folders(blurry_dir, sharp_dir, smallest=1, pairs=None):
     return _from_files(files, _described(blurry_dir, sharp_dir, pairs))
 
 
-def split_folders(blurry_dir, sharp_dir, smallest=1, pairs=None):
+def split_folders(blurry_dir, sharp_dir, smallest=1, validation=False, pairs=None):
     """The pairs of two folders, for training and, the last tenth by name, for testing.
 
     Neighbours in name are often neighbours in a video: a random split would test on what was
     trained on. Arguments and errors are those of `from_folders`, and one pair is too few.
 
+    Args:
+        validation: whether the `VALIDATION_SHARE` before those is set apart, too.
+
     Returns:
-        (training `Pairs`, test `Pairs`).
+        (training `Pairs`, test `Pairs`); with `validation`, those `Pairs` between them, or None
+        where there are too few.
     """
     files = _find(blurry_dir, sharp_dir, smallest, pairs)
     name = _described(blurry_dir, sharp_dir, pairs)
     if len(files) < 2:
         raise InputError(f"{name} is one pair: training needs two or more.")
     tested = max(1, len(files) // 10)
+    trained, test = files[:-tested], _from_files(files[-tested:], f"{name}, the last {tested}")
+    apart = round(VALIDATION_SHARE * len(trained)) if validation else 0
+    if not apart:
+        train = _from_files(trained, f"{name}, all but the last {tested}")
+        return (train, None, test) if validation else (train, test)
     return (
-        _from_files(files[:-tested], f"{name}, all but the last {tested}"),
-        _from_files(files[-tested:], f"{name}, the last {tested}"),
+        _from_files(trained[:-apart], f"{name}, all but the last {apart + tested}"),
+        _from_files(trained[-apart:], f"{name}, {apart} before the last {tested}"),
+        test,
     )
 
 
-def open_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None, manual_dir=None, pairs=None):
-    """What a recipe trains and is tested on: its dataset, or two folders or a list instead.
+def open_pairs(
+    recipe,
+    data_dir=None,
+    blurry_dir=None,
+    sharp_dir=None,
+    manual_dir=None,
+    validation="train",
+    pairs=None,
+):
+    """What a recipe trains on, chooses its best network by, and is tested on.
+
+    Args:
+        recipe: a `recipes.Recipe`.
+        data_dir, manual_dir: see `from_tfds`.
+        blurry_dir, sharp_dir, pairs: two folders, or a list, instead of the recipe's dataset: see
+            `pairing.find_pairs`.
+        validation: "train" sets `VALIDATION_SHARE` of the training pairs apart; "test" takes the
+            test pairs, as most papers' authors do.
 
     Returns:
-        (training `Pairs`, test `Pairs`).
+        `Pairs` for training, for validation (the test pairs where there are too few to set any
+        apart), and for testing.
 
     Raises:
         InputError: one of the folders is not given; or see `from_tfds` and `split_folders`.
     """
     if blurry_dir or sharp_dir or pairs:
-        return split_folders(blurry_dir, sharp_dir, smallest=recipe.crop, pairs=pairs)
-    return tuple(
-        from_tfds(recipe.dataset, split, data_dir, manual_dir)
-        for split in (recipe.train_split, recipe.test_split)
+        apart = validation == "train"
+        train, *between, test = split_folders(blurry_dir, sharp_dir, recipe.crop, apart, pairs)
+        return train, (between and between[0]) or test, test
+    train, test = (
+        from_tfds(name, split, data_dir, manual_dir)
+        for name, split in (
+            (recipe.dataset, recipe.train_split),
+            (recipe.test_dataset, recipe.test_split),
+        )
     )
+    apart = round(VALIDATION_SHARE * train.count) if validation == "train" else 0
+    if not apart or "[" in recipe.train_split:
+        return train, test, test
+    percent = 100 - round(100 * VALIDATION_SHARE)
+    train, apart = (
+        from_tfds(recipe.dataset, f"{recipe.train_split}[{part}]", data_dir, manual_dir)
+        for part in (f":{percent}%", f"{percent}%:")
+    )
+    return train, apart, test
 
 
 def crop_arrays(blurry, sharp, corners, side):
@@ -232,6 +313,7 @@ def _from_files(files, name):
         encoded=tf.data.Dataset.from_tensor_slices(columns),
         encoded_bytes=sum(len(text) for column in columns for text in column) / len(files),
         load=_load,
+        sequences=lambda: [pair.name.rpartition("/")[0] for pair in files],
     )
 
 

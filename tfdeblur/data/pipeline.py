@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from tfdeblur.data.augment import AUGMENTATIONS
@@ -30,6 +31,7 @@ def batches(
     start_step=0,
     crops_per_image=1,
     shard=(0, 1),
+    sampling=None,
 ):
     """Endless augmented training batches, from the given step on.
 
@@ -47,12 +49,15 @@ def batches(
         shard: (index, count) of this worker among several; each gets an equal part of every
             batch, and their parts, in the order of the workers, are the batch that one worker
             would get.
+        sampling: "sequences" draws each sequence equally often, and as many pairs in an epoch as
+            there are; None: each pair once.
 
     Returns:
         Dataset of (blurry, sharp), float32 `[batch_size / count, crop, crop, 3]` in [0, 1].
 
     Raises:
-        InputError: `batch_size` is no multiple of the number of workers.
+        InputError: `batch_size` is no multiple of the number of workers; or see
+            `Pairs.uses_per_epoch`.
     """
     if batch_size % shard[1]:
         raise InputError(
@@ -62,7 +67,8 @@ def batches(
     schedule = Schedule(crop, batch_size, tuple(augmentations), seed, crops_per_image, shard)
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
     first_group, used_steps = divmod(start_step, schedule.steps_per_group)
-    examples = schedule.images(pairs, first_group)
+    uses = pairs.uses_per_epoch() if sampling == "sequences" else None
+    examples = schedule.images(pairs, first_group, uses)
     cuts = examples.map(functools.partial(schedule.cut, pairs), **parallel)
     if crops_per_image == 1:
         cuts = cuts.unbatch()
@@ -136,10 +142,10 @@ class Schedule:
         """Batches that the crops of so many images make."""
         return self.rows * self.crops_per_image
 
-    def images(self, pairs, first_group):
+    def images(self, pairs, first_group, uses):
         """Dataset of (number in the order of use, example) of this worker's images."""
         used = first_group * self.rows * self.batch_size
-        examples = _ordered(pairs, self.seed, used).enumerate(used)
+        examples = _ordered(pairs, self.seed, used, uses).enumerate(used)
         worker, workers = self.shard
         if workers == 1:
             return examples
@@ -191,8 +197,12 @@ def center_crops(pairs, *, crop, batch_size, limit):
     return examples.batch(batch_size).cache()
 
 
-def _ordered(pairs, seed, start):
-    """Examples epoch after epoch, each in an order of its own, from number `start` on."""
+def _ordered(pairs, seed, start, uses):
+    """Examples epoch after epoch, each in an order of its own, from number `start` on.
+
+    Args:
+        uses: how often each comes in an epoch on average, of sum `pairs.count`; None: once.
+    """
     first_epoch, used = divmod(start, pairs.count)
     block_size = max(1, min(pairs.count, int(SHUFFLED_BYTES / pairs.encoded_bytes)))
 
@@ -205,11 +215,24 @@ def _ordered(pairs, seed, start):
             )
             return _gathered(block, order[:, None])
 
-        blocks = pairs.examples.batch(block_size).prefetch(1)
+        examples = pairs.examples if uses is None else _repeated(pairs, uses, seed, epoch)
+        blocks = examples.batch(block_size).prefetch(1)
         return blocks.enumerate().flat_map(shuffled)
 
     epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
     return epochs.flat_map(one_epoch).skip(used)
+
+
+def _repeated(pairs, uses, seed, epoch):
+    """Each example as often as it comes in this epoch: `uses`, rounded up or down by chance."""
+    offset = tf.random.stateless_uniform([], _seed(seed, "uses", epoch), dtype=tf.float64)
+    # Rounded, so that the last sum is a whole number and all epochs are equally long.
+    sums = np.rint(np.cumsum([0, *uses]) * 2**20) / 2**20
+    numbers = tf.cast(tf.floor(sums + offset), tf.int64)
+    counts = numbers[1:] - numbers[:-1]
+    return pairs.examples.enumerate().flat_map(
+        lambda i, example: tf.data.Dataset.from_tensors(example).repeat(counts[i])
+    )
 
 
 def _gathered(columns, indices):
@@ -221,7 +244,7 @@ def _gathered(columns, indices):
 
 def _seed(seed, purpose, *numbers):
     """A seed for each purpose and each number, independent of all others."""
-    purposes = ("order", "crops", "mix", "augment")
+    purposes = ("order", "crops", "mix", "augment", "uses")
     folded = tf.constant([seed, purposes.index(purpose)], tf.int64)
     for number in numbers:
         folded = tf.random.experimental.stateless_fold_in(folded, tf.cast(number, tf.int64))

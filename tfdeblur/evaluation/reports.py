@@ -81,9 +81,9 @@ def summary_table(summary, ssim_kind):
     blurry, restored, gain = ["blurry input"], ["restored"], ["gain"]
     for key, _, form in columns:
         before, after = summary[f"{key}_{BLURRY}"], summary[f"{key}_{RESTORED}"]
-        blurry.append(_number(before, form))
-        restored.append(_number(after, form))
-        gain.append(_difference(after, before, form))
+        blurry.append(number(before, form))
+        restored.append(number(after, form))
+        gain.append(difference(after, before, form))
     return table(["", *(title for _, title, _ in columns)], [blurry, restored, gain])
 
 
@@ -98,7 +98,8 @@ def results(scores, networks, dataset=None):
     Returns:
         list of dict, in the order of the scores: "method", "protocol", "psnr" (dB), "ssim",
         "ssim_volume", "seconds" (median), "memory" (bytes), "parameters", "macs", and
-        "published_psnr", "published_ssim", "published_source"; None where unknown.
+        "published_psnr", "published_ssim", "published_seconds", "published_source"; None where
+        unknown.
     """
     groups = {}
     for one in scores:
@@ -109,21 +110,23 @@ def results(scores, networks, dataset=None):
 def results_table(rows):
     """`results` as Markdown."""
     header = ["", "protocol", "PSNR (dB)", "SSIM", "kind", "SSIM (volume)", "parameters"]
-    header += ["MACs at 256x256", "s per image", "memory", "published PSNR", "published SSIM"]
+    header += ["MACs at 256x256", "s per image", "memory"]
+    header += ["published PSNR", "published SSIM", "published s"]
     cells = [
         [
             _label(row["method"]),
             row["protocol"],
-            _number(row["psnr"], ".2f"),
-            _number(row["ssim"], ".4f"),
+            number(row["psnr"], ".2f"),
+            number(row["ssim"], ".4f"),
             protocols.PROTOCOLS[row["protocol"]].ssim,
-            _number(row["ssim_volume"], ".4f"),
-            _number(row["parameters"], ","),
-            _number(row["macs"] and row["macs"] / 1e9, ".1f", " G"),
-            _number(row["seconds"], ".3f"),
-            _number(row["memory"] and row["memory"] / 2**30, ".2f", " GiB"),
+            number(row["ssim_volume"], ".4f"),
+            number(row["parameters"], ","),
+            number(row["macs"] and row["macs"] / 1e9, ".1f", " G"),
+            number(row["seconds"], ".3f"),
+            number(row["memory"] and row["memory"] / 2**30, ".2f", " GiB"),
             _beside(row["published_psnr"], row["psnr"], ".2f"),
             _beside(row["published_ssim"], row["ssim"], ".4f"),
+            row["published_seconds"] or "-",
         ]
         for row in rows
     ]
@@ -144,8 +147,8 @@ def sequences_table(scores):
     rows = []
     for name, group in sorted(groups.items()):
         means = [mean(group[method]) for method in methods]
-        gains = [_difference(after, means[0], ".2f") for after in means[1:]]
-        rows.append([name, len(group[methods[0]]), *(_number(x, ".2f") for x in means), *gains])
+        gains = [difference(after, means[0], ".2f") for after in means[1:]]
+        rows.append([name, len(group[methods[0]]), *(number(x, ".2f") for x in means), *gains])
     return table(header, rows)
 
 
@@ -157,7 +160,7 @@ def distribution_table(scores):
     for method in dict.fromkeys(one.method for one in scores if one.method != BLURRY):
         values[f"gain of {method}"] = list(_gains(scores, method).values())
     header = ["dB", "lowest", "lower quartile", "median", "upper quartile", "highest"]
-    rows = [[name, *(_number(x, ".2f") for x in _quartiles(x))] for name, x in values.items()]
+    rows = [[name, *(number(x, ".2f") for x in _quartiles(x))] for name, x in values.items()]
     return table(header, rows)
 
 
@@ -185,11 +188,8 @@ def examples(scores, pairs, restore, method=RESTORED):
     Returns:
         list of one to three Row, the best first.
     """
-    gains = _gains(scores, method)
     psnr = {(one.image, one.method): one.psnr for one in scores}
-    ranking = sorted(gains, key=gains.get, reverse=True)
-    ranks = {"worst": len(ranking) - 1, "median": len(ranking) // 2, "best": 0}
-    chosen = {ranking[rank]: label for label, rank in ranks.items()}
+    chosen = ranked(scores, method)
     rows = {}
     for name, blurry, reference in pairs:
         if name in chosen:
@@ -201,7 +201,16 @@ def examples(scores, pairs, restore, method=RESTORED):
             rows[name] = Row(caption, blurry, quantise(restored), sharp)
         if len(rows) == len(chosen):
             break
-    return [rows[name] for name in ranking if name in rows]
+    return [rows[name] for name in chosen if name in rows]
+
+
+def ranked(scores, method):
+    """{image: "best", "median" or "worst"} by a method's gain in PSNR, the best first."""
+    gains = _gains(scores, method)
+    ranking = sorted(gains, key=gains.get, reverse=True)
+    ranks = {"worst": len(ranking) - 1, "median": len(ranking) // 2, "best": 0}
+    chosen = {rank: label for label, rank in ranks.items()}
+    return {ranking[rank]: chosen[rank] for rank in sorted(chosen)}
 
 
 def write_report(path, scores, protocol, settings, rows, networks=None, dataset=None, sections=()):
@@ -293,8 +302,19 @@ def _result(method, protocol, scores, networks, dataset):
         "macs": network and network.macs,
         "published_psnr": same and same.psnr,
         "published_ssim": same and same.ssim,
-        "published_source": same and same.source,
+        "published_seconds": same and _seconds(same),
+        "published_source": same and _source(same),
     }
+
+
+def _seconds(one):
+    """As reported, then as measured again: "0.18, 0.162"; None where there are none."""
+    return ", ".join(f"{x:g}" for x in (one.seconds, one.remeasured) if x is not None) or None
+
+
+def _source(one):
+    unsure = "" if one.protocol_stated else f"; by which protocol is not stated: `{one.protocol}`"
+    return f"{one.source}{unsure}{' is taken' if unsure else ''}"
 
 
 _METRICS = ("psnr", "ssim", "ssim_volume")
@@ -304,11 +324,13 @@ def _label(method):
     return "blurry input" if method == BLURRY else method
 
 
-def _number(value, form, unit=""):
+def number(value, form, unit=""):
+    """In a form as of `format`, with its unit; "-" for None."""
     return "-" if value is None else format(value, form) + unit
 
 
-def _difference(after, before, form):
+def difference(after, before, form):
+    """With its sign, in a form as of `format`; "-" where one is None."""
     if after is None or before is None:
         return "-"
     # Two perfect images would give inf - inf.
@@ -319,7 +341,7 @@ def _beside(reported, measured, form):
     """A published number, and by how much the measured one differs."""
     if reported is None:
         return "-"
-    return f"{reported:{form}} ({_difference(measured, reported, form)})"
+    return f"{reported:{form}} ({difference(measured, reported, form)})"
 
 
 def _gains(scores, method):
@@ -335,6 +357,18 @@ def _gains(scores, method):
 def _quartiles(values):
     # Between infinity and another number there is nothing to interpolate.
     return np.quantile(values, (0, 0.25, 0.5, 0.75, 1), method="nearest")
+
+
+def best_sharp(reference, methods):
+    """What restored images are shown beside: of the frames of a movement, the first one's best.
+
+    Args:
+        reference: what a protocol compares with: uint8 [H, W, 3] or [N, H, W, 3].
+        methods: {name: uint8 [H, W, 3]}; none: the middle frame.
+    """
+    if reference.ndim == 4 and not methods:
+        return reference[len(reference) // 2]
+    return _sharp(reference, next(iter(methods.values()), reference).astype(np.float32) / 255)
 
 
 def _sharp(reference, restored):
@@ -355,14 +389,15 @@ def _sources(means):
 
 
 def _quoted_table(quoted):
-    header = ["network", "PSNR (dB)", "SSIM", "s at 1280x720", "parameters", "source"]
+    header = ["network", "PSNR (dB)", "SSIM", "s at 1280x720", "again", "parameters", "source"]
     rows = [
         [
             one.network,
             f"{one.psnr:.2f}",
-            _number(one.ssim, ".3f"),
-            _number(one.seconds, "g"),
-            _number(one.parameters, "g", " M"),
+            number(one.ssim, ".3f"),
+            number(one.seconds, "g"),
+            number(one.remeasured, "g"),
+            number(one.parameters, "g", " M"),
             one.source,
         ]
         for one in quoted

@@ -14,7 +14,10 @@ from tfdeblur.errors import InputError
 from tfdeblur.evaluation.scoring import Score
 
 SCORES, IDENTITY = "scores.csv", "evaluation.json"
-FILES = (SCORES, IDENTITY, "report.md", "report.html", "metrics.json", "comparison.png")
+FILES = (
+    *(SCORES, IDENTITY, "report.md", "report.html", "metrics.json"),
+    *("comparison.png", "methods.png", "two_way.png"),
+)
 REPORT = files.Kind(
     "report",
     (*map(re.escape, FILES), r"comparison/(?s:.+)\.png"),

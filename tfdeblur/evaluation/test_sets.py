@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import itertools
+import pathlib
 from collections.abc import Callable
 
 import numpy as np
@@ -27,6 +29,8 @@ class Data:
         read: function of a number of images to leave out, which yields the others as (name, blurry
             uint8 [H, W, 3], reference: uint8 [H, W, 3], [N, H, W, 3] or None).
         dataset: name of the dataset, if it is the whole test split of one that has papers.
+        warning: what to know of scores on it; "" for nothing.
+        pages: whether its papers compare by whole pictures, which a report has then.
     """
 
     name: str
@@ -35,16 +39,46 @@ class Data:
     reference: str
     read: Callable
     dataset: str | None = None
+    warning: str = ""
+    pages: bool = False
+
+
+UNALIGNED = (
+    "The sharp images of lai/nonuniform are not aligned with the blurry ones: PSNR and SSIM say "
+    "little of it, not even which of two methods is better. The study judged by people's eyes."
+)
+
+
+def from_folder(blurry_dir):
+    """The images of a folder, which have no sharp ones beside them.
+
+    Raises:
+        InputError: there is no folder, or no image in it.
+    """
+    if not pathlib.Path(blurry_dir).is_dir():
+        raise InputError(f"`blurry_dir={blurry_dir}` is not a folder: name one with images.")
+    files = images.find_images([blurry_dir])
+    if not files:
+        raise InputError(f"`blurry_dir={blurry_dir}` holds no image: name a folder with some.")
+
+    def read(skip=0):
+        for path in files[skip:]:
+            yield path.relative_to(blurry_dir).as_posix(), images.read(path), None
+
+    return Data(
+        name=f"{blurry_dir} (no sharp images)",
+        version=_digest(files),
+        count=len(files),
+        reference="nothing",
+        read=read,
+        pages=True,
+    )
 
 
 def from_folders(blurry_dir, sharp_dir, pairs=None):
     """The pairs of two folders, or of a list; see `pairing.find_pairs` for all of it."""
     how = f" ({pairs})" if pairs else ""
     pairs = pairing.find_pairs(blurry_dir, sharp_dir, pairs)
-    digest = hashlib.sha256()
-    for path in [path for pair in pairs for path in (pair.blurry, pair.sharp)]:
-        status = path.stat()
-        digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
 
     def read(skip=0):
         for pair in pairs[skip:]:
@@ -52,11 +86,20 @@ def from_folders(blurry_dir, sharp_dir, pairs=None):
 
     return Data(
         name=f"{blurry_dir} against {sharp_dir}{how} (blur variant not known)",
-        version=digest.hexdigest(),
+        version=_digest([path for pair in pairs for path in (pair.blurry, pair.sharp)]),
         count=len(pairs),
         reference="sharp",
         read=read,
     )
+
+
+def _digest(paths):
+    """Of the files' names, sizes and times of change."""
+    digest = hashlib.sha256()
+    for path in paths:
+        status = path.stat()
+        digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def from_tfds(name, split="test", data_dir=None, manual_dir=None):
@@ -83,14 +126,27 @@ def from_builder(builder, split="test"):
     count = opening.count_examples(builder, split)
     reference, keys = _compared(builder)
     info = builder.info
-    dataset = info.full_name.rpartition("/")[0].removesuffix("/default")
     return Data(
         name=f"{info.full_name} {split}",
         version=f"{count} examples, {info.dataset_size} bytes in all",
         count=count,
         reference=reference,
         read=lambda skip=0: _read_tfds(builder, split, keys, skip),
-        dataset=dataset if split == "test" else None,
+        dataset=opening.dataset_name(builder) if split == "test" else None,
+        warning=UNALIGNED if opening.dataset_name(builder) == "lai/nonuniform" else "",
+        pages=reference == "nothing" or builder.name == "lai",
+    )
+
+
+def from_pairs(pairs):
+    """`data.pairs.Pairs` of a training."""
+    return Data(
+        name=pairs.name,
+        version=pairs.version,
+        count=pairs.count,
+        reference="sharp",
+        read=lambda skip=0: itertools.islice(pairs.numpy_pairs(), skip, None),
+        dataset=pairs.dataset if pairs.split == "test" else None,
     )
 
 
@@ -126,6 +182,8 @@ def _union(parts):
         count=sum(part.count for part in parts),
         reference=parts[0].reference,
         read=read,
+        warning=" ".join(part.warning for part in parts if part.warning),
+        pages=any(part.pages for part in parts),
     )
 
 

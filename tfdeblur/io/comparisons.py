@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from tfdeblur.errors import InputError
 from tfdeblur.io import images
 
 # Of a comparison with sharp images: the side of an enlarged crop, in pixels of the picture, and of
@@ -66,21 +67,69 @@ def comparison(path, rows):
     _write(path, labels, [(row.caption, _panels(row)) for row in rows])
 
 
+def compare_methods(path, shown, place=None):
+    """Writes whole blurry images, and beside each one square of all its versions, enlarged.
+
+    Args:
+        path: an image file, see `tfdeblur.io.images.write`.
+        shown: list of (caption, {label: uint8 [H, W, 3]}), not empty, with the same labels: the
+            blurry image first; what is called "sharp" is no method.
+        place: (left, top, side) of the square, in pixels; None: where the methods differ most.
+
+    Raises:
+        InputError: the square does not lie in an image.
+    """
+    labels = tuple(shown[0][1])
+    rows = []
+    for caption, versions in shown:
+        square = find_square(versions, place, caption)
+        whole = _framed(versions[labels[0]], *square)
+        rows.append((caption, [whole, *_cut(versions, square)]))
+    _write(path, (labels[0], *labels), rows)
+
+
+def find_square(versions, place, name):
+    """(top, left, side) of the square of an image's versions that `compare_methods` enlarges."""
+    blurry = next(iter(versions.values()))
+    height, width, _ = blurry.shape
+    if place is None:
+        methods = [image for label, image in versions.items() if label != "sharp"]
+        compared = methods[1:] if len(methods) > 2 else methods
+        return _square_of_most(np.var(np.asarray(compared, np.float32), axis=0).sum(axis=-1))
+    left, top, side = place
+    if min(left, top) < 0 or side < 1 or left + side > width or top + side > height:
+        raise InputError(
+            f"`compare_at={left},{top},{side}` does not lie in {name}, which has {width}x{height} "
+            "pixels: give the left, the top and the side of a square in it."
+        )
+    return top, left, side
+
+
 def page_file(name):
     """Where, below the folder of a report, `write_page` puts the picture of an image."""
     return f"comparison/{name}.png"
 
 
-def write_page(folder, name, versions):
-    """Writes versions of an image beside each other, at full resolution.
+def write_page(folder, name, versions, place=None):
+    """Writes versions of an image beside each other, at full resolution, and a square enlarged.
 
     Args:
         folder: of the report.
         name: of the image.
-        versions: {label: uint8 [H, W, 3]}, the blurry image first.
+        versions, place: as for `compare_methods`.
     """
     pictures = [Image.fromarray(image) for image in versions.values()]
-    _write(pathlib.Path(folder, page_file(name)), tuple(versions), [("", pictures)])
+    square = find_square(versions, place, name)
+    top, left, side = square
+    enlarged = f"{side}x{side} pixels from {left}, {top}"
+    rows = [("", pictures), (enlarged, _cut(versions, square))]
+    _write(pathlib.Path(folder, page_file(name)), tuple(versions), rows)
+
+
+def _cut(versions, square):
+    top, left, side = square
+    crops = [image[top : top + side, left : left + side] for image in versions.values()]
+    return [_enlarged(crop) for crop in crops]
 
 
 def _fitted(pixels):
@@ -123,9 +172,14 @@ def _panels(row):
 
 def _worst_crop(blurry, sharp):
     """(top, left, side) of the square with the greatest squared error."""
-    height, width, _ = blurry.shape
+    return _square_of_most(np.square(blurry.astype(float) - sharp).sum(axis=-1))
+
+
+def _square_of_most(error):
+    """(top, left, side) of the square with the greatest sum of [H, W]."""
+    height, width = error.shape
     side = min(height, width, _CROP)
-    error = np.square(blurry.astype(float) - sharp).sum(axis=-1)
+    error = error.astype(np.float64)
     total = np.pad(error.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
     top, left = np.unravel_index(np.argmax(sums), sums.shape)

@@ -72,14 +72,17 @@ def check_name(name):
 
 
 def hyperparameters(name, **given):
-    """All hyperparameters of the network that `build(name, **given)` makes, without making it."""
+    """All hyperparameters of the network that `build(name, **given)` makes, without making it.
+
+    Those that the constructor chooses where they are None have the values that it chooses.
+    """
     network = NETWORKS[name]
     fixed = getattr(network, "keywords", {})  # of a functools.partial
-    constructor = getattr(network, "func", network).__init__
-    parameters = inspect.signature(constructor).parameters.values()
+    network = getattr(network, "func", network)
+    parameters = inspect.signature(network.__init__).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.name not in ("self", "name")}
     every = {**defaults, **fixed, **given}
-    return {key: _listed(every[key]) for key in defaults}
+    return network.explicit({key: _listed(every[key]) for key in defaults})
 
 
 def _listed(value):

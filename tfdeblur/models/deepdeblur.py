@@ -3,13 +3,23 @@
 import keras
 
 from tfdeblur.errors import InputError
-from tfdeblur.layers import conv, res_block, sub_pixel_upconvolution, upconvolution
+from tfdeblur.layers import (
+    BilinearDouble,
+    conv,
+    res_block,
+    sub_pixel_upconvolution,
+    upconvolution,
+)
 from tfdeblur.models.network import Network, require_choice, require_counts
 from tfdeblur.pyramid import Pyramid
 
 CONVOLUTIONS = 120  # in all scales together, whatever their number (section 3.1)
 KERNEL_SIZE = 5
-UPSAMPLING = {"transposed": upconvolution, "sub_pixel": sub_pixel_upconvolution}
+UPSAMPLING = {
+    "transposed": upconvolution,
+    "sub_pixel": sub_pixel_upconvolution,
+    "bilinear": lambda x, filters, kernel_size, name: BilinearDouble(name=name)(x),
+}
 
 
 @keras.saving.register_keras_serializable("tfdeblur")
@@ -28,8 +38,12 @@ class DeepDeblur(Network):
         filters: channels of every hidden layer.
         resblocks: ResBlocks per scale; None: as many as make 120 convolutions in all
             (59, 29 and 19 for K = 1, 2 and 3).
-        upsampling: the link between scales, "transposed" (the paper's upconvolution) or
-            "sub_pixel" (convolution and pixel shuffle, the authors' PyTorch release).
+        upsampling: the link between scales, "transposed" (the paper's upconvolution), "sub_pixel"
+            (convolution and pixel shuffle, both of the authors' releases), or "bilinear" (nothing
+            that is learned: what section 3.1 argues against).
+        pyramid: of the blurry image, "gaussian", or "torch7" as in the code behind the paper's
+            tables.
+        relu_after_sum: whether ResBlocks end with a ReLU, as in figure 3(a).
 
     Source: https://arxiv.org/abs/1612.02177, section 3.1. Parameters at K = 3: 11,719,953
     (transposed), 11,721,321 (sub_pixel).
@@ -41,32 +55,37 @@ class DeepDeblur(Network):
         filters=64,
         resblocks=None,
         upsampling="transposed",
+        pyramid="gaussian",
+        relu_after_sum=False,
         name="deepdeblur",
     ):
         require_counts(scales=scales, filters=filters)
         if resblocks is not None:
             require_counts(resblocks=resblocks)
         require_choice(UPSAMPLING, upsampling=upsampling)
+        require_choice(("gaussian", "torch7"), pyramid=pyramid)
         hyperparameters = {
             "scales": scales,
             "filters": filters,
             "resblocks": resblocks,
             "upsampling": upsampling,
+            "pyramid": pyramid,
+            "relu_after_sum": relu_after_sum,
         }
-        if resblocks is None:
-            resblocks = (CONVOLUTIONS // scales - 2) // 2
-            if resblocks < 1:
-                raise InputError(f"scales={scales}: {CONVOLUTIONS} convolutions are too few.")
+        resblocks = self.explicit(hyperparameters)["resblocks"]
+        if resblocks < 1:
+            raise InputError(f"scales={scales}: {CONVOLUTIONS} convolutions are too few.")
 
         image = keras.Input((None, None, 3), name="blurry")
-        blurry = Pyramid("gaussian", scales, name="pyramid")(image)
+        blurry = Pyramid(pyramid, scales, name="pyramid")(image)
         restored, latent = None, []  # coarsest first, as they are made
         for k in range(scales, 0, -1):
             x = _shift(blurry[k - 1], -0.5, name=f"centred{k}")
             if k < scales:
                 link = UPSAMPLING[upsampling](restored, 3, KERNEL_SIZE, name=f"up{k + 1}")
                 x = keras.layers.Concatenate(name=f"linked{k}")([x, link])
-            restored = _scale(x.shape[-1], filters, resblocks, name=f"scale{k}")(x)
+            scale = _scale(x.shape[-1], filters, resblocks, relu_after_sum, name=f"scale{k}")
+            restored = scale(x)
             latent.append(_shift(restored, 0.5, name=f"latent{k}"))
         super().__init__(
             image,
@@ -78,13 +97,22 @@ class DeepDeblur(Network):
             name=name,
         )
 
+    @classmethod
+    def explicit(cls, hyperparameters):
+        if hyperparameters["resblocks"] is not None:
+            return hyperparameters
+        return {
+            **hyperparameters,
+            "resblocks": (CONVOLUTIONS // hyperparameters["scales"] - 2) // 2,
+        }
 
-def _scale(channels, filters, resblocks, name):
+
+def _scale(channels, filters, resblocks, relu_after_sum, name):
     """One scale: convolution, ResBlocks, convolution; zero-centred images in and out."""
     image = keras.Input((None, None, channels))
     x = conv(image, filters, KERNEL_SIZE, name="conv_in")
     for i in range(resblocks):
-        x = res_block(x, KERNEL_SIZE, name=f"res{i + 1}")
+        x = res_block(x, KERNEL_SIZE, name=f"res{i + 1}", relu_after_sum=relu_after_sum)
     return keras.Model(image, conv(x, 3, KERNEL_SIZE, name="conv_out"), name=name)
 
 

@@ -23,7 +23,7 @@ from tfdeblur.pyramid import Pyramid
 
 @keras.saving.register_keras_serializable("tfdeblur")
 class MIMOUNet(Network):
-    """MIMO-UNet and MIMO-UNet+ of Cho et al. 2021, figure 2.
+    """MIMO-UNet and MIMO-UNet+ of Cho et al. 2021, figure 3.
 
     Input: one blurry batch `[B, H, W, 3]` in [0, 1]; H and W are multiples of 4.
     Output: the latent images at full, half and quarter size, float32 in [0, 1] (not clipped),

@@ -4,12 +4,14 @@ import keras
 from keras import ops
 from keras.layers import Add, Concatenate, Conv2D, Conv2DTranspose
 
-from tfdeblur.layers import BilinearDouble, res_block
-from tfdeblur.models.network import Network, require_counts
+from tfdeblur.layers import BilinearDouble, LegacyBilinearDouble, res_block
+from tfdeblur.models.network import Network, require_choice, require_counts
 from tfdeblur.pyramid import Pyramid
 
 SCALES = 3
 RESBLOCKS = 3  # per level of the encoder and of each decoder
+# What makes an image smaller, a key of `pyramid.PYRAMIDS`, and what makes it larger.
+RESIZING = {"bilinear": ("bilinear", BilinearDouble), "tf1": ("nearest", LegacyBilinearDouble)}
 
 
 @keras.saving.register_keras_serializable("tfdeblur")
@@ -20,7 +22,7 @@ class MTWNet(Network):
     Output: the latent images at full, half and quarter size, float32 in [0, 1] (not clipped),
     finest first; `branches` returns what each is the sum of as well.
 
-    From the coarsest scale to the finest: the level of the blurry bilinear pyramid, concatenated to
+    From the coarsest scale to the finest: the level of the blurry pyramid, concatenated to
     the upsampled result of the coarser scale (at the coarsest to itself), goes through one encoder
     and two decoders. The upper decoder adds the encoder's feature maps, the lower one has no skip
     connections and restores the rest from the bottleneck alone: I = I_up + I_down.
@@ -50,19 +52,30 @@ class MTWNet(Network):
     "same", in which these 3x3 kernels of stride 2 up and down are aligned; the upper decoder adds
     an encoder level's last features to a transposed convolution's output, after its ReLU; the
     finest decoder level ends with a convolution to the image; no gradient flows from a scale into
-    the coarser one's result; bilinear upsampling of that result. Xavier's uniform initialisation is
-    stated, not which of Xavier's two.
+    the coarser one's result; the coarsest scale sees its blurry image twice. Nor is stated which of
+    Xavier's two initialisations is meant (here the uniform one), which pixels bilinear resizing
+    weighs (see `resizing`), and by which end the loss counts its weights alpha: by the superscripts
+    of equation 1, alpha_3 would be that of the coarsest scale; here 5 is that of the finest, which
+    is the network's result.
 
     Args:
         filters: channels at full size; the half and quarter sizes have 2 and 4 times as many.
         two_way: False leaves out the lower decoder, the paper's ablation.
         share_weights: one set of parameters for all scales, as in the paper.
+        resizing: "bilinear" with pixels' centres aligned, or "tf1", what SRN's released code does:
+            TensorFlow 1's bilinear resizing takes every second pixel to halve, and to double keeps
+            the even samples and puts means between them. Labels should be resized alike, by the
+            pyramids "bilinear" and "nearest".
     """
 
-    def __init__(self, filters=32, two_way=True, share_weights=True, name="mtwnet"):
+    def __init__(
+        self, filters=32, two_way=True, share_weights=True, resizing="bilinear", name="mtwnet"
+    ):
         require_counts(filters=filters)
+        require_choice(RESIZING, resizing=resizing)
+        smaller, larger = RESIZING[resizing]
         image = keras.Input((None, None, 3), name="blurry")
-        blurry = Pyramid("bilinear", SCALES, name="pyramid")(image)
+        blurry = Pyramid(smaller, SCALES, name="pyramid")(image)
         if share_weights:
             scales = [_scale(filters, two_way, name="scale")] * SCALES
         else:
@@ -75,7 +88,7 @@ class MTWNet(Network):
             add = Add(dtype="float32", name=f"latent{k}")
             latent.append(add([branches[way] for way in _ways(two_way)]))
             if k > 1:
-                up = BilinearDouble(dtype="float32", name=f"up{k}")
+                up = larger(dtype="float32", name=f"up{k}")
                 link = up(ops.stop_gradient(latent[-1]))
         super().__init__(
             image,
@@ -87,6 +100,7 @@ class MTWNet(Network):
                 "filters": filters,
                 "two_way": two_way,
                 "share_weights": share_weights,
+                "resizing": resizing,
             },
             name=name,
         )

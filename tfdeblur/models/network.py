@@ -37,6 +37,11 @@ class Network(keras.Model):
         statistics_of_picture: whether it normalizes by statistics of the whole picture, which
             padding and tiles change.
         smallest: height and width that it takes at least; None: the stride.
+
+    Attributes:
+        origin: what is known of where its weights come from, and is saved with it: {"weights":
+            name}, published ones of `weights.catalogue`; {"recipe": name, "dataset": name} of a
+            training; empty: nothing.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class Network(keras.Model):
         # "auto" may choose XLA, which makes these networks several times slower on a CPU.
         self.jit_compile = not on_cpu() or keras.backend.backend() == "jax"
         self.hyperparameters = dict(hyperparameters)
+        self.origin = {}
         self._is_list = isinstance(outputs, list)
         self.restoring_function = None
 
@@ -133,11 +139,21 @@ class Network(keras.Model):
         export.export(self, filepath, kind)
 
     def get_config(self):
-        return {**self.hyperparameters, "name": self.name}
+        origin = {"origin": dict(self.origin)} if self.origin else {}
+        return {**self.hyperparameters, "name": self.name, **origin}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        return cls(**config)
+        config = dict(config)
+        origin = config.pop("origin", {})
+        network = cls(**config)
+        network.origin = origin
+        return network
+
+    @classmethod
+    def explicit(cls, hyperparameters):
+        """Hyperparameters with what the constructor puts in the place of None."""
+        return hyperparameters
 
 
 def require_counts(**arguments):

@@ -254,6 +254,7 @@ def _cast_shadows(look, ids, light):
 
 
 FRAME_COUNTS = (7, 9, 11, 13)  # M, as in Nah et al. 2017
+KERNEL_SPEED = 150.0  # of uniform blur, frame pixels per second: paths of 4 to 8 pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -380,12 +381,31 @@ def render_frames(seed, size=256, shot_noise=0.0, read_noise=0.0):
     return blur.from_linear(frames)
 
 
-def render_pair(seed, size=256, shot_noise=0.0, read_noise=0.0):
+def render_pair(seed, size=256, shot_noise=0.0, read_noise=0.0, uniform=False):
     """Renders a blurry and a sharp image of dead leaves; arguments as for `render_frames`.
 
+    Args:
+        uniform: blurs the sharp image by one kernel, as methods before Nah et al. 2017 made their
+            pairs, in place of averaging frames.
+
     Returns:
-        (blurry, sharp, M): two uint8 [size, size, 3], and the number of frames averaged.
+        (blurry, sharp, M): two uint8 [size, size, 3], and the number of frames averaged, or that
+        an exposure as long as the kernel's path would have.
     """
+    if uniform:
+        return _render_uniform_pair(seed, size, shot_noise, read_noise)
     frames = render_frames(seed, size, shot_noise, read_noise)
     blurry, sharp = blur.synthesize(frames)
     return blurry, sharp, len(frames)
+
+
+def _render_uniform_pair(seed, size, shot_noise, read_noise):
+    rng = np.random.default_rng(seed)
+    times = scenes.frame_times(rng.choice(FRAME_COUNTS))
+    scene = dead_leaves(rng, MOTION_STYLES["still"], times, size)
+    light = scenes.render(scene, [0.0], size, size)
+    blurred = blur.convolve_light(light[0], scenes.random_kernel(rng, times, KERNEL_SPEED, size))
+    images = np.stack([blurred, light[0]]).astype(np.float32)
+    if shot_noise or read_noise:
+        images = scenes.add_sensor_noise(rng, images, shot_noise, read_noise)
+    return *map(blur.from_linear, images), len(times)

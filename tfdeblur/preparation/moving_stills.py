@@ -44,6 +44,8 @@ class Options:
         highlights: what is overexposed in the photograph had up to so many times the light that
             saturates the sensor. 1 is none: footage that is averaged has been clipped before.
         shot_noise, read_noise: in the blurry image, see `scenes.add_sensor_noise`.
+        uniform: blurs by one kernel for the whole image, as methods before Nah et al. 2017 made
+            their pairs, in place of a moving scene.
 
     Raises:
         InputError: a value is out of range.
@@ -59,6 +61,7 @@ class Options:
     highlights: float = 1.0
     shot_noise: float = 1e-5
     read_noise: float = 0.0
+    uniform: bool = False
 
     def __post_init__(self):
         if not self.responses or not set(self.responses) <= set(RESPONSES):
@@ -135,8 +138,15 @@ def render_pair(photo, other, seed, options=Options()):
     """
     rng = np.random.default_rng(seed)
     response, count = rng.choice(options.responses), int(rng.choice(FRAME_COUNTS))
-    scene = random_scene(rng, photo, other, response, scenes.frame_times(count), options)
-    blurry, sharp = expose(scene, count, options.size)
+    times = scenes.frame_times(count)
+    if options.uniform:
+        still = dataclasses.replace(options, speed=0.0)
+        _, sharp = expose(random_scene(rng, photo, other, response, times, still), 1, options.size)
+        kernel = scenes.random_kernel(rng, times, options.speed, options.size)
+        blurry = blur.convolve_light(sharp, kernel).astype(np.float32)
+    else:
+        scene = random_scene(rng, photo, other, response, times, options)
+        blurry, sharp = expose(scene, count, options.size)
     blurry = scenes.add_sensor_noise(rng, blurry, options.shot_noise, options.read_noise)
     return encode(blurry, response), encode(sharp, response), count
 

@@ -82,6 +82,35 @@ def hand_held(rng, velocity, tremor, shares):
     )
 
 
+def random_kernel(rng, times, speed, largest):
+    """Draws the path that the trembling hand of a photographer shifts an image along.
+
+    Args:
+        rng: numpy.random.Generator.
+        times: seconds, of the exposure; the path is in the kernel's middle at time 0.
+        speed: typical one, frame pixels per second.
+        largest: pixels that the kernel may have in height and width; a longer path is shortened.
+
+    Returns:
+        A kernel for `blur.convolve`, float64 [n, n], n odd.
+    """
+    direction = random_directions(rng) * speed * rng.uniform(0.4, 1.4)
+    path = hand_held(rng, np.array([direction.real, direction.imag]), speed / 100, [1, 1])
+    moments = np.linspace(times[0], times[-1], 16 * len(times))
+    places = np.array([path.at(moment) for moment in moments])
+    room = max((largest - 3) // 2, 0)
+    places *= min(1, room / max(np.abs(places).max(), 1e-9))
+    reach = int(np.ceil(np.abs(places).max())) + 1
+    kernel = np.zeros((2 * reach + 1, 2 * reach + 1))
+    first = np.floor(places).astype(int)
+    right, below = (places - first).T
+    x, y = first.T + reach
+    for row, share in ((y, 1 - below), (y + 1, below)):
+        np.add.at(kernel, (row, x), share * (1 - right))
+        np.add.at(kernel, (row, x + 1), share * right)
+    return kernel / kernel.sum()
+
+
 def drifting(rng, speed):
     """Draws the `Trajectory` of what drifts, spins and grows.
 

@@ -37,6 +37,7 @@ _TRANSPORT_STREAM = b"G"  # begins a video called .ts; others of this name are p
 # Below the output folder, where --compare puts its pictures.
 COMPARE = "compare"
 DONE = ".tfdeblur_done"  # in the output folder
+LINKED_FOLDERS = "linked folders"  # as `left_out` counts them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +102,7 @@ def plan(
     inputs,
     output,
     suffix="",
-    kind="",
+    format="",
     overwrite=False,
     compare=False,
     follow_links=False,
@@ -115,7 +116,7 @@ def plan(
         output: a folder; or, for a single input file, the file to write if its suffix is one of
             `SUFFIXES`.
         suffix: appended to each file's stem: "_restored" makes a.jpg a_restored.jpg.
-        kind: a format, such as "png": that of all restored images; or such as "mp4": that of all
+        format: such as "png": that of all restored images; or such as "mp4": that of all
             restored videos. The others, and all where it is "", keep theirs.
         overwrite: whether a file may be replaced by its own restored version.
         compare: whether pictures of before and after are wanted, below `output`/compare.
@@ -128,14 +129,14 @@ def plan(
 
     Raises:
         InputError: no input exists; one would be overwritten; two would go to one file; there is
-            nothing to restore; or `output` or `kind` does not fit the inputs.
+            nothing to restore; or `output` or `format` does not fit the inputs.
     """
     output = pathlib.Path(output)
     if not inputs:
         raise InputError("no input: name images, videos or folders, such as `tfdeblur photo.jpg`.")
-    kind = kind and "." + kind.lower().removeprefix(".")
+    kind = format and "." + format.lower().removeprefix(".")
     if kind and kind not in SUFFIXES:
-        raise InputError(f"--format={kind[1:]}: choose {_listed(SUFFIXES)}.")
+        raise InputError(f"`format={kind[1:]}`: choose {_listed(SUFFIXES)}.")
     given, missing = [], []
     for pattern in inputs:
         try:
@@ -146,12 +147,12 @@ def plan(
         raise InputError(missing[0].problem)
     to_file = output.suffix.lower() in SUFFIXES + animations.SUFFIXES and not output.is_dir()
     if to_file and (len(inputs) > 1 or len(given) > 1 or given[0][0].is_dir()):
-        raise InputError(f"--output={output} is one file, for one input file: name a folder.")
+        raise InputError(f"`output={output}` is one file, for one input file: name a folder.")
     if to_file and (suffix or kind):
-        flag = f"--suffix={suffix}" if suffix else f"--format={kind[1:]}"
-        raise InputError(f"{flag} is for folders, but --output={output} is a file.")
+        named = f"`suffix={suffix}`" if suffix else f"`format={kind[1:]}`"
+        raise InputError(f"{named} is for folders, but `output={output}` is a file.")
     if not to_file and output.exists() and not output.is_dir():
-        raise InputError(f"--output={output} is a file: name a folder.")
+        raise InputError(f"`output={output}` is a file: name a folder.")
     jobs = {}
     left_out = collections.Counter() if left_out is None else left_out
     for path, root in given:
@@ -183,7 +184,7 @@ def check(job, overwrite=False):
     if os.path.lexists(job.target):
         if not overwrite and not _is_copy(job):
             how = ", restored by another network or with other options" * _same_time(job)
-            raise InputError(f"{job.target} exists{how}: give --overwrite to replace it.")
+            raise InputError(f"{job.target} exists{how}: give `overwrite=True` to replace it.")
         _refuse_read_only(job.target)
     if _is_video(job.source):
         if not _is_video(job.target):
@@ -199,7 +200,7 @@ def check(job, overwrite=False):
     if job.target.suffix.lower() not in photos.SUFFIXES:
         raise InputError(
             f"{job.source}: cannot write {job.target.suffix or 'a file without suffix'}; give "
-            "--format=png, say."
+            "`format=png`, say."
         )
     photos.check_suffix(job.target)
     width, height = photos.size(job.source)
@@ -344,7 +345,7 @@ def _search(folder, follow_links, left_out):
         folders[:] = [name for name in folders if name not in _THUMBNAILS]
         if not follow_links:
             links = [name for name in folders if os.path.islink(os.path.join(root, name))]
-            left_out["linked folders (--follow_links searches them)"] += len(links)
+            left_out[LINKED_FOLDERS] += len(links)
         for name in names:
             path = pathlib.Path(root, name)
             suffix = path.suffix.lower()
@@ -402,13 +403,13 @@ def _refuse_collisions(jobs, overwrite):
             other = identity and inputs.get(identity)
             if other and not (overwrite and other == job.source and target == job.target):
                 raise InputError(
-                    f"--output would overwrite the input {other}: name another folder, or give "
-                    "--suffix=_restored; --overwrite replaces inputs by their restored versions."
+                    f"`output` would overwrite the input {other}: name another folder, or give "
+                    "`suffix=_restored`; `overwrite=True` replaces inputs by what is restored."
                 )
             if target in written:
                 raise InputError(
                     f"{written[target].source} and {job.source} would both go to {target}: restore "
-                    "them one after the other, with different --output."
+                    "them one after the other, with different `output`."
                 )
             written[target] = job
 

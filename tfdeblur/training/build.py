@@ -3,9 +3,12 @@
 import tensorflow as tf
 
 from tfdeblur import memory, models, weights
-from tfdeblur.errors import InputError
+from tfdeblur.data.augment import AUGMENTATIONS
+from tfdeblur.errors import InputError, did_you_mean
+from tfdeblur.losses import WEIGHTED
 from tfdeblur.models import vgg19
 from tfdeblur.models.initialization import INITIALIZATIONS
+from tfdeblur.pyramid import PYRAMIDS
 from tfdeblur.training.optimizers import SkippingAdam
 from tfdeblur.training.trainers import AdversarialTrainer, CriticFirstTrainer, MultiScaleTrainer
 
@@ -19,6 +22,20 @@ def build_trainer(recipe, initial_weights=None):
     Raises:
         InputError: the crops do not fit the network or its discriminator, or see `weights.load`.
     """
+    for argument, names, known in (
+        ("augmentations", recipe.augmentations, AUGMENTATIONS),
+        ("label_pyramid", [recipe.label_pyramid], PYRAMIDS),
+    ):
+        if unknown := [name for name in names if name not in known]:
+            raise InputError(
+                f"`{argument}={unknown[0]}` is unknown: choose of {', '.join(known)}."
+                + did_you_mean(unknown[0], known)
+            )
+    if recipe.loss_weight is not None and recipe.loss not in WEIGHTED:
+        raise InputError(
+            f"`loss_weight={recipe.loss_weight}`: the loss {recipe.loss} of `recipe={recipe.name}` "
+            f"has no weight; those of {', '.join(WEIGHTED)} have."
+        )
     network = models.build(recipe.network, **recipe.hyperparameters)
     for _, crop, _ in recipe.stages():
         if crop % network.stride:
@@ -30,6 +47,7 @@ def build_trainer(recipe, initial_weights=None):
     arguments = {
         "network": network,
         "loss": recipe.loss,
+        "loss_weight": recipe.loss_weight,
         "label_pyramid": recipe.label_pyramid,
         "gradient_checkpointing": recipe.gradient_checkpointing,
     }
@@ -60,6 +78,7 @@ def _adversarial_trainer(recipe, arguments):
         "discriminator": discriminator,
         "adversarial_loss": chosen.loss,
         "weight": chosen.weight,
+        "discriminator_weight": chosen.discriminator_weight or 1.0,
     }
     if chosen.updates is None:
         return AdversarialTrainer(**arguments)

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import itertools
 import math
 import pathlib
 import sys
@@ -12,12 +13,13 @@ import time
 import keras
 import tensorflow as tf
 
-from tfdeblur import evaluation, files, precision, restoration
+from tfdeblur import evaluation, files, precision, recipes, restoration
 from tfdeblur.data import pipeline
 from tfdeblur.errors import InputError
-from tfdeblur.evaluation import protocols, reports
+from tfdeblur.evaluation import reports, scoring, test_sets
 from tfdeblur.export import save_saved_model
-from tfdeblur.training import build, callbacks, checkpoints, curves, strategies, workdirs
+from tfdeblur.training import build, callbacks, checkpoints, curves, strategies, targets, workdirs
+from tfdeblur.weights import catalogue
 from tfdeblur.weights.vgg19 import load_vgg19
 
 VALIDATION_CROPS = 32  # after each epoch
@@ -29,6 +31,9 @@ def train(
     test_pairs,
     workdir,
     *,
+    validation_pairs=None,
+    other_tests=(),
+    not_tested=(),
     seed=0,
     precision_name="auto",
     strategy=None,
@@ -51,6 +56,9 @@ def train(
     Args:
         recipe: a `recipes.Recipe`.
         train_pairs, test_pairs: `pairs.Pairs`.
+        validation_pairs: by which the best network is chosen; None: the test pairs.
+        other_tests, not_tested: of `targets.find_others`: what else the network is measured on in
+            the end, and what the report says of the rest.
         workdir: the folder; several workers have to see the same.
         seed: of initial weights, data order and augmentation.
         precision_name: "auto", "float32", "bfloat16" or "float16".
@@ -61,7 +69,8 @@ def train(
         keep_checkpoints: how many of the newest.
 
     Returns:
-        The held-out scores, `evaluation.summarise`; None for a worker that is not the chief, which
+        The held-out scores by the usual protocol, `evaluation.summarise`, and as "targets" the text
+        of `targets.section`; None for a worker that is not the chief, which
         alone measures and writes.
 
     Raises:
@@ -72,12 +81,15 @@ def train(
     started = time.monotonic()
     workdir = pathlib.Path(workdir)
     strategy = strategy or tf.distribute.get_strategy()
+    validation_pairs = validation_pairs or test_pairs
     is_chief = strategies.is_chief(strategy)
     precision_name = precision.resolve(precision_name)
     settings = {
         "recipe": dataclasses.asdict(recipe, dict_factory=_stated),
         "training data": train_pairs.name,
         "test data": test_pairs.name,
+        # None, too, in what was written before there was a choice.
+        "validation data": validation_pairs.name if validation_pairs is not test_pairs else None,
         "seed": seed,
         "precision": precision_name,
         "initial weights": initial_weights and str(initial_weights),
@@ -91,6 +103,12 @@ def train(
         tf.config.experimental.enable_op_determinism()  # on a GPU it would cost too much
     with precision.policy(precision_name), strategy.scope():
         trainer = build.build_trainer(recipe, initial_weights)
+    trainer.network.origin = _origin(recipe, train_pairs, initial_weights)
+    published = catalogue.published_of(trainer.network, recipe.self_ensemble)
+    tests = [
+        (data, targets.protocols_for(data, published))
+        for data in (test_sets.from_pairs(test_pairs), *other_tests)
+    ]
     for _, crop, batch_size in recipe.stages():
         build.check_memory(trainer, strategies.own_part(strategy, batch_size), crop)
     if trainer.features is not None:
@@ -99,16 +117,26 @@ def train(
         workdir / "checkpoints", trainer, keep_checkpoints, write=is_chief
     )
     held = files.locked(workdir) if is_chief else contextlib.nullcontext()
-    with held, _failures_explained(workdir, saved, strategy, (train_pairs, test_pairs)):
+    all_pairs = train_pairs, validation_pairs, test_pairs
+    with held, _failures_explained(workdir, saved, strategy, all_pairs):
         if is_chief:
             saved.owned = workdirs.prepare(workdir, settings, overwrite)
         _restore(saved, resume, recipe.steps, strategy)
         if saved.step < recipe.steps:
-            calls = _callbacks(recipe, test_pairs, workdir, saved, started)
-            _fit(trainer, recipe, train_pairs, test_pairs, seed, strategy, saved, calls)
-        scores = _finish(trainer, recipe, test_pairs, workdir, settings) if is_chief else None
+            calls = _callbacks(recipe, validation_pairs, workdir, saved, started)
+            _fit(trainer, recipe, train_pairs, validation_pairs, seed, strategy, saved, calls)
+        scores = None
+        if is_chief:
+            scores = _finish(trainer, recipe, tests, not_tested, workdir, settings)
         strategies.wait_for_all(strategy)  # the others must not miss one that has ended
     return scores
+
+
+def _origin(recipe, train_pairs, initial_weights):
+    """What the network tells of its training, see `models.network.Network`."""
+    alike = recipes.is_as_published(recipe) and train_pairs.dataset == recipe.dataset
+    name = recipe.name if alike and not initial_weights else ""
+    return {"recipe": name, "dataset": train_pairs.dataset or "pairs of the user"}
 
 
 def _stated(items):
@@ -167,13 +195,13 @@ def _restore(saved, resume, last, strategy):
             )
 
 
-def _callbacks(recipe, test_pairs, workdir, saved, started):
+def _callbacks(recipe, validation_pairs, workdir, saved, started):
     """What happens after each step and epoch, in this order."""
     steps = callbacks.StopAtLastStep(saved, recipe.steps)
     if not saved.write:
         return [saved, steps]
     shown = pipeline.center_crops(
-        test_pairs, crop=recipe.crop, batch_size=callbacks.SHOWN, limit=callbacks.SHOWN
+        validation_pairs, crop=recipe.crop, batch_size=callbacks.SHOWN, limit=callbacks.SHOWN
     )
     # Logged before it is saved: what is logged twice is dropped, what is not, is lost.
     log = callbacks.LogMetrics(workdir, saved, *next(iter(shown)), f".{saved.owned.id}.v2")
@@ -182,7 +210,7 @@ def _callbacks(recipe, test_pairs, workdir, saved, started):
     return [log, best, saved, steps, progress]
 
 
-def _fit(trainer, recipe, train_pairs, test_pairs, seed, strategy, saved, calls):
+def _fit(trainer, recipe, train_pairs, validation_pairs, seed, strategy, saved, calls):
     def batches(shard):
         return pipeline.staged_batches(
             train_pairs,
@@ -191,11 +219,12 @@ def _fit(trainer, recipe, train_pairs, test_pairs, seed, strategy, saved, calls)
             seed=seed,
             start_step=saved.step,
             crops_per_image=recipe.crops_per_image,
+            sampling=recipe.sampling,
             shard=shard,
         )
 
     validation = pipeline.center_crops(
-        test_pairs, crop=recipe.crop, batch_size=recipe.batch_size, limit=VALIDATION_CROPS
+        validation_pairs, crop=recipe.crop, batch_size=recipe.batch_size, limit=VALIDATION_CROPS
     )
     every = min(recipe.validate_every, recipe.steps)
     with checkpoints.SaveWhenStopped(saved, every, recipe.steps, strategy) as stop:
@@ -231,40 +260,65 @@ def _blame_data(error, *all_pairs):
     return error
 
 
-def _finish(trainer, recipe, test_pairs, workdir, settings):
-    """Saves the network, measures it on held-out images, and writes the report."""
+def _finish(trainer, recipe, tests, not_tested, workdir, settings):
+    """Saves the network, measures it on the tests, and writes the report."""
     network = checkpoints.save_network(trainer, workdir / "model.keras")
     if keras.backend.backend() == "tensorflow":
         save_saved_model(network, workdir / "saved_model")
     else:
         print("no saved_model/: only Keras's TensorFlow backend can write it")
 
-    protocol = protocols.choose(protocols.DEFAULT)
     restore = functools.partial(
         restoration.restore_float, network, self_ensemble=recipe.self_ensemble
     )
-    scores = evaluation.evaluate(
-        test_pairs.numpy_pairs(), restore, protocol, total=test_pairs.count
-    )
-    rows = callbacks.read_metrics(workdir / "metrics.csv")
+    published = catalogue.published_of(network, recipe.self_ensemble)
+    facts = {
+        scoring.RESTORED: reports.NetworkFacts(network.count_params(), None, published),
+    }
+    measured = [(data.dataset, list(_scores(data, restore, chosen))) for data, chosen in tests]
+    rows = [
+        (dataset, row)
+        for dataset, scores in measured
+        for row in reports.results(scores, facts, dataset)
+    ]
+    against_published = targets.section(rows, not_tested)
+    (held_out, chosen), (_, scores) = tests[0], measured[0]
+    log = callbacks.read_metrics(workdir / "metrics.csv")
+    validation = settings["validation data"] or held_out.name
     reports.write_report(
         workdir / "report.md",
         scores,
-        protocol,
+        chosen[0],
         {
             "recipe": recipe.name,
             "training data": settings["training data"],
+            "best.keras chosen on": f"{validation}, the middle of up to {VALIDATION_CROPS} images",
             "training precision": settings["precision"],
-            "data": settings["test data"],
-            "protocol": protocol.name,
-            "rounding": protocol.rounding,
-            "SSIM": protocol.ssim,
+            "data": held_out.name,
+            "protocol": ", ".join(protocol.name for protocol in chosen),
+            "rounding": " / ".join(dict.fromkeys(protocol.rounding for protocol in chosen)),
+            "SSIM": " / ".join(dict.fromkeys(protocol.ssim for protocol in chosen)),
             "precision": "float32",
             "tile": "none",
             "self-ensemble": "mean over four rotations" if recipe.self_ensemble else "no",
             "versions": reports.versions(),
+            "machine": precision.machine(),
         },
-        reports.examples(scores, test_pairs.numpy_pairs(), restore),
-        sections=[curves.section(workdir, rows)] if rows else [],
+        reports.examples(_by(chosen[0], scores), held_out.read(), restore),
+        facts,
+        held_out.dataset,
+        sections=[
+            *([against_published] if against_published else []),
+            *([curves.section(workdir, log)] if log else []),
+        ],
     )
-    return evaluation.summarise(scores)
+    return {**evaluation.summarise(_by(chosen[0], scores)), "targets": against_published}
+
+
+def _scores(data, restore, chosen):
+    scored = scoring.score(data.read(), {scoring.RESTORED: restore}, chosen)
+    return itertools.chain.from_iterable(scoring.progress(scored, data.count))
+
+
+def _by(protocol, scores):
+    return [one for one in scores if one.protocol == protocol.name]

@@ -1,6 +1,7 @@
 """Training steps: networks, losses and optimizers brought together for Keras's `fit`."""
 
 import contextlib
+import functools
 
 import keras
 import tensorflow as tf
@@ -25,6 +26,7 @@ class MultiScaleTrainer(keras.Model):
     Args:
         network: a network of `tfdeblur.models`; it is what should be saved, not the trainer.
         loss: a key of `losses.LOSSES`.
+        loss_weight: the `weight` of those that have one; None: the paper's.
         label_pyramid: a key of `pyramid.PYRAMIDS`, which makes the labels of all levels.
         gradient_checkpointing: trains in less memory, but more slowly; see
             `models.gradient_checkpointing`.
@@ -41,6 +43,7 @@ class MultiScaleTrainer(keras.Model):
         gradient_checkpointing=False,
         features=None,
         features_weight=1.0,
+        loss_weight=None,
     ):
         super().__init__()
         self.network = network
@@ -50,6 +53,8 @@ class MultiScaleTrainer(keras.Model):
         computing = network.computing()
         self.trained = checkpointed(computing) if gradient_checkpointing else computing
         self.multi_scale_loss = LOSSES[loss]
+        if loss_weight is not None:
+            self.multi_scale_loss = functools.partial(LOSSES[loss], weight=loss_weight)
         self.label_pyramid = PYRAMIDS[label_pyramid]
         self.psnr = keras.metrics.Mean("psnr")
         self.psnr_blurry = keras.metrics.Mean("psnr_blurry")
@@ -132,9 +137,8 @@ class AdversarialTrainer(MultiScaleTrainer):
     forward pass of the generator. It needs Keras's TensorFlow backend.
 
     Of Nah et al., the adversarial loss "minimax" is the paper's; "non_saturating" is that of the
-    authors' released code, which teaches the generator also while the discriminator is sure of
-    itself. That code also updates the discriminator first, so that the generator answers to the new
-    one; here each answers to what the other was before the step.
+    code behind its tables, which teaches the generator also while the discriminator is sure of
+    itself. There, too, each answers to what the other was before the step.
 
     Beside what `MultiScaleTrainer` logs (`loss` is the content loss) it logs, of training alone:
     `loss_level_k`, the content loss of level k by itself; `adversarial`, the generator's
@@ -149,6 +153,7 @@ class AdversarialTrainer(MultiScaleTrainer):
             crops be.
         adversarial_loss: a key of `losses.ADVERSARIAL_LOSSES`.
         weight: of the adversarial loss, 1e-4 in the paper.
+        discriminator_weight: of the discriminator's loss, which counts beside Adam's epsilon.
 
     Raises:
         InputError: Keras runs on another backend.
@@ -162,6 +167,7 @@ class AdversarialTrainer(MultiScaleTrainer):
         label_pyramid,
         adversarial_loss="minimax",
         weight=1e-4,
+        discriminator_weight=1.0,
         **options,
     ):
         if keras.backend.backend() != "tensorflow":
@@ -173,6 +179,7 @@ class AdversarialTrainer(MultiScaleTrainer):
         self.discriminator = discriminator
         self.generator_loss, self.discriminator_loss = ADVERSARIAL_LOSSES[adversarial_loss]
         self.weight = weight
+        self.discriminator_weight = discriminator_weight
         names = [f"loss_level_{k + 1}" for k in range(len(network.outputs))]
         names += ["adversarial", "discriminator_real", "discriminator_fake"]
         names += ["gradient_norm", "discriminator_gradient_norm"]
@@ -204,6 +211,7 @@ class AdversarialTrainer(MultiScaleTrainer):
             adversarial = _mean_over_judges(self.generator_loss, real, fake)
             loss = self.optimizer.scale_loss(_share(content + self.weight * adversarial))
             d_loss = _mean_over_judges(self.discriminator_loss, real, fake)
+            d_loss *= self.discriminator_weight
             d_loss = self.discriminator_optimizer.scale_loss(_share(d_loss))
 
         # Each loss is differentiated with respect to its own network's weights alone: to the
@@ -278,6 +286,7 @@ class CriticFirstTrainer(AdversarialTrainer):
             real = self.discriminator(sharp, training=True)
             fake = self.discriminator(restored, training=True)
             loss = _mean_over_judges(self.discriminator_loss, real, fake)
+            loss *= self.discriminator_weight
             if self.gradient_penalty:
                 loss += self.gradient_penalty * self._excess_of_gradients(sharp, restored)
             loss = self.discriminator_optimizer.scale_loss(_share(loss))

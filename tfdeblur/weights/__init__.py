@@ -70,7 +70,7 @@ def load(net, weights):
         keras_files.load_h5(net, path)
     else:
         raise InputError(
-            f"--weights={path}: weights are .keras, .weights.h5, .pt, .pth, .pkl, .h5 or .npz "
+            f"`weights={path}`: weights are .keras, .weights.h5, .pt, .pth, .pkl, .h5 or .npz "
             "files, or the prefix of a TensorFlow 1 checkpoint's."
         )
 
@@ -106,7 +106,7 @@ def import_network(path):
 
 
 def open_network(model=None, weights=None):
-    """The network that a command line's --model and --weights mean.
+    """The network that `model` and `weights` of a command line mean.
 
     Args:
         model: a name of `models.NETWORKS`, a `.keras` file, or the authors' file of a network.
@@ -138,7 +138,7 @@ def open_network(model=None, weights=None):
         published = catalogue.names(model)
         or_published = f", or one of the published {', '.join(published)}" if published else ""
         raise InputError(
-            f"--model={model} has random weights without --weights=FILE{or_published}: restoring "
+            f"`model={model}` has random weights without `weights=FILE`{or_published}: restoring "
             "with it would only spoil pictures."
         )
     return _open_named(model, weights), f"{model} with {weights}"
@@ -154,8 +154,8 @@ def _open_default():
     try:
         return open_network(*DEFAULT)
     except InputError as error:
-        here = [f"--model={path}" for path in trained_models()]
-        here += [f"--model={x.network} --weights={x.name}" for x in catalogue.cached()]
+        here = [f"`model={path}`" for path in trained_models()]
+        here += [f"`model={x.network}` `weights={x.name}`" for x in catalogue.cached()]
         if not here:
             raise
         raise InputError(f"{error} Networks that are here already: {'; '.join(here)}.") from error
@@ -171,7 +171,7 @@ def _open_named(name, weights):
     if _of_authors(path):
         net = import_network(path)
         if net.name != name:
-            raise InputError(f"--weights={weights} are of {net.name}: give --model={net.name}.")
+            raise InputError(f"`weights={weights}` are of {net.name}: give `model={net.name}`.")
         return net
     net = models.build(name)
     load(net, path)
@@ -189,7 +189,7 @@ def _existing(path):
     path = pathlib.Path(path)
     if not path.exists() and not tf1_files.is_checkpoint(path):
         raise InputError(
-            f"{path}: no such file; give --weights or --model the path of one, or --weights a name "
+            f"{path}: no such file; give `weights` or `model` the path of one, or `weights` a name "
             "that `python -m tfdeblur.weights list` shows."
         )
     return path
@@ -217,13 +217,14 @@ def _load_authors(net, path):
     try:
         assign(net, arrays)
     except InputError as error:
-        raise InputError(f"--weights={path}: {error}") from error
+        raise InputError(f"`weights={path}`: {error}") from error
 
 
 def _load_published(net, published):
     files = catalogue.fetch(published, check=lambda path: _load_authors(net, path))
     if len(files) > 1:
         from_torch(net, torch_files.read_modules(files))
+        net.origin = {"weights": published.name}
         return
     try:
         _load_authors(net, files[0])
@@ -233,6 +234,7 @@ def _load_published(net, published):
             f"{error} If this is not what {published.address} offers, remove the file: it is "
             "fetched again then."
         ) from error
+    net.origin = {"weights": published.name}
     known = published.digest
     if known and flax_networks.digest(flax_files.read_arrays(files[0])) != known:
         errors.say(
@@ -246,7 +248,8 @@ def _copy_weights(source, target, path):
     ours, theirs = target.weights, source.weights
     if [(w.name, w.shape) for w in ours] != [(w.name, w.shape) for w in theirs]:
         raise InputError(
-            f"--weights={path} holds {source.name!r} {source.hyperparameters}, "
+            f"`weights={path}` holds {source.name!r} {source.hyperparameters}, "
             f"not {target.name!r} {target.hyperparameters}: name weights of the same architecture."
         )
     target.set_weights(source.get_weights())
+    target.origin = source.origin

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import pooch
 
+from tfdeblur import models, recipes
 from tfdeblur.errors import InputError
 from tfdeblur.published import Published
 from tfdeblur.recipes import RECIPES
@@ -77,12 +78,70 @@ class PublishedWeights:
 
 
 def find(network, name):
-    """The weights of a network that --weights calls `name`, None where there are none."""
+    """The weights of a network that are called `name`, None where there are none."""
     return next((x for x in CATALOGUE if (x.network, x.name) == (network, str(name))), None)
 
 
+def published_of(network, self_ensemble):
+    """What is published of a network as it was trained: list of `Published`, with the blur variant.
+
+    The network tells where its weights come from (`Network.origin`). Where it does not, as after
+    reading its authors' file, a score counts only if no other recipe of the same architecture could
+    have given these weights.
+
+    Args:
+        network: of `tfdeblur.models`.
+        self_ensemble: whether its results are means over four rotations.
+    """
+    trained_alike = [
+        recipe
+        for recipe in RECIPES.values()
+        if (recipe.network, recipe.self_ensemble) == (network.name, self_ensemble)
+        and models.hyperparameters(recipe.network, **recipe.hyperparameters)
+        == models.hyperparameters(network.name, **network.hyperparameters)
+    ]
+    if "recipe" in network.origin:
+        trained = RECIPES.get(network.origin["recipe"])
+        return [
+            one
+            for recipe in trained_alike
+            if trained
+            and recipe.dataset == trained.dataset
+            and recipe.adversarial == trained.adversarial
+            for one in recipes.published_of(recipe)
+        ]
+    entry = find(network.name, network.origin.get("weights"))
+    if entry and not self_ensemble:
+        return _of_weights(entry)
+    if entry:
+        trained_alike = [recipe for recipe in trained_alike if recipe.dataset == entry.trained_on]
+    if len(trained_alike) == 1:
+        return recipes.published_of(trained_alike[0])
+    return [
+        one
+        for recipe in trained_alike
+        for one in recipes.published_of(recipe)
+        if [x for x in trained_alike if x.dataset == one.dataset] == [recipe]
+    ]
+
+
+def _of_weights(entry):
+    """The published scores of weights; those of a recipe as they stand there."""
+    own = {
+        dataclasses.replace(one, network=""): one
+        for recipe in RECIPES.values()
+        if recipe.network == entry.network
+        for one in recipes.published_of(recipe)
+    }
+    found = [
+        dataclasses.replace(one, dataset=recipes.variant(one.dataset, entry.trained_on))
+        for one in entry.published
+    ]
+    return [own.get(one, one) for one in found]
+
+
 def names(network):
-    """What --weights may call the published weights of a network."""
+    """The names of the published weights of a network."""
     return [entry.name for entry in CATALOGUE if entry.network == network]
 
 
@@ -110,8 +169,8 @@ def fetch(entry, check=lambda path: None):
     """
     if not entry.files:
         raise InputError(
-            f"--weights={entry.name}: tfdeblur does not fetch these weights of {entry.network}: "
-            f"download them from {entry.address} ({entry.layout}), and give --weights the file."
+            f"`weights={entry.name}`: tfdeblur does not fetch these weights of {entry.network}: "
+            f"download them from {entry.address} ({entry.layout}), and give `weights` the file."
         )
     try:
         for path, sha256 in zip(paths(entry), entry.files.values(), strict=True):
@@ -181,7 +240,7 @@ def _check_content(url, check, path):
     try:
         check(path)
     except InputError as error:
-        reason = str(error).replace(str(path), "it").removeprefix("--weights=it: ")
+        reason = str(error).replace(str(path), "it").removeprefix("`weights=it`: ")
         raise InputError(
             f"{url} did not give the weights that were published, and nothing was kept: {reason}"
         ) from error
@@ -243,7 +302,7 @@ def _tf1(network, name, hyperparameters, trained_on, published, licence, address
         published=published,
         licence=licence,
         address=address,
-        layout=f"{layout}; --weights takes the path without .index",
+        layout=f"{layout}; what to give is the path without .index",
     )
 
 

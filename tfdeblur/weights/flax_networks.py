@@ -98,6 +98,7 @@ def from_flax(net, arrays):
     refuse(net, {"not finite": sorted(k for k, v in values.items() if not np.isfinite(v).all())})
     for key, variable in expected.items():
         variable.assign(_keras_layout(key, values[key], variable))
+    net.origin = {}
     _warn_of_missing_heads(values)
 
 

@@ -31,6 +31,7 @@ MAX_JSON_DEPTH = 32
 MAX_OBJECTS = 50_000  # groups and arrays of an HDF5 file
 MAX_GROUP_DEPTH = 32
 MAX_HYPERPARAMETER = 4096
+ORIGIN = ("weights", "recipe", "dataset")  # see `models.network.Network`
 _BUILDING = threading.Lock()
 
 
@@ -48,7 +49,7 @@ def read_network(path):
         _check_regular(path)
         with zipfile.ZipFile(path) as archive:
             members = _members(archive, path.stat().st_size)
-            network, hyperparameters = _described(archive.read(members["config.json"]))
+            network, hyperparameters, origin = _described(archive.read(members["config.json"]))
             weights = archive.read(members["model.weights.h5"])
         shapes = _shapes(io.BytesIO(weights))
         with _no_more_variables_than(shapes):
@@ -58,6 +59,7 @@ def read_network(path):
             file = pathlib.Path(folder, "model.weights.h5")
             file.write_bytes(weights)
             net.load_weights(file)
+    net.origin = origin
     return net
 
 
@@ -71,6 +73,7 @@ def load_h5(net, path):
         _check_regular(path)
         _compare(_shapes(path), net)
         net.load_weights(path)
+    net.origin = {}
 
 
 @contextlib.contextmanager
@@ -114,7 +117,7 @@ def _members(archive, size):
 
 
 def _described(content):
-    """The class of a network, and its hyperparameters, that a `config.json` names."""
+    """The class of a network, its hyperparameters and its origin, that a `config.json` names."""
     depth = 0
     for byte in content:
         depth += (byte in b"[{") - (byte in b"]}")
@@ -133,11 +136,18 @@ def _described(content):
             "in it was run."
         )
     hyperparameters = config["config"]
+    origin = hyperparameters.pop("origin", {})
+    if not origin.keys() <= set(ORIGIN) or not all(map(_is_name, origin.values())):
+        raise _Refusal("tells of an origin that no network of tfdeblur has.")
     allowed = inspect.signature(classes[name].__init__).parameters
     for key, value in hyperparameters.items():
         if key not in allowed or not _is_plain(value):
             raise _Refusal(f"has the hyperparameter {key[:80]!r}, which {name} cannot have.")
-    return classes[name], hyperparameters
+    return classes[name], hyperparameters, origin
+
+
+def _is_name(value):
+    return isinstance(value, str) and len(value) <= 200
 
 
 def _is_plain(value):

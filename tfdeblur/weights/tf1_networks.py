@@ -75,6 +75,7 @@ def from_tf1(net, variables):
     check_keys(net, expected, values)
     for name, variable in expected.items():
         variable.assign(values[name].astype("float32"))
+    net.origin = {}
 
 
 def _describe_srn(variables):

@@ -75,6 +75,7 @@ def from_torch(net, state_dict):
     for key, variable in expected.items():
         if not isinstance(variable, np.ndarray):
             variable.assign(scaled[key])
+    net.origin = {}
 
 
 def _describe_deepdeblur(state_dict):

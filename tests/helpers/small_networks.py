@@ -1,0 +1,23 @@
+"""The networks, as small as they can be: hyperparameters by name."""
+
+SMALL = {
+    "deepdeblur": {"filters": 4, "resblocks": 1},
+    "mimo_unet": {"filters": 8, "resblocks": 1},
+    "mimo_unet_plus": {"filters": 8, "resblocks": 1},
+    "mtwnet": {"filters": 4},
+    "nafnet": {"filters": 4, "encoder_blocks": (1, 1), "decoder_blocks": (1, 1)},
+    "restormer": {
+        "filters": 4,
+        "blocks": (1, 1, 1, 1),
+        "refinement_blocks": 1,
+        "heads": (1, 2, 2, 2),
+    },
+    "mprnet": {"filters": 4, "unet_filters": 4, "orsnet_filters": 4, "blocks": 1},
+    "mt_rnn": {"filters": 4, "iterations": 2},
+    "dmphn": {"filters": 4, "patches": (1, 2), "stacks": 2},
+    "srn": {"filters": 4},
+    "pss_nsc": {"filters": 2},
+    "deblurgan": {"filters": 4, "blocks": 2},
+    "deblurgan_v2": {"filters": 4, "fpn_filters": 8},
+    "maxim": {"filters": 4, "stages": 2, "groups": 1, "bottleneck_blocks": 1},
+}
