@@ -187,7 +187,9 @@ def build_page(gradio, choices, choose, restore, cancel):
             label="Preview", columns=4, height=200, visible=False, buttons=[], interactive=False
         )
         network = gradio.Dropdown(choices, label="Network")
-        strength = gradio.Slider(0, 1, 1, step=0.05, label="Strength (1: as the network restores)")
+        strength = gradio.Slider(
+            0, 1, 1, step=0.05, label="Strength", info="Less than 1 keeps so much of the photo."
+        )
         with gradio.Row():
             button = gradio.Button("Restore", variant="primary", interactive=False)
             stop = gradio.Button("Cancel")

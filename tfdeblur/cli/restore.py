@@ -9,8 +9,8 @@ what is lost. Inputs are not overwritten, unless --overwrite is given and --outp
 folder. What an earlier run has restored in the same way is skipped. `tfdeblur - < a.jpg > b.jpg`
 takes an image from standard input, and writes the restored one to standard output.
 
-Other commands: tfdeblur train, evaluate, export, weights, demo; each explains itself with --help.
-`tfdeblur demo` serves a web page that does the same.
+Other commands: tfdeblur train, evaluate, export, weights, demo, batch; each explains itself with
+--help. `tfdeblur demo` serves a web page that does the same, `tfdeblur batch` does it on Beam.
 """
 
 # This is the command `tfdeblur`; deblur.py calls it too. What needs Keras is imported when the
@@ -23,6 +23,7 @@ import os
 import pathlib
 import sys
 import tempfile
+import types
 
 from absl import flags
 
@@ -43,10 +44,11 @@ _DECISIVE = (
 
 def start():
     """Runs the command line in `sys.argv`, and exits."""
-    shared.start(sys.modules[__name__], _define_flags, _stoppable)
+    shared.start(sys.modules[__name__], define_flags, _stoppable)
 
 
-def _define_flags():
+def define_flags():
+    """Defines the flags of the command."""
     shared.define_network()
     flags.DEFINE_string(
         "output", "restored", "Folder for what is restored; for a single file also a file name."
@@ -105,9 +107,24 @@ def _stoppable(argv):
 
 def _run(argv):
     inputs = argv[1:]
-    _refuse_commands(inputs)
     if "-" in inputs:
         return _pipe(inputs)
+    jobs = plan(inputs)
+    done = files.Done(folder(jobs), how())
+    if FLAGS.dry_run:
+        return show(jobs, done)
+    outcome = _restore(jobs, done)
+    skipped = f"; skipped {outcome.skipped} already done" if outcome.skipped else ""
+    skipped += " (--overwrite redoes them)" if outcome.skipped else ""
+    failed = f"; {outcome.failed} failed, see above" if outcome.failed else ""
+    done = f"Restored {outcome.restored} of {len(jobs)} files into {FLAGS.output}"
+    errors.say(f"{done}{skipped}{failed}.")
+    return 1 if outcome.failed else 0
+
+
+def plan(inputs):
+    """`files.plan` by the flags; says what is left out."""
+    _refuse_commands(inputs)
     left_out = collections.Counter()
     jobs = files.plan(
         inputs,
@@ -123,25 +140,16 @@ def _run(argv):
         kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.items() if count)
         advice = " --follow_links searches linked folders." * bool(left_out[files.LINKED_FOLDERS])
         errors.say(f"Left out: {kinds}.{advice}")
-    done = files.Done(_folder(jobs), _how())
-    if FLAGS.dry_run:
-        return _show(jobs, done)
-    outcome = _restore(jobs, done)
-    skipped = f"; skipped {outcome.skipped} already done" if outcome.skipped else ""
-    skipped += " (--overwrite redoes them)" if outcome.skipped else ""
-    failed = f"; {outcome.failed} failed, see above" if outcome.failed else ""
-    done = f"Restored {outcome.restored} of {len(jobs)} files into {FLAGS.output}"
-    errors.say(f"{done}{skipped}{failed}.")
-    return 1 if outcome.failed else 0
+    return jobs
 
 
-def _folder(jobs):
+def folder(jobs):
     """Where files are written: --output may be one."""
     output = pathlib.Path(FLAGS.output)
     return output.parent if jobs[-1].target == output else output
 
 
-def _how():
+def how():
     """What decides about the pixels, in words: files by their content."""
     words = []
     for name in _DECISIVE:
@@ -153,31 +161,46 @@ def _how():
     return " ".join(words)
 
 
-def _restore(jobs, done=None):
+def settings():
+    """What decides how files are restored: the flags of these names, for other processes."""
+    values = {name: FLAGS[name].value for name in (*_DECISIVE, "device", "overwrite")}
+    return types.SimpleNamespace(**values | {"tile": shared.tile()})
+
+
+def open_restorer(given):
+    """Opens the network that `settings` name.
+
+    Returns:
+        function of an image and of `progress`, see `files.restore_files`; and a line that says
+        where the network came from.
+    """
     with shared.quiet_imports():
         from tfdeblur import precision, restoration, weights
 
-    mask = blending.as_mask(FLAGS.mask) if FLAGS.mask else None
-    with _device(FLAGS.device):
-        with precision.policy(FLAGS.precision):
-            net, description = weights.open_network(FLAGS.model, FLAGS.weights)
-        chosen = "" if FLAGS.model or FLAGS.weights else ", the default: --model names another"
-        errors.say(f"Restoring with {description}{chosen}.")
+    mask = blending.as_mask(given.mask) if given.mask else None
+    with _device(given.device), precision.policy(given.precision):
+        net, description = weights.open_network(given.model, given.weights)
 
-        def restore(image, progress):
+    def restore(image, progress):
+        with _device(given.device):
             return restoration.restore(
                 net,
                 image,
-                tile=shared.tile(),
-                self_ensemble=FLAGS.self_ensemble,
+                tile=given.tile,
+                self_ensemble=given.self_ensemble,
                 progress=progress,
-                strength=FLAGS.strength,
+                strength=given.strength,
                 mask=mask,
             )
 
-        return files.restore_files(
-            jobs, restore, FLAGS.overwrite, FLAGS.quality, FLAGS.fallback, done
-        )
+    return restore, description
+
+
+def _restore(jobs, done=None):
+    restore, description = open_restorer(settings())
+    chosen = "" if FLAGS.model or FLAGS.weights else ", the default: --model names another"
+    errors.say(f"Restoring with {description}{chosen}.")
+    return files.restore_files(jobs, restore, FLAGS.overwrite, FLAGS.quality, FLAGS.fallback, done)
 
 
 def _pipe(inputs):
@@ -210,7 +233,8 @@ def _refuse_commands(inputs):
             )
 
 
-def _show(jobs, done):
+def show(jobs, done):
+    """Says what would be restored, and what would fail; returns the exit status."""
     failures = skipped = 0
     for job in jobs:
         if not FLAGS.overwrite and files.is_done(job, done):

@@ -279,29 +279,52 @@ def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False, do
                 if not overwrite and is_done(job, done):
                     skipped += 1
                     continue
-                check(job, overwrite)
-                harmless = _Harmless(restore, fallback)
-                _restore_file(
-                    job, harmless, quality, lambda share, n=count: _advance(bar, n + share)
+                restore_file(
+                    job,
+                    restore,
+                    overwrite,
+                    quality,
+                    fallback,
+                    done,
+                    lambda share, n=count: _advance(bar, n + share),
                 )
-                harmless.tell(job.target)
-                if done and not _is_in_place(job):
-                    done.add(job.target)
             except KeyboardInterrupt:
                 bar.close()
                 restored = count - failures - skipped
                 print(f"\n{restored} of {len(jobs)} files were restored before.", file=sys.stderr)
                 raise
             except Exception as error:
-                if errors.is_out_of_memory(error):
-                    error = InputError(f"{job.source}: {errors.OUT_OF_MEMORY}")
-                if not isinstance(error, InputError):
-                    raise
+                error = explained(job, error)
                 with tqdm.tqdm.external_write_mode(file=sys.stderr):
                     errors.say_error(error)
                 failures += 1
         _advance(bar, len(jobs))
     return Outcome(len(jobs) - failures - skipped, skipped, failures)
+
+
+def restore_file(
+    job, restore, overwrite=False, quality=95, fallback=False, done=None, progress=None
+):
+    """Restores one file; arguments as for `restore_files`, `progress` as for `restore`.
+
+    Raises:
+        InputError: see `check`; or it cannot be read, restored or written.
+    """
+    check(job, overwrite)
+    harmless = _Harmless(restore, fallback)
+    _restore_file(job, harmless, quality, progress)
+    harmless.tell(job.target)
+    if done and not _is_in_place(job):
+        done.add(job.target)
+
+
+def explained(job, error):
+    """The InputError that tells of a file's failure; other errors are raised: they are ours."""
+    if errors.is_out_of_memory(error):
+        return InputError(f"{job.source}: {errors.OUT_OF_MEMORY}")
+    if not isinstance(error, InputError):
+        raise error
+    return error
 
 
 def _expanded(pattern):
