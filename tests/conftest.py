@@ -1,12 +1,14 @@
 import os
 import pathlib
 import sys
+import types
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "helpers"))  # for `import golden`
 
 import numpy as np
 import pytest
+from absl import flags
 
 
 @pytest.fixture
@@ -20,3 +22,26 @@ def photos(tmp_path, monkeypatch):
     images.write("photos/trip/b.png", image)
     pathlib.Path("photos/note.txt").write_text("no image")
     return pathlib.Path("photos")
+
+
+@pytest.fixture
+def run_command(monkeypatch, capsys):
+    """Runs a command in this process: function of its module and words; starting none is quick.
+
+    What it returns is like what `subprocess.run` does: `returncode`, `stdout`, `stderr`.
+    """
+
+    def run(module, *arguments):
+        before = set(flags.FLAGS)
+        monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            with pytest.raises(SystemExit) as ended:
+                module.start()
+        finally:
+            for name in set(flags.FLAGS) - before:  # they are global, and another command's next
+                delattr(flags.FLAGS, name)
+        out, err = capsys.readouterr()
+        return types.SimpleNamespace(returncode=ended.value.code or 0, stdout=out, stderr=err)
+
+    return run

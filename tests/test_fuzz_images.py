@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 @pytest.mark.skipif(
     not pathlib.Path("/proc/self/status").exists(), reason="memory is told by /proc"
 )
+@pytest.mark.slow
 def test_broken_images():
     command = [sys.executable, str(ROOT / "benchmarks" / "fuzz_images.py"), "--count=2000"]
     done = subprocess.run(command, capture_output=True, text=True)

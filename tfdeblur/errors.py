@@ -32,6 +32,10 @@ class InputError(ValueError):
     """
 
 
+class NotFiniteError(InputError):
+    """A network returned values that are not finite."""
+
+
 class Stopped(KeyboardInterrupt):
     """A signal other than Ctrl-C that ends the program; `number` says which."""
 

@@ -1,6 +1,7 @@
 """evaluate.py as a user starts it."""
 
 import csv
+import functools
 import json
 import pathlib
 import signal
@@ -25,8 +26,9 @@ def command(*flags):
     return [sys.executable, str(ROOT / "evaluate.py"), *flags]
 
 
-def evaluate(*flags):
-    return subprocess.run(command(*flags), capture_output=True, text=True)
+@pytest.fixture
+def evaluate(run_command):
+    return functools.partial(run_command, cli_evaluate)
 
 
 def make_pairs(count, shape=(13, 17, 3)):
@@ -48,7 +50,7 @@ def folder(tmp_path, monkeypatch):
         models.build("mimo_unet", filters=4, resblocks=1).save(f"{name}.keras")
 
 
-def test_one_network(folder):
+def test_one_network(folder, evaluate):
     make_pairs(3)
     done = evaluate(
         "--model=a.keras", *FOLDERS, "--protocol=mimo_unet", "--limit=2", "--report=report"
@@ -77,7 +79,8 @@ def test_one_network(folder):
     }
 
 
-def test_an_interrupted_evaluation_goes_on(folder):
+@pytest.mark.slow
+def test_an_interrupted_evaluation_goes_on(folder, evaluate):
     """SIGINT to a real process after its first images; then the same command again."""
     make_pairs(150)
     flags = ("--model=a.keras,b.keras", *FOLDERS, "--protocol=nah2017", "--report=report")
@@ -115,7 +118,7 @@ def test_an_interrupted_evaluation_goes_on(folder):
     assert "already" not in changed.stdout and len(rows()) == 6
 
 
-def test_photos_without_sharp_images_and_several_networks(folder):
+def test_photos_without_sharp_images_and_several_networks(folder, evaluate):
     make_pairs(2, (40, 48, 3))
     flags = ("--blurry_dir=blurry", "--model=a.keras,b.keras", "--report=report")
     done = evaluate(*flags, "--compare_at=8,4,16")
@@ -126,7 +129,7 @@ def test_photos_without_sharp_images_and_several_networks(folder):
     assert page.shape[1] > 3 * 256 and page.shape[0] > 40 + 256
 
 
-def test_several_methods_and_the_two_ways_are_shown_at_one_place(folder):
+def test_several_methods_and_the_two_ways_are_shown_at_one_place(folder, evaluate):
     make_pairs(2, (32, 48, 3))
     models.build("mtwnet", filters=4).save("two.keras")
     flags = ("--model=a.keras,two.keras", *FOLDERS, "--report=report", "--compare_at=8,4,16")
@@ -140,7 +143,7 @@ def test_several_methods_and_the_two_ways_are_shown_at_one_place(folder):
     assert "--compare_at=40,0,16 does not lie in" in outside.stderr.splitlines()[-1]
 
 
-def test_the_blurry_images_alone(folder):
+def test_the_blurry_images_alone(folder, evaluate):
     make_pairs(2)
     done = evaluate("--blurry_baseline", *FOLDERS, "--protocol=nah2017")
     assert done.returncode == 0, done.stderr
@@ -158,7 +161,7 @@ def test_the_blurry_images_alone(folder):
         ([*FOLDERS, "--model=dmphn,dmphn", "--weights=x"], "--weights=x names 1, --model 2"),
     ],
 )
-def test_mistakes_end_in_one_line(tmp_path, monkeypatch, flags, message):
+def test_mistakes_end_in_one_line(tmp_path, monkeypatch, flags, message, evaluate):
     monkeypatch.chdir(tmp_path)
     make_pairs(1)
     done = evaluate(*flags)
@@ -167,7 +170,9 @@ def test_mistakes_end_in_one_line(tmp_path, monkeypatch, flags, message):
     assert "Traceback" not in done.stderr
 
 
-def test_the_papers_tables_are_printed_without_data_or_weights(folder, monkeypatch, tmp_path):
+def test_the_papers_tables_are_printed_without_data_or_weights(
+    folder, monkeypatch, tmp_path, evaluate
+):
     monkeypatch.setenv("TFDEBLUR_CACHE", str(tmp_path / "empty"))
     done = evaluate("--table=gopro", f"--data_dir={tmp_path}")
     assert done.returncode == 0, done.stderr
@@ -192,7 +197,7 @@ def test_what_is_measured_for_a_table_is_the_mean_by_the_protocol_of_its_row(fol
     assert measured[own][0] == pytest.approx(np.mean(expected), abs=1e-3)
 
 
-def test_a_table_takes_no_data_of_ones_own(folder):
+def test_a_table_takes_no_data_of_ones_own(folder, evaluate):
     done = evaluate("--table=gopro", *FOLDERS)
     assert done.returncode == 1
     assert "--table=gopro measures what its rows say" in done.stderr

@@ -54,6 +54,21 @@ def test_command(photos):
         assert images.size(f"restored/{name}") == images.size(f"photos/{name}")
 
 
+def test_strength_and_mask(photos):
+    models.build("mimo_unet", filters=4, resblocks=1).save("net.keras")
+    mask = np.zeros((6, 9, 3), np.uint8)
+    mask[:3] = 255
+    images.write("mask.png", mask)
+    flags = ("photos/trip/b.png", "--model=net.keras", "--device=cpu", "--precision=float32")
+    done = deblur(*flags, "--mask=mask.png", "--output=masked.png")
+    assert done.returncode == 0, done.stderr
+    done = deblur(*flags, "photos/a.jpg", "--strength=0")
+    assert done.returncode == 0, done.stderr
+    before, after = (images.read(x) for x in ("photos/trip/b.png", "masked.png"))
+    assert (before != after)[:3].any() and (before == after)[3:].all()
+    np.testing.assert_array_equal(images.read("restored/b.png"), before)
+
+
 def test_command_without_weights_and_without_a_network(photos, monkeypatch):
     monkeypatch.setenv("TFDEBLUR_CACHE", "cache")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")

@@ -253,6 +253,7 @@ def test_a_union_takes_evenly_from_its_datasets(tmp_path):
     assert "large_images" in pairs.name and "small_images" in pairs.name
     sizes = [len(blurry) for _, blurry, _ in pairs.numpy_pairs()]
     assert sizes == [64, 48, 64, 64, 48, 64, 64, 48, 64]
+    assert pipeline.center_crops(pairs, crop=8, batch_size=4, limit=99).cardinality() == 3
 
 
 def test_files_that_the_user_has_to_get_are_asked_for(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, NotFiniteError
 from tfdeblur.io import images
 from tfdeblur.io.photos import Photo
 from tfdeblur.io.photos import read as read_photo
@@ -365,3 +365,34 @@ def test_floats_and_integers_of_32_bits_are_told_beforehand(photos):
         (job,) = files.plan([f"photos/{name}.tif"], "out")
         with pytest.raises(InputError, match=rf"{name}\.tif"):
             files.check(job)
+
+
+def test_harm_is_told_and_undone(photos, capsys):
+    flat = np.full((128, 128, 3), 99, np.uint8)
+    images.write("flat.png", flat)
+
+    def spoil(image, progress):
+        spoilt = image.copy()
+        spoilt[16:80, 16:80, 0] = 200
+        return spoilt
+
+    jobs = files.plan(["flat.png"], "out")
+    assert files.restore_files(jobs, spoil) == files.Outcome(1, 0, 0)
+    said = capsys.readouterr().err
+    assert "note: out/flat.png may be worse than its input: " in said
+    assert "% of it show light that changed" in said and "--fallback keeps the input there" in said
+    assert (images.read("out/flat.png") != flat).any()
+    files.restore_files(jobs, spoil, overwrite=True, fallback=True)
+    assert "the input was kept there" in capsys.readouterr().err
+    np.testing.assert_array_equal(images.read("out/flat.png"), flat)
+
+
+def test_values_that_are_not_finite(photos, capsys):
+    def fail(image, progress):
+        raise NotFiniteError("the network 'x' returned values that are not finite")
+
+    jobs = files.plan(["photos/trip"], "out")
+    assert files.restore_files(jobs, fail).failed == 1
+    assert files.restore_files(jobs, fail, fallback=True).failed == 0
+    assert "100.0% of it show values that are not finite; the input" in capsys.readouterr().err
+    np.testing.assert_array_equal(images.read("out/b.png"), images.read("photos/trip/b.png"))

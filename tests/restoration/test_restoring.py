@@ -230,3 +230,17 @@ def test_broken_weights_are_told(image):
     broken.set_weights([np.full_like(w, np.nan) for w in broken.get_weights()])
     with pytest.raises(InputError, match="not finite"):
         tfdeblur.restore(broken, image)
+
+
+def test_strength_and_mask(image, net, tmp_path):
+    whole = tfdeblur.restore(net, image)
+    assert (whole != image).any()
+    np.testing.assert_array_equal(tfdeblur.restore(net, image, strength=0), image)
+    mask = np.zeros((37, 53), bool)
+    mask[5:20, 7:30] = True
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    for given in (mask, tmp_path / "mask.png"):
+        restored = tfdeblur.restore(net, image, mask=given)
+        np.testing.assert_array_equal(restored, np.where(mask[..., None], whole, image))
+    with pytest.raises(InputError, match="`mask` is of 53x36 pixels"):
+        tfdeblur.restore(net, image, mask=mask[1:])

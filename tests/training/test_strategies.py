@@ -80,6 +80,9 @@ def main(argv):
         tf.config.set_logical_device_configuration(cpu, halves)
     strategy = strategies.choose("mirrored" if kind == "mirrored" else "auto", batch_size=2)
     assert strategy.num_replicas_in_sync == 2
+    if kind != "mirrored":
+        index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+        assert strategies.place(strategy) == f"worker {index + 1} of 2"
     if kind == "dies":
 
         def die(self, batch, logs=None):
@@ -148,6 +151,7 @@ class Saved:
 def test_two_devices_train_as_one(on_one_device, root):
     ((status, output),) = end([start("mirrored", root, root / "mirrored")])
     assert status == 0, output
+    assert "ran out of data" not in output
     assert_same_runs(root / "mirrored", on_one_device)
 
 
@@ -161,6 +165,7 @@ def test_two_machines_train_as_one_though_one_dies_and_returns(on_one_device, ro
     for status, output in end(start_workers(["lives", "lives"], root, results)):
         assert status == 0, output
         assert "resuming from step 2 of 4" in output
+        assert "ran out of data" not in output
     # The row of the epoch in which the worker died is the mean since the resume, as always.
     assert_same_runs(results, on_one_device)
 

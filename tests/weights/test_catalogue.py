@@ -133,6 +133,14 @@ def test_files_may_be_put_into_the_cache_by_hand(entry, tmp_path):
     file = next(iter(entry.files))
     assert f"http://127.0.0.1:9/weights/{file} cannot be fetched to {folder}" in str(error.value)
     assert f"put it at {folder / file} (sha256 {entry.files[file]})" in str(error.value)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(tmp_path / "served" / "decoder_lv2.pkl", folder)
+    with pytest.raises(InputError) as error:
+        catalogue.fetch(offline)
+    missing = ", ".join(name for name in entry.files if name != "decoder_lv2.pkl")
+    assert f"Of the 4 files of dmphn with gopro, 3 are missing in {folder}: {missing};" in str(
+        error.value
+    )
     shutil.copytree(tmp_path / "served", folder, dirs_exist_ok=True)
     assert [path.name for path in catalogue.fetch(offline)] == list(entry.files)
 

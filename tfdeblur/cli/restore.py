@@ -29,7 +29,7 @@ from tfdeblur.cli import COMMANDS
 from tfdeblur.cli import flags as shared
 from tfdeblur.errors import InputError
 from tfdeblur.io import images, photos
-from tfdeblur.restoration import files
+from tfdeblur.restoration import blending, files
 
 FLAGS = flags.FLAGS
 
@@ -62,6 +62,25 @@ def _define_flags():
     )
     flags.DEFINE_bool(
         "compare", False, f"Also write pictures of before and after, into OUTPUT/{files.COMPARE}/."
+    )
+    flags.DEFINE_float(
+        "strength",
+        1,
+        "How much of the restored image: between 0 and 1 it is blended with the input, in linear "
+        "light.",
+        lower_bound=0,
+        upper_bound=1,
+    )
+    flags.DEFINE_string(
+        "mask",
+        None,
+        "An image, upright and of the inputs' size: white is restored, black stays as it is.",
+    )
+    flags.DEFINE_bool(
+        "fallback",
+        False,
+        "Keep the input where the restored image seems to be worse: patterns or colours that were "
+        "not there, another brightness.",
     )
     flags.DEFINE_bool("follow_links", False, "Search also folders that links point to.")
     flags.DEFINE_bool("dry_run", False, "Only show what would be restored, and what would fail.")
@@ -112,6 +131,7 @@ def _restore(jobs):
     with shared.quiet_imports():
         from tfdeblur import precision, restoration, weights
 
+    mask = blending.as_mask(FLAGS.mask) if FLAGS.mask else None
     with _device(FLAGS.device):
         with precision.policy(FLAGS.precision):
             net, description = weights.open_network(FLAGS.model, FLAGS.weights)
@@ -125,9 +145,11 @@ def _restore(jobs):
                 tile=shared.tile(),
                 self_ensemble=FLAGS.self_ensemble,
                 progress=progress,
+                strength=FLAGS.strength,
+                mask=mask,
             )
 
-        return files.restore_files(jobs, restore, FLAGS.overwrite, FLAGS.quality)
+        return files.restore_files(jobs, restore, FLAGS.overwrite, FLAGS.quality, FLAGS.fallback)
 
 
 def _pipe(inputs):

@@ -62,6 +62,11 @@ def _run(argv):
     workdir = FLAGS.workdir or f"runs/{recipe.name}"
     if strategies.is_chief(strategy):
         workdirs.check(workdir, FLAGS.resume, FLAGS.overwrite)
+    else:
+        errors.say(
+            f"This is {strategies.place(strategy)}: it computes its part of every batch. Worker 1 "
+            f"tells of the progress, and writes {workdir}."
+        )
     train_pairs, validation_pairs, test_pairs = open_pairs(
         recipe,
         FLAGS.data_dir,
@@ -91,8 +96,9 @@ def _run(argv):
         initial_weights=FLAGS.weights,
         keep_checkpoints=FLAGS.keep_checkpoints,
     )
-    if summary is None:
-        return  # of several workers, the chief alone measures
+    if summary is None:  # of several workers, the chief alone measures
+        errors.say(f"The training has ended; its results are in {workdir} of worker 1.")
+        return
     print(f"\nheld-out: {test_pairs.name}, {summary['images']} images, blurry input and restored\n")
     print(reports.summary_table(summary, protocols.PROTOCOLS[protocols.DEFAULT].ssim))
     if summary["targets"]:

@@ -160,11 +160,12 @@ def _union(parts):
     owners = np.repeat(np.arange(len(parts)), [part.count for part in parts])
     turns = tf.data.Dataset.from_tensor_slices(owners[np.argsort(np.concatenate(places))])
     count = sum(part.count for part in parts)
+    mixed = tf.data.Dataset.choose_from_datasets([part.encoded for part in parts], turns)
     return Pairs(
         name=" + ".join(part.name for part in parts),
         version=" + ".join(part.version for part in parts),
         count=count,
-        encoded=tf.data.Dataset.choose_from_datasets([part.encoded for part in parts], turns),
+        encoded=mixed.apply(tf.data.experimental.assert_cardinality(count)),
         encoded_bytes=sum(part.count * part.encoded_bytes for part in parts) / count,
         load=tf.identity,
         dataset="+".join(part.dataset for part in parts),

@@ -17,8 +17,9 @@ import time
 import tqdm
 
 from tfdeblur import errors
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, NotFiniteError
 from tfdeblur.io import ffmpeg, images, photos
+from tfdeblur.restoration import harm
 
 SUFFIXES = photos.SUFFIXES + ffmpeg.VIDEO_SUFFIXES
 # Of other images and videos, which a search counts and leaves out.
@@ -191,7 +192,7 @@ def _is_copy(job):
         return False
 
 
-def restore_files(jobs, restore, overwrite=False, quality=95):
+def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False):
     """Restores file after file; one that fails is reported on stderr, and the rest go on.
 
     What an earlier run has done, see `is_done`, is skipped, unless `overwrite` is given.
@@ -202,6 +203,8 @@ def restore_files(jobs, restore, overwrite=False, quality=95):
             with the share done, or None; returns the restored image, of the same type and shape.
         overwrite: replace targets that exist; otherwise they count as failures.
         quality: of JPEG, WebP, AVIF and HEIC.
+        fallback: keep the input where restoring seems to have done harm, see `harm.find`, or gave
+            values that are not finite. Otherwise harm is only said.
 
     Returns:
         Outcome.
@@ -225,7 +228,11 @@ def restore_files(jobs, restore, overwrite=False, quality=95):
                     skipped += 1
                     continue
                 check(job, overwrite)
-                _restore_file(job, restore, quality, lambda share, n=done: _advance(bar, n + share))
+                harmless = _Harmless(restore, fallback)
+                _restore_file(
+                    job, harmless, quality, lambda share, n=done: _advance(bar, n + share)
+                )
+                harmless.tell(job.target)
             except KeyboardInterrupt:
                 bar.close()
                 restored = done - failures - skipped
@@ -391,6 +398,46 @@ def _restore_file(job, restore, quality, progress):
         _note(f"{job.target} leaves out of {job.source.name}: {', '.join(lost)}.")
     if others:
         _note(f"{job.target} had {others} other names (hard links), which keep the old version.")
+
+
+class _Harmless:
+    """`restore`, but what it does to an image is measured, and undone where that is wanted."""
+
+    def __init__(self, restore, fallback):
+        self.restore = restore
+        self.fallback = fallback
+        self.images = 0
+        self.shares = []  # of the images where harm was found
+        self.kinds = {}
+
+    def __call__(self, image, progress):
+        self.images += 1
+        try:
+            restored = self.restore(image, progress)
+        except NotFiniteError:
+            if not self.fallback:
+                raise
+            self._note(1, ["values that are not finite"])
+            return image
+        found = harm.find(image, restored)
+        if not found:
+            return restored
+        self._note(found.share, found.kinds)
+        return found.undo(image, restored) if self.fallback else restored
+
+    def _note(self, share, kinds):
+        self.shares.append(share)
+        self.kinds |= dict.fromkeys(kinds)
+
+    def tell(self, name):
+        if not self.shares:
+            return
+        frames = f"in {len(self.shares)} of {self.images} frames, " if self.images > 1 else ""
+        done = "the input was kept there" if self.fallback else "--fallback keeps the input there"
+        _note(
+            f"{name} may be worse than its input: {frames}{max(self.shares):.1%} of it show "
+            f"{', '.join(self.kinds)}; {done}."
+        )
 
 
 def _note(text):

@@ -7,8 +7,8 @@ import numpy as np
 
 from tfdeblur import memory
 from tfdeblur import precision as precisions
-from tfdeblur.errors import InputError
-from tfdeblur.restoration import kinds, tiles
+from tfdeblur.errors import InputError, NotFiniteError
+from tfdeblur.restoration import blending, kinds, tiles
 
 AUTO = "auto"
 # The tiles that "auto" chooses from when the whole image does not fit, in pixels.
@@ -32,6 +32,8 @@ def restore(
     self_ensemble=False,
     precision=None,
     progress=None,
+    strength=1,
+    mask=None,
 ):
     """Restores one blurry image.
 
@@ -49,6 +51,8 @@ def restore(
         precision: "float32", "bfloat16", "float16", "auto"; None leaves the network as it is.
         progress: function that is called with the share of the image restored, in [0, 1], after
             each tile; or None.
+        strength, mask: the share of what is restored, everywhere and in each pixel, see
+            `blending.blend` and `blending.as_mask`.
 
     Returns:
         The restored image, of the kind, shape and type of what was given; of a path, an array.
@@ -57,9 +61,11 @@ def restore(
 
     Raises:
         InputError: the image is of another type or shape, tile and overlap do not fit, memory does
-            not suffice, or the network returned values that are not finite.
+            not suffice, the network returned values that are not finite, or the mask does not fit.
     """
     image, back = kinds.as_pixels(image)
+    mask = None if mask is None else blending.as_mask(mask)
+    blending.check(image, strength, mask)
     if precision is not None:
         net = _in_precision(net, precisions.resolve(precision))
     restored = np.empty_like(image)
@@ -67,7 +73,7 @@ def restore(
     grid = _plan(net, image, tile, overlap, bucketed)
     for rows, band in _bands(net, image, grid, self_ensemble, progress):
         restored[rows] = quantise(band, image.dtype)
-    return back(restored)
+    return back(blending.blend(image, restored, strength, mask))
 
 
 def restore_float(
@@ -189,7 +195,7 @@ def _restore_tile(net, tile, height, width, self_ensemble):
         restored = _run(net, padded[None])[0, : turned.shape[0], : turned.shape[1]]
         total += np.rot90(restored, -k)
     if not np.isfinite(total).all():
-        raise InputError(
+        raise NotFiniteError(
             f"the network {net.name!r} returned values that are not finite: its weights are "
             "broken, or `precision` is too low for it."
         )

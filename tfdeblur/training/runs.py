@@ -237,7 +237,9 @@ def _fit(trainer, recipe, train_pairs, validation_pairs, seed, strategy, saved, 
                 epochs=epoch + 1 if done else math.ceil(recipe.steps / every),
                 steps_per_epoch=every - done,
                 shuffle=False,  # the pipeline has done so
-                validation_data=strategies.repeat_on_all(strategy, validation),
+                # Of data without an end, so that Keras does not warn that it came to one.
+                validation_data=strategies.repeat_on_all(strategy, validation.repeat()),
+                validation_steps=int(validation.cardinality()),
                 callbacks=[*calls, stop],
                 verbose=0,
             )

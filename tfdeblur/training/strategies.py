@@ -72,6 +72,14 @@ def is_chief(strategy):
     return (resolver.task_type, resolver.task_id) == (first, 0)
 
 
+def place(strategy):
+    """Which of several workers this process is, in words: "worker 2 of 3"."""
+    resolver = strategy.cluster_resolver
+    cluster = resolver.cluster_spec().as_dict()
+    before = len(cluster.get("chief", ())) if resolver.task_type == "worker" else 0
+    return f"worker {before + resolver.task_id + 1} of {_count(cluster)}"
+
+
 def threads():
     """How many threads compute on this machine's CPU, on which the last digits depend."""
     if keras.backend.backend() == "tensorflow":

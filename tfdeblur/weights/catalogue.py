@@ -172,9 +172,24 @@ def fetch(entry, check=lambda path: None):
             f"`weights={entry.name}`: tfdeblur does not fetch these weights of {entry.network}: "
             f"download them from {entry.address} ({entry.layout}), and give `weights` the file."
         )
-    for path, sha256 in zip(paths(entry), entry.files.values(), strict=True):
-        _fetch(f"{entry.address}/{path.name}", path, sha256, check, entry.size)
+    try:
+        for path, sha256 in zip(paths(entry), entry.files.values(), strict=True):
+            _fetch(f"{entry.address}/{path.name}", path, sha256, check, entry.size)
+    except InputError as error:
+        raise InputError(f"{error}{_still_missing(entry)}") from error
     return paths(entry)
+
+
+def _still_missing(entry):
+    """What else is to be downloaded, in words: who does it by hand wants to know all at once."""
+    missing = [path for path in paths(entry) if not path.exists()]
+    if len(entry.files) == 1 or not missing:
+        return ""
+    names = ", ".join(path.name for path in missing)
+    return (
+        f" Of the {len(entry.files)} files of {entry.network} with {entry.name}, {len(missing)} "
+        f"are missing in {missing[0].parent}: {names}; all lie at {entry.address}."
+    )
 
 
 def paths(entry):
