@@ -519,3 +519,11 @@ def test_broken_sixteen_bits(tmp_path, deep):
 def test_unknown_suffix(tmp_path, colours):
     with pytest.raises(InputError, match=r"cannot write .*x\.gif: name a file ending in"):
         photos.write(tmp_path / "x.gif", Photo(colours))
+
+
+@pytest.mark.parametrize(("bits", "lost"), [(8, ()), (10, ("its 10 bits, which become 8",))])
+def test_avif_of_more_than_eight_bits_says_so(tmp_path, bits, lost):
+    imagecodecs = pytest.importorskip("imagecodecs", reason="the extra [photos] is not installed")
+    pixels = np.zeros((16, 16, 3), np.uint8 if bits == 8 else np.uint16)
+    (tmp_path / "x.avif").write_bytes(imagecodecs.avif_encode(pixels, bitspersample=bits))
+    assert photos.read(tmp_path / "x.avif").lost == lost
