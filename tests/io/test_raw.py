@@ -54,7 +54,7 @@ def test_raw_files_become_tiff_files(tmp_path, monkeypatch):
     assert files.restore_files(jobs, lambda x, progress: x) == files.Outcome(2, 0, 0)
     before, after = photos.read("a.dng"), photos.read("out/a.dng.tif")
     np.testing.assert_array_equal(after.pixels, before.pixels)
-    assert [job.target.name for job in files.plan(["a.dng"], "out", kind="png")] == ["a.dng.png"]
+    assert [job.target.name for job in files.plan(["a.dng"], "out", format="png")] == ["a.dng.png"]
 
 
 def test_what_is_refused(tmp_path):
