@@ -150,14 +150,14 @@ class TestEstimateKernel:
         assert shares == sorted(shares) and shares[0] > 0 and shares[-1] == 1
         np.testing.assert_array_equal(told[-1][1], kernel)
 
-    @pytest.mark.xfail(reason="on few flat rectangles the kernel comes out smeared: 0.50")
+    @pytest.mark.xfail(reason="on few flat rectangles the kernel comes out split in two: 0.73")
     def test_finds_a_motion(self):
         _, blurry = blurred(scene(160, 170, seed=1), diagonal())
         assert similarity(classical.estimate_kernel(blurry, 9), diagonal()) > 0.85
 
     def test_delta_in_delta_out(self):
         kernel = classical.estimate_kernel(scene(160, 170), 9)
-        assert kernel[4, 4] == kernel.max() > 0.6  # a tail of some pixels is left
+        assert kernel[4, 4] > 0.99
 
     @pytest.mark.parametrize(
         "image, size",
