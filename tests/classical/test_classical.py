@@ -5,7 +5,7 @@ import pytest
 from scipy import signal
 
 from tfdeblur import classical
-from tfdeblur.classical import boundary, inputs, kernels, latent
+from tfdeblur.classical import boundary, inputs, kernels, latent, shaken
 from tfdeblur.errors import InputError
 
 KODAK = pathlib.Path(__file__).parents[3] / "shared" / "photos" / "kodak"
@@ -226,3 +226,27 @@ def test_dark_pixels_are_the_minima_of_their_patches():
             if 17 <= place[0] < 43 and 17 <= place[1] < 43:
                 darkest.add(place)
     assert darkest == set(zip(*np.nonzero(sparse != image), strict=True))
+
+
+class TestRestore:
+    def test_returns_both_and_tells_its_progress(self):
+        _, blurry = blurred(scene(80, 90), diagonal())
+        blurry = np.rint(255 * blurry).astype(np.uint8)
+        shares = []
+        restored, kernel = classical.restore(blurry, 9, progress=shares.append)
+        assert shares == sorted(shares) and shares[0] > 0 and shares[-1] == 1
+        np.testing.assert_array_equal(kernel, classical.estimate_kernel(blurry, 9))
+        np.testing.assert_array_equal(restored, classical.deconvolve(blurry, kernel))
+
+    def test_of_a_large_photo_the_middle_tells_the_kernel(self, monkeypatch):
+        seen = []
+
+        def estimate(image, size, *_):
+            seen.append(image)
+            return diagonal()
+
+        monkeypatch.setattr(shaken, "estimate_kernel", estimate)
+        large = np.random.default_rng(0).integers(0, 256, (901, 62), np.uint8)
+        restored, _ = classical.restore(large, 9)
+        np.testing.assert_array_equal(seen[0], large[50:850])
+        assert restored.shape == (901, 62)

@@ -23,11 +23,11 @@ from urllib.parse import urlsplit
 
 from absl import flags
 
-from tfdeblur import errors, files, restoration, weights
+from tfdeblur import classical, errors, files, restoration, weights
 from tfdeblur import precision as precisions
 from tfdeblur.cli import flags as shared
 from tfdeblur.errors import InputError
-from tfdeblur.io import images, photos
+from tfdeblur.io import comparisons, images, photos
 
 FLAGS = flags.FLAGS
 
@@ -35,6 +35,7 @@ FLAGS = flags.FLAGS
 TILE = 1024
 # Of a file, at most: 16-bit RGBA that is not compressed.
 BYTES_PER_PIXEL = 8
+KERNEL_SIDE = 256  # of the picture of a blur kernel, in pixels
 HOUR, DAY = 3600, 24 * 3600
 MAX_FILES = 10  # of a request
 SLACK = 2**20  # bytes of a request besides its files
@@ -52,18 +53,29 @@ def start():
     shared.start(sys.modules[__name__], _define_flags, _run)
 
 
-def restore_photo(net, path, folder, max_megapixels, precision, progress=None):
+def restore_photo(
+    net,
+    path,
+    folder,
+    max_megapixels,
+    precision,
+    progress=None,
+    kernel_size=classical.DEFAULT_SIZE,
+):
     """Restores a photo, and writes what the page shows of it.
 
     Args:
-        net: as for `restoration.restore`, and so `precision` and `progress`.
+        net: as for `restoration.restore`, and so `precision` and `progress`; or a name of
+            `classical.MODELS`.
         path: an image file, as for `photos.read`.
         folder: pathlib.Path, where the two pictures are written.
         max_megapixels: larger photos are refused before they are decoded.
+        kernel_size: for a name, see `classical.restore`.
 
     Returns:
         The paths of two PNG files of the same size, upright: NAME_blurry.png, which any browser
-        shows as it shows the other, and NAME_restored.png. Both keep what `photos` keeps.
+        shows as it shows the other, and NAME_restored.png. Both keep what `photos` keeps. And a
+        picture of the blur kernel, uint8 [h, w, 3], or None where none was estimated.
 
     Raises:
         InputError: the file is no image, or too large. The message names the file without its
@@ -79,16 +91,22 @@ def restore_photo(net, path, folder, max_megapixels, precision, progress=None):
                 "at most: make it smaller, or restore it on the command line, with tfdeblur."
             )
         blurry = photos.read(path)
-        pixels = restoration.restore(
-            net, blurry.pixels, tile=TILE, precision=precision, progress=progress
-        )
+        shown = None
+        if net in classical.MODELS:
+            prior = classical.MODELS[net]
+            pixels, kernel = classical.restore(blurry.pixels, kernel_size, prior, progress)
+            shown = comparisons.kernel_picture(kernel, KERNEL_SIDE)
+        else:
+            pixels = restoration.restore(
+                net, blurry.pixels, tile=TILE, precision=precision, progress=progress
+            )
     except InputError as error:
         raise InputError(str(error).replace(str(path), path.name)) from error
     stem = path.stem.lstrip(".") or "photo"  # Gradio serves no file whose name begins with a dot
     before, after = (folder / f"{stem}_{what}.png" for what in ("blurry", "restored"))
     photos.write(before, blurry)
     photos.write(after, dataclasses.replace(blurry, pixels=pixels))
-    return before, after
+    return before, after, shown
 
 
 def build_page(gradio, choices, restore):
@@ -97,7 +115,8 @@ def build_page(gradio, choices, restore):
     Args:
         gradio: the module.
         choices: names of networks; the first is chosen at first.
-        restore: (path of a photo, choice, progress) -> ((before, after), download button).
+        restore: (path of a photo, choice, kernel size, progress) -> ((before, after), download
+            button, picture of the kernel).
 
     Returns:
         gradio.Blocks.
@@ -107,19 +126,31 @@ def build_page(gradio, choices, restore):
         # Not gradio.Image, which would read the file itself, and otherwise than the command does.
         photo = gradio.File(label="Photo", height=160)
         network = gradio.Dropdown(choices, label="Network")
+        size = gradio.Slider(
+            3,
+            151,
+            value=classical.DEFAULT_SIZE,
+            step=2,
+            label=f"Kernel size in pixels, of {' and '.join(classical.MODELS)}",
+        )
         button = gradio.Button("Restore", variant="primary", interactive=False)
         slider = gradio.ImageSlider(
             label="Blurry and restored", interactive=False, buttons=["fullscreen"], max_height=640
         )
         download = gradio.DownloadButton("Download", interactive=False)
+        kernel = gradio.Image(
+            label="Blur kernel", interactive=False, visible=False, width=KERNEL_SIDE, buttons=[]
+        )
 
         def forget(path):
             empty = gradio.DownloadButton(value=None, interactive=False)
-            return gradio.Button(interactive=path is not None), None, empty
+            hidden = gradio.Image(value=None, visible=False)
+            return gradio.Button(interactive=path is not None), None, empty, hidden
 
-        photo.change(forget, photo, [button, slider, download], show_progress="hidden")
+        photo.change(forget, photo, [button, slider, download, kernel], show_progress="hidden")
         # One restoration at a time: two would halve each other's speed, and double the memory.
-        button.click(restore, [photo, network], [slider, download], concurrency_limit=1)
+        given, shown = [photo, network, size], [slider, download, kernel]
+        button.click(restore, given, shown, concurrency_limit=1)
     return page
 
 
@@ -319,13 +350,16 @@ def _run(argv):
     # The visitors' folder goes when a signal ends the demo, too.
     with errors.stopping_like_ctrl_c(), visitors_folder() as folder:
         gradio = _import_gradio(folder)
-        net, named = weights.open_network(FLAGS.model, FLAGS.weights)
+        if FLAGS.model in classical.MODELS:
+            net = named = FLAGS.model
+        else:
+            net, named = weights.open_network(FLAGS.model, FLAGS.weights)
         errors.say(f"Restoring with {named}, or what is chosen on the page.")
-        shown = _shown([named, *map(str, weights.trained_models())])
-        nets = {named: net}
+        shown = _shown([named, *map(str, weights.trained_models()), *classical.MODELS])
+        nets = {named: net, **{name: name for name in classical.MODELS}}
         ended = threading.Event()
 
-        def restore(path, choice, progress=gradio.Progress()):  # noqa: B008
+        def restore(path, choice, size, progress=gradio.Progress()):  # noqa: B008
             def tell(share):
                 if ended.is_set():  # Python would wait for this thread
                     raise InputError("the demo has ended.")
@@ -337,10 +371,15 @@ def _run(argv):
                 source = shown[choice]
                 if source not in nets:
                     nets[source] = weights.load_network(source)
-                before, after = restore_photo(
-                    nets[source], path, place, FLAGS.max_megapixels, precision, tell
+                before, after, kernel = restore_photo(
+                    nets[source], path, place, FLAGS.max_megapixels, precision, tell, int(size)
                 )
-            return (before, after), gradio.DownloadButton(value=after, interactive=True)
+            shown_kernel = gradio.Image(value=kernel, visible=kernel is not None)
+            return (
+                (before, after),
+                gradio.DownloadButton(value=after, interactive=True),
+                shown_kernel,
+            )
 
         page = build_page(gradio, list(shown), restore)
         max_file_size = int(FLAGS.max_megapixels * 1e6 * BYTES_PER_PIXEL)

@@ -85,6 +85,7 @@ def _define_flags():
     flags.DEFINE_bool("follow_links", False, "Search also folders that links point to.")
     flags.DEFINE_bool("dry_run", False, "Only show what would be restored, and what would fail.")
     shared.define_restoring(tile="auto")
+    shared.define_kernel_size()
     shared.define_precision()
     flags.DEFINE_string(
         "device", None, "cpu, gpu, gpu:1, ...: where to compute. Default: a GPU where there is one."
@@ -128,6 +129,43 @@ def _run(argv):
 
 
 def _restore(jobs):
+    from tfdeblur import classical
+
+    if FLAGS.model in classical.MODELS:
+        return _restore_shaken(jobs)
+    if FLAGS.kernel_size:
+        raise InputError(f"`kernel_size` is of --model={' or '.join(classical.MODELS)}.")
+    return _restore_by_network(jobs)
+
+
+def _restore_shaken(jobs):
+    """By one kernel for each image, without a network."""
+    from tfdeblur import classical
+
+    if FLAGS.tile not in (None, "auto"):
+        raise InputError(
+            f"`tile={FLAGS.tile}` is for networks: {FLAGS.model} has one kernel for the whole."
+        )
+    for name in ("weights", "self_ensemble", "precision", "device"):
+        if FLAGS[name].value != FLAGS[name].default:
+            raise InputError(f"`{name}` is for networks: {FLAGS.model} is none. Leave it out.")
+    size = FLAGS.kernel_size or classical.DEFAULT_SIZE
+    mask = blending.as_mask(FLAGS.mask) if FLAGS.mask else None
+    errors.say(f"Restoring with {FLAGS.model}: one kernel of {size}x{size} pixels for all of it.")
+    kernel = None
+
+    def restore(image, progress):
+        nonlocal kernel
+        blending.check(image, FLAGS.strength, mask)
+        restored, kernel = classical.restore(image, size, classical.MODELS[FLAGS.model], progress)
+        return blending.blend(image, restored, FLAGS.strength, mask)
+
+    return files.restore_files(
+        jobs, restore, FLAGS.overwrite, FLAGS.quality, FLAGS.fallback, kernel=lambda: kernel
+    )
+
+
+def _restore_by_network(jobs):
     with shared.quiet_imports():
         from tfdeblur import precision, restoration, weights
 

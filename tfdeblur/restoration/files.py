@@ -192,7 +192,7 @@ def _is_copy(job):
         return False
 
 
-def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False):
+def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False, kernel=None):
     """Restores file after file; one that fails is reported on stderr, and the rest go on.
 
     What an earlier run has done, see `is_done`, is skipped, unless `overwrite` is given.
@@ -205,6 +205,8 @@ def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False):
         quality: of JPEG, WebP, AVIF and HEIC.
         fallback: keep the input where restoring seems to have done harm, see `harm.find`, or gave
             values that are not finite. Otherwise harm is only said.
+        kernel: function that returns the blur kernel, [h, w], by which `restore` has restored the
+            last image, for pictures of before and after; or None.
 
     Returns:
         Outcome.
@@ -230,7 +232,7 @@ def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False):
                 check(job, overwrite)
                 harmless = _Harmless(restore, fallback)
                 _restore_file(
-                    job, harmless, quality, lambda share, n=done: _advance(bar, n + share)
+                    job, harmless, quality, lambda share, n=done: _advance(bar, n + share), kernel
                 )
                 harmless.tell(job.target)
             except KeyboardInterrupt:
@@ -370,14 +372,14 @@ def _advance(bar, position):
     bar.update(position - bar.n)
 
 
-def _restore_file(job, restore, quality, progress):
+def _restore_file(job, restore, quality, progress, kernel):
     """Restores one file, and says what of it is not kept."""
 
     def show(before, after):
         from tfdeblur.io import comparisons
 
         if job.compared:
-            comparisons.before_and_after(job.compared, before, after)
+            comparisons.before_and_after(job.compared, before, after, kernel and kernel())
 
     others = _other_names(job.target)
     if _is_video(job.source):
@@ -386,7 +388,10 @@ def _restore_file(job, restore, quality, progress):
         lost = videos.restore(job.source, job.target, lambda x: restore(x, None), progress, show)
     else:
         photo = photos.read(job.source)
-        restored = dataclasses.replace(photo, pixels=restore(photo.pixels, progress))
+        try:
+            restored = dataclasses.replace(photo, pixels=restore(photo.pixels, progress))
+        except InputError as error:
+            raise InputError(f"{job.source}: {error}") from error
         # A file's content says what it is, and so what it stays, unless another format is wanted.
         same = job.source.suffix.lower() == job.target.suffix.lower()
         left = photos.write(
