@@ -106,7 +106,7 @@ def nine_cases(prior):
     for photo in FLAGS.numbers:
         for seed in range(3):
             true = shake(seed)
-            sharp, blurry = case(photo, seed)
+            sharp, blurry = case(photo, seed, FLAGS.photos)
             before = time.perf_counter()
             kernel = classical.estimate_kernel(blurry, SIZE, prior)
             seconds = time.perf_counter() - before
@@ -130,9 +130,9 @@ def nine_cases(prior):
     )
 
 
-def case(photo, seed):
+def case(photo, seed, folder):
     """(sharp float [H, W, 3], blurry uint8 [H, W, 3]) from the middle of a photograph."""
-    picture = np.asarray(Image.open(pathlib.Path(FLAGS.photos) / f"{photo}.png").convert("RGB"))
+    picture = np.asarray(Image.open(pathlib.Path(folder) / f"{photo}.png").convert("RGB"))
     side = CROP + SIZE - 1
     top, left = ((length - side) // 2 for length in picture.shape[:2])
     wide = picture[top : top + side, left : left + side] / 255

@@ -1,7 +1,9 @@
+import importlib.util
 import pathlib
 
 import numpy as np
 import pytest
+from absl import flags
 from scipy import signal
 
 from tfdeblur import classical
@@ -250,3 +252,33 @@ class TestRestore:
         restored, _ = classical.restore(large, 9)
         np.testing.assert_array_equal(seen[0], large[50:850])
         assert restored.shape == (901, 62)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not KODAK.exists(), reason="needs the Kodak photographs")
+def test_three_of_the_nine_cases_of_the_benchmark():
+    """Each photograph with another kernel; all nine: `python benchmarks/classical.py`."""
+    benchmark = load_benchmark()
+    rows = []
+    for seed, photo in enumerate(("05", "13", "19")):
+        sharp, blurry = benchmark.case(photo, seed, KODAK)
+        true = benchmark.shake(seed)
+        kernel = classical.estimate_kernel(blurry, benchmark.SIZE)
+        estimated, best = (
+            benchmark.error(classical.deconvolve(blurry, each), sharp) for each in (kernel, true)
+        )
+        gain = 10 * np.log10(benchmark.error(blurry, sharp) / estimated)
+        rows.append((estimated / best, similarity(kernel, true), gain))
+    ratios, similarities, gains = np.transpose(rows)
+    assert ratios.max() <= 2 and similarities.min() > 0.78 and gains.mean() > 4
+
+
+def load_benchmark():
+    path = pathlib.Path(__file__).parents[2] / "benchmarks" / "classical.py"
+    before = set(flags.FLAGS)
+    spec = importlib.util.spec_from_file_location("classical_benchmark", path)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    for name in set(flags.FLAGS) - before:
+        delattr(flags.FLAGS, name)
+    return benchmark
