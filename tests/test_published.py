@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from tfdeblur import models, published
+from tfdeblur import models, published, recipes
 from tfdeblur.evaluation import PROTOCOLS
 from tfdeblur.weights import catalogue
 
@@ -76,6 +76,21 @@ def test_only_what_was_measured_alike(
     monkeypatch.setattr(models, "build", None)  # which takes seconds for all recipes
     found = published.find(catalogue.published_of(network, self_ensemble), dataset, protocol)
     assert (found and found.psnr) == psnr
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "recipe"),
+    [
+        ("dmphn", "gopro", "dmphn_1_2_4_8"),
+        ("dmphn", "gopro_stack4", "dmphn_stack4"),
+        ("mimo_unet", "gopro", "mimo_unet"),
+    ],
+)
+def test_scores_of_published_weights_are_those_of_their_recipe(name, weights, recipe):
+    recipe = recipes.RECIPES[recipe]
+    given = models.hyperparameters(name, **recipe.hyperparameters)
+    network = types.SimpleNamespace(name=name, hyperparameters=given, origin={"weights": weights})
+    assert catalogue.published_of(network, False) == recipes.published_of(recipe)
 
 
 @pytest.mark.parametrize(

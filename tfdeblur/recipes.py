@@ -944,7 +944,8 @@ def published_of(recipe):
 def is_as_published(recipe):
     """Whether training so is to reach what is published of the recipe with this name.
 
-    A run may be shorter, or go its way in other portions; data, network and loss are the recipe's.
+    A run may be shorter, take its steps in other portions, clip gradients or average weights;
+    data, network and loss are the recipe's.
     """
     original = RECIPES.get(recipe.name)
     portions = {field: getattr(recipe, field) for field in _PORTIONS}

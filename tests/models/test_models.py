@@ -4,9 +4,12 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from keras import ops
 from other_backend import outputs_on_jax
 from small_networks import SMALL
 
+import tfdeblur
 from tfdeblur import models, precision
 from tfdeblur.errors import InputError
 
@@ -78,6 +81,36 @@ def test_keras_files_load_after_a_bare_import(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, *classes], cwd=tmp_path, check=True)
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), net(x)[0])
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_any_photo_is_restored(name):
+    net = models.build(name, **SMALL[name])
+    for shape in ((37, 53, 3), (1, 3, 3)):
+        photo = np.random.default_rng(0).integers(0, 256, shape, "uint8")
+        restored = tfdeblur.restore(net, photo)
+        assert restored.shape == shape and restored.dtype == np.uint8
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_weight_learns(name):
+    net, rng = models.build(name, **SMALL[name]), np.random.default_rng(0)
+    begun, weights = net.get_weights(), net.trainable_weights
+    resting = {weight.path for weight in weights}
+    # Weights that begin at 0 hide what they multiply; what one ReLU or sigmoid holds back from
+    # some weights need not with others.
+    for scale in (0.1, 0.02, 0.1, 0.02, 0.1):
+        if not resting:
+            break
+        net.set_weights([w + rng.normal(0, scale, w.shape) for w in begun])
+        x = rng.random((1, 64, 64, 3), "float32")
+        with tf.GradientTape() as tape:
+            loss = sum(ops.mean(ops.square(output - 0.5)) for output in net(x, training=True))
+        gradients = tape.gradient(loss, [weight.value for weight in weights])
+        for weight, gradient in zip(weights, gradients, strict=True):
+            if gradient is not None and np.any(gradient):
+                resting.discard(weight.path)
+    assert not resting
 
 
 @pytest.mark.parametrize("name", SMALL)

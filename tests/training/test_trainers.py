@@ -208,14 +208,14 @@ def test_one_step_has_the_gradients_of_each_loss_computed_alone(form, small):
     assert logs["adversarial"] == pytest.approx(float(adversarial), rel=1e-4)
 
 
-def make_critic_first_trainer(seed=0, **options):
+def make_critic_first_trainer(seed=0, jit=False, epsilon=1e-8, **options):
     """As the released code of DeblurGAN trains, with two judges."""
     keras.utils.set_random_seed(seed)
     net = models.build("deepdeblur", scales=1, filters=4, resblocks=1)
     judge = models.build("patch_discriminator", filters=2, depths=(1, 2))
     trainer = trainers.CriticFirstTrainer(net, judge, "none", "repeated", weight=1.0, **options)
-    adams = [optimizers.SkippingAdam(1e-3, 0.5, 0.999, epsilon=1e-8) for _ in range(2)]
-    trainer.compile(*adams, jit_compile=False)
+    adams = [optimizers.SkippingAdam(1e-3, 0.5, 0.999, epsilon=epsilon) for _ in range(2)]
+    trainer.compile(*adams, jit_compile=jit)
     return trainer
 
 

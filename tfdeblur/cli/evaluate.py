@@ -52,6 +52,7 @@ def _run(argv):
     chosen_precision = precision.resolve(FLAGS.precision)
     if FLAGS.table:
         return print_table(chosen_precision)
+    compare_at()  # before anything takes long
     source = open_data()
     chosen = protocols.choose_for(source.reference, FLAGS.protocol)
     networks = open_networks()
@@ -280,6 +281,8 @@ def compare_at():
     """(left, top, side) of --compare_at, or None."""
     if not FLAGS.compare_at:
         return None
+    if not FLAGS.report:
+        raise InputError("--compare_at says what a report's pictures show: give --report=FOLDER.")
     if len(FLAGS.compare_at) != 3 or not all(text.isdecimal() for text in FLAGS.compare_at):
         raise InputError(f"--compare_at={','.join(FLAGS.compare_at)}: give x,y,size in pixels.")
     return tuple(map(int, FLAGS.compare_at))
@@ -301,9 +304,9 @@ def write_figures(scores, protocol, source, restorers, networks):
         return sections
     followed = [one for one in scores if one.protocol == protocol.name]
     chosen = reports.ranked(followed, next(iter(restorers)))
-    examples = [example for example in source.read() if example[0] in chosen]
+    found = (example for example in source.read() if example[0] in chosen)
     shown = []
-    for example in examples:
+    for example in itertools.islice(found, len(chosen)):
         name, blurry, sharp = example
         restored = {m: scoring.restored_by(restore, example) for m, restore in restorers.items()}
         shown.append((f"{chosen[name]}: {name}", in_versions(blurry, restored, sharp)))

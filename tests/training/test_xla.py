@@ -1,0 +1,103 @@
+"""What a GPU would trip over: training steps of every network, compiled by XLA; and in 16 bits.
+
+In a process of its own: after a run, which is deterministic, Keras would leave out XLA.
+"""
+
+import os
+
+import keras
+import numpy as np
+import other_backend
+import pytest
+import test_trainers
+from small_networks import SMALL
+
+from tfdeblur import models, precision
+from tfdeblur.training import optimizers, trainers
+
+STRIDES = 64  # a multiple of every network's
+# Not that of these networks' papers: it shows whether all levels are compared.
+LOSS, PYRAMID = "srn", "nearest"
+FULL_SIZE = ("dmphn", "mprnet", "nafnet", "restormer", "mt_rnn", "deblurgan", "deblurgan_v2")
+PYRAMIDS = {"maxim": "maxim", **dict.fromkeys(FULL_SIZE, "repeated")}
+WITHOUT_CHANCE = {"mimo_unet_plus": {"dropout": 0.0}}  # XLA draws other numbers
+
+
+def make_trainer(name, jit):
+    keras.utils.set_random_seed(0)
+    net = models.build(name, **{**SMALL[name], **WITHOUT_CHANCE.get(name, {})})
+    trainer = trainers.MultiScaleTrainer(net, LOSS, PYRAMIDS.get(name, PYRAMID))
+    # So large an epsilon that steps are as long as gradients, whose last digits may differ.
+    trainer.compile(optimizers.SkippingAdam(1e-3, epsilon=1.0), jit_compile=jit)
+    return trainer
+
+
+def pair():
+    sharp = np.random.default_rng(0).random((2, STRIDES, STRIDES, 3), "float32")
+    return (sharp + np.roll(sharp, 1, axis=2)) / 2, sharp
+
+
+def assert_xla_takes_the_same_step(name):
+    trained = []
+    for jit in (False, True):
+        trainer = make_trainer(name, jit)
+        assert trainer.jit_compile == jit
+        logs = trainer.train_on_batch(*pair(), return_dict=True)
+        trained.append((trainer.network.get_weights(), logs))
+    (weights, logs), (compiled, compiled_logs) = trained
+    for key in logs:
+        np.testing.assert_allclose(compiled_logs[key], logs[key], rtol=1e-4, err_msg=key)
+    for value, expected in zip(compiled, weights, strict=True):
+        np.testing.assert_allclose(value, expected, atol=1e-5)
+
+
+def assert_xla_takes_the_same_step_after_the_critics():
+    states = []
+    for jit in (False, True):
+        options = {"adversarial_loss": "relativistic", "updates": 2, "epsilon": 1.0}
+        trainer = test_trainers.make_critic_first_trainer(jit=jit, **options)
+        assert trainer.jit_compile == jit
+        trainer.train_on_batch(*test_trainers.small_pairs(2))
+        states.append(test_trainers.state(trainer))
+    for value, expected in zip(*reversed(states), strict=True):
+        np.testing.assert_allclose(value, expected, atol=1e-5)
+
+
+def assert_a_float16_step_is_taken(name):
+    with precision.policy("float16"):
+        trainer = make_trainer(name, jit=False)
+    before = trainer.network.get_weights()
+    logs = trainer.train_on_batch(*pair(), return_dict=True)
+    # What the first scale is too large for, is skipped, and the scale halved.
+    for _ in range(8):
+        if int(trainer.optimizer.iterations):
+            break
+        logs = trainer.train_on_batch(*pair(), return_dict=True)
+    assert float(trainer.optimizer.loss_scale) > 1
+    assert np.isfinite([float(value) for value in logs.values()]).all()
+    after = trainer.network.get_weights()
+    assert any((a != b).any() for a, b in zip(before, after, strict=True))
+
+
+# What runs once need not run fast: compiling is what takes long.
+IN_PROCESS = {
+    "cwd": os.path.dirname(__file__),
+    "XLA_FLAGS": "--xla_backend_optimization_level=0",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_xla_and_float16_take_steps_of_every_network(name):
+    code = (
+        "import sys, test_xla as t\n"
+        "t.assert_xla_takes_the_same_step(sys.argv[1])\n"
+        "t.assert_a_float16_step_is_taken(sys.argv[1])\n"
+    )
+    other_backend.run_on("tensorflow", code, name, **IN_PROCESS)
+
+
+@pytest.mark.slow
+def test_xla_takes_the_step_of_a_training_with_critics():
+    code = "import test_xla as t; t.assert_xla_takes_the_same_step_after_the_critics()"
+    other_backend.run_on("tensorflow", code, **IN_PROCESS)
