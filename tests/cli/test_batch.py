@@ -27,6 +27,7 @@ SETTINGS = types.SimpleNamespace(
     overwrite=False,
     quality=95,
     fallback=False,
+    kernel_size=None,
 )
 IN_MEMORY = ["--runner=DirectRunner", "--direct_running_mode=in_memory"]
 
@@ -41,7 +42,7 @@ def test_the_same_bytes_and_what_fails(net):
     jobs = files.plan(["photos"], "out")
     (failure,) = batch.run(jobs, SETTINGS, "out", "how", IN_MEMORY)
     assert failure.startswith("photos/broken.png cannot be read as an image (the file is empty)")
-    restore, _ = plain.open_restorer(SETTINGS)
+    restore, *_ = plain.open_restorer(SETTINGS)
     assert files.restore_files(files.plan(["photos"], "plain"), restore).failed == 1
     for name in ("a.jpg", "trip/b.png"):
         assert pathlib.Path("out", name).read_bytes() == pathlib.Path("plain", name).read_bytes()

@@ -49,7 +49,8 @@ def folder(tmp_path_factory, net):
 def test_restored_photo(net, folder, tmp_path):
     shares = []
     path = folder / "on its side.jpg"
-    before, after = demo.restore_photo(net, path, tmp_path, 1, "float32", shares.append)
+    before, after, kernel = demo.restore_photo(net, path, tmp_path, 1, "float32", shares.append)
+    assert kernel is None
     assert (before.name, after.name) == ("on its side_blurry.png", "on its side_restored.png")
     assert images.size(after) == (70, 101)
     np.testing.assert_array_equal(images.read(before), images.read(path))
@@ -63,6 +64,16 @@ def test_visitors_are_told_of_a_file_by_its_name_alone(net, folder, tmp_path):
         demo.restore_photo(net, folder / "text.png", tmp_path, 1, "float32")
     with pytest.raises(InputError, match=r"^large\.png has 0\.0202 megapixels.* 0\.02 at most"):
         demo.restore_photo(net, folder / "large.png", tmp_path, 0.02, "float32")
+
+
+def test_photo_restored_by_its_kernel(folder, tmp_path):
+    path = folder / "on its side.jpg"
+    _, after, kernel = demo.restore_photo("xu2013", path, tmp_path, 1, None, kernel_size=5)
+    assert images.size(after) == (70, 101)
+    assert (images.read(after) != images.read(path)).any()
+    shown = images.read(kernel)
+    assert shown.shape == (259, 259, 3) and shown.max() == 255  # 51 for each pixel, and a frame
+    assert "on its side, the blur kernel" in demo.compared(path, after, kernel)
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +229,7 @@ def test_port_that_is_taken():
 def test_names_that_begin_with_a_dot(net, folder, tmp_path):
     for name in (".photo.jpg", ".jpg"):
         shutil.copy(folder / "on its side.jpg", tmp_path / name)
-        for path in demo.restore_photo(net, tmp_path / name, tmp_path, 1, "float32"):
+        for path in demo.restore_photo(net, tmp_path / name, tmp_path, 1, "float32")[:2]:
             assert not path.name.startswith(".") and path.exists()
 
 
@@ -328,6 +339,6 @@ def test_a_running_page_guards_itself_and_takes_dotted_names(address, folder, tm
         address, verbose=False, download_files=tmp_path, httpx_kwargs={"trust_env": False}
     )
     photo = {"path": path, "orig_name": ".photo.jpg", "meta": {"_type": "gradio.FileData"}}
-    shown, download = visitor.predict([photo], "runs/new/model.keras", 1, api_name="/restore")
+    shown, download = visitor.predict([photo], "runs/new/model.keras", 1, 9, api_name="/restore")
     (after,) = download["value"]
     assert "photo_blurry.png" in shown and images.size(after) == (70, 101)

@@ -129,7 +129,7 @@ def _handler(base):
             self.how = how
 
         def load_model(self):
-            function, _ = restore.open_restorer(self.settings)
+            function, *_ = restore.open_restorer(self.settings)
             return function
 
         def run_inference(self, batch, model, inference_args=None):

@@ -25,12 +25,12 @@ from urllib.parse import quote, urlsplit
 
 from absl import flags
 
-from tfdeblur import errors, files, restoration, weights
+from tfdeblur import classical, errors, files, restoration, weights
 from tfdeblur import precision as precisions
 from tfdeblur.cli import flags as shared
 from tfdeblur.errors import InputError
-from tfdeblur.io import images, photos
-from tfdeblur.restoration import harm
+from tfdeblur.io import comparisons, images, photos
+from tfdeblur.restoration import blending, harm
 from tfdeblur.weights import catalogue
 
 FLAGS = flags.FLAGS
@@ -65,7 +65,10 @@ COMPARED = """<figure class="compare">
 aria-label="{name}: blurry left of here, restored right"
 oninput="this.parentNode.style.setProperty('--split', this.value + '%')">
 <figcaption><span>Blurry</span><span>{name}</span><span>Restored</span></figcaption>
-</figure>"""
+{kernel}</figure>"""
+KERNEL = """<img src="{source}" alt="{name}, the blur kernel" style="width: {side}px">
+"""
+KERNEL_SIDE = 256  # of the picture of a blur kernel, in pixels
 PREVIEW = 480  # pixels on a side, at most
 
 
@@ -101,20 +104,31 @@ def preview_photo(path, folder):
 
 
 def restore_photo(
-    net, path, folder, max_megapixels, precision, progress=None, strength=1, warn=None
+    net,
+    path,
+    folder,
+    max_megapixels,
+    precision,
+    progress=None,
+    strength=1,
+    warn=None,
+    kernel_size=classical.DEFAULT_SIZE,
 ):
     """Restores a photo, and writes what the page shows of it.
 
     Args:
-        net: as for `restoration.restore`, and so `precision`, `progress` and `strength`.
+        net: as for `restoration.restore`, and so `precision`, `progress` and `strength`; or a name
+            of `classical.MODELS`.
         path: an image file, as for `photos.read`.
-        folder: pathlib.Path, where the two pictures are written.
+        folder: pathlib.Path, where the pictures are written.
         max_megapixels: larger photos are refused before they are decoded.
         warn: function that is called with a text where restoring may have done harm; or None.
+        kernel_size: for a name, see `classical.restore`.
 
     Returns:
         The paths of two PNG files of the same size, upright: NAME_blurry.png, which any browser
-        shows as it shows the other, and NAME_restored.png. Both keep what `photos` keeps.
+        shows as it shows the other, and NAME_restored.png. Both keep what `photos` keeps. And of
+        the picture of the blur kernel, NAME_kernel.png; None where none was estimated.
 
     Raises:
         InputError: see `check_photo`.
@@ -122,14 +136,20 @@ def restore_photo(
     check_photo(path, max_megapixels)
     with _named_alone(path):
         blurry = photos.read(path)
-        pixels = restoration.restore(
-            net,
-            blurry.pixels,
-            tile=TILE,
-            precision=precision,
-            progress=progress,
-            strength=strength,
-        )
+        kernel = None
+        if net in classical.MODELS:
+            prior = classical.MODELS[net]
+            pixels, kernel = classical.restore(blurry.pixels, kernel_size, prior, progress)
+            pixels = blending.blend(blurry.pixels, pixels, strength)
+        else:
+            pixels = restoration.restore(
+                net,
+                blurry.pixels,
+                tile=TILE,
+                precision=precision,
+                progress=progress,
+                strength=strength,
+            )
     found = harm.find(blurry.pixels, pixels)
     if found and warn:
         warn(
@@ -139,7 +159,11 @@ def restore_photo(
     before, after = (folder / f"{_stem(path)}_{what}.png" for what in ("blurry", "restored"))
     photos.write(before, blurry)
     photos.write(after, dataclasses.replace(blurry, pixels=pixels))
-    return before, after
+    if kernel is None:
+        return before, after, None
+    shown = folder / f"{_stem(path)}_kernel.png"
+    images.write(shown, comparisons.kernel_picture(kernel, KERNEL_SIDE))
+    return before, after, shown
 
 
 def _stem(path):
@@ -155,15 +179,19 @@ def _named_alone(path):
         raise InputError(str(error).replace(str(path), name)) from error
 
 
-def compared(before, after):
+def compared(before, after, kernel=None):
     """The HTML of two pictures, one over the other, and of the slider between them."""
     name = after.name.removesuffix("_restored.png")
+    # Gradio fills in what stands in braces.
+    name = re.sub(r"[${}]", lambda match: f"&#{ord(match[0])};", html.escape(name))
+    shown = kernel and KERNEL.format(source=_address(kernel), name=name, side=KERNEL_SIDE)
     return COMPARED.format(
-        before=f"gradio_api/file={quote(str(before))}",
-        after=f"gradio_api/file={quote(str(after))}",
-        # Gradio fills in what stands in braces.
-        name=re.sub(r"[${}]", lambda match: f"&#{ord(match[0])};", html.escape(name)),
+        before=_address(before), after=_address(after), name=name, kernel=shown or ""
     )
+
+
+def _address(path):
+    return f"gradio_api/file={quote(str(path))}"
 
 
 def build_page(gradio, choices, choose, restore, cancel):
@@ -173,7 +201,8 @@ def build_page(gradio, choices, choose, restore, cancel):
         gradio: the module.
         choices: names of networks; the first is chosen at first.
         choose: (paths of files) -> (those that are photos, previews).
-        restore: (paths of photos, choice, strength) -> yields (HTML, paths of restored photos).
+        restore: (paths of photos, choice, strength, kernel size) -> yields (HTML, paths of
+            restored photos).
         cancel: ends what `restore` does for the same visitor.
 
     Returns:
@@ -189,6 +218,14 @@ def build_page(gradio, choices, choose, restore, cancel):
         network = gradio.Dropdown(choices, label="Network")
         strength = gradio.Slider(
             0, 1, 1, step=0.05, label="Strength", info="Less than 1 keeps so much of the photo."
+        )
+        size = gradio.Slider(
+            3,
+            151,
+            classical.DEFAULT_SIZE,
+            step=2,
+            label="Kernel size",
+            info=f"Of {' and '.join(classical.MODELS)}: pixels on a side, more than the blur has.",
         )
         with gradio.Row():
             button = gradio.Button("Restore", variant="primary", interactive=False)
@@ -214,7 +251,7 @@ def build_page(gradio, choices, choose, restore, cancel):
         # One restoration at a time: two would halve each other's speed, and double the memory.
         button.click(
             restore,
-            [photo, network, strength],
+            [photo, network, strength, size],
             [result, download],
             concurrency_limit=1,
             api_name="restore",
@@ -419,7 +456,10 @@ def _run(argv):
     # The visitors' folder goes when a signal ends the demo, too.
     with errors.stopping_like_ctrl_c(), visitors_folder() as folder:
         gradio = _import_gradio(folder)
-        net, named = weights.open_network(FLAGS.model, FLAGS.weights)
+        if FLAGS.model in classical.MODELS:
+            net = named = FLAGS.model
+        else:
+            net, named = weights.open_network(FLAGS.model, FLAGS.weights)
         errors.say(f"Restoring with {named}, or what is chosen on the page.")
         openers = _openers(net, named)
         nets = {}
@@ -440,7 +480,14 @@ def _run(argv):
         def cancel(request: gradio.Request):
             cancelled.add(request.session_hash)
 
-        def restore(paths, choice, strength, request: gradio.Request, progress=gradio.Progress()):  # noqa: B008
+        def restore(
+            paths,
+            choice,
+            strength,
+            size,
+            request: gradio.Request,
+            progress=gradio.Progress(),  # noqa: B008
+        ):
             visit = request.session_hash
             cancelled.discard(visit)
 
@@ -459,7 +506,7 @@ def _run(argv):
                 if choice not in nets:
                     nets[choice] = openers[choice]()
                 for number, path in enumerate(paths):
-                    before, after = restore_photo(
+                    before, after, kernel = restore_photo(
                         nets[choice],
                         path,
                         pathlib.Path(tempfile.mkdtemp(dir=place)),  # two may have one name
@@ -468,8 +515,9 @@ def _run(argv):
                         functools.partial(tell, number),
                         strength,
                         lambda text: gradio.Warning(html.escape(text), duration=None),
+                        int(size),
                     )
-                    figures.append(compared(before, after))
+                    figures.append(compared(before, after, kernel))
                     results.append(str(after))
                     yield "".join(figures), gradio.File(value=results, visible=True)
 
@@ -503,6 +551,8 @@ def _openers(net, named):
         name: functools.partial(weights.load_network, source) for name, source in shown.items()
     }
     openers[next(iter(openers))] = lambda: net
+    for name in classical.MODELS:
+        openers.setdefault(name, functools.partial(str, name))
     for entry in catalogue.CATALOGUE:
         name = f"{entry.network} with {entry.name}"
         if entry.files and name not in openers:

@@ -38,7 +38,7 @@ FLAGS = flags.FLAGS
 # Flags with another value of which a file is not taken for restored already.
 _DECISIVE = (
     *("model", "weights", "tile", "self_ensemble", "precision", "quality"),
-    *("strength", "mask", "fallback"),
+    *("strength", "mask", "fallback", "kernel_size"),
 )
 
 
@@ -94,6 +94,7 @@ def define_flags():
     flags.DEFINE_bool("follow_links", False, "Search also folders that links point to.")
     flags.DEFINE_bool("dry_run", False, "Only show what would be restored, and what would fail.")
     shared.define_restoring(tile="auto")
+    shared.define_kernel_size()
     shared.define_precision()
     flags.DEFINE_string(
         "device", None, "cpu, gpu, gpu:1, ...: where to compute. Default: a GPU where there is one."
@@ -168,16 +169,22 @@ def settings():
 
 
 def open_restorer(given):
-    """Opens the network that `settings` name.
+    """Opens what `settings` name: a network, or a method of one kernel for a whole image.
 
     Returns:
-        function of an image and of `progress`, see `files.restore_files`; and a line that says
-        where the network came from.
+        function of an image and of `progress`, see `files.restore_files`; a line that says where
+        it came from; and a function that returns the blur kernel of the last image, or None.
     """
+    from tfdeblur import classical
+
+    mask = blending.as_mask(given.mask) if given.mask else None
+    if given.model in classical.MODELS:
+        return _open_classical(given, mask)
+    if given.kernel_size:
+        raise InputError(f"`kernel_size` is of --model={' or '.join(classical.MODELS)}.")
     with shared.quiet_imports():
         from tfdeblur import precision, restoration, weights
 
-    mask = blending.as_mask(given.mask) if given.mask else None
     with _device(given.device), precision.policy(given.precision):
         net, description = weights.open_network(given.model, given.weights)
 
@@ -193,14 +200,39 @@ def open_restorer(given):
                 mask=mask,
             )
 
-    return restore, description
+    return restore, description, None
+
+
+def _open_classical(given, mask):
+    from tfdeblur import classical
+
+    if given.tile not in (None, "auto"):
+        raise InputError(
+            f"`tile={given.tile}` is for networks: {given.model} has one kernel for the whole."
+        )
+    for name in ("weights", "self_ensemble", "precision", "device"):
+        if getattr(given, name) != FLAGS[name].default:
+            raise InputError(f"`{name}` is for networks: {given.model} is none. Leave it out.")
+    size = given.kernel_size or classical.DEFAULT_SIZE
+    kernel = None
+
+    def restore(image, progress):
+        nonlocal kernel
+        blending.check(image, given.strength, mask)
+        restored, kernel = classical.restore(image, size, classical.MODELS[given.model], progress)
+        return blending.blend(image, restored, given.strength, mask)
+
+    description = f"{given.model}: one kernel of {size}x{size} pixels for all of it"
+    return restore, description, lambda: kernel
 
 
 def _restore(jobs, done=None):
-    restore, description = open_restorer(settings())
+    restore, description, kernel = open_restorer(settings())
     chosen = "" if FLAGS.model or FLAGS.weights else ", the default: --model names another"
     errors.say(f"Restoring with {description}{chosen}.")
-    return files.restore_files(jobs, restore, FLAGS.overwrite, FLAGS.quality, FLAGS.fallback, done)
+    return files.restore_files(
+        jobs, restore, FLAGS.overwrite, FLAGS.quality, FLAGS.fallback, done, kernel
+    )
 
 
 def _pipe(inputs):

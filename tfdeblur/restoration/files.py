@@ -243,7 +243,9 @@ def _is_copy(job):
         return False
 
 
-def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False, done=None):
+def restore_files(
+    jobs, restore, overwrite=False, quality=95, fallback=False, done=None, kernel=None
+):
     """Restores file after file; one that fails is reported on stderr, and the rest go on.
 
     What an earlier run has done, see `is_done`, is skipped, unless `overwrite` is given.
@@ -257,6 +259,8 @@ def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False, do
         fallback: keep the input where restoring seems to have done harm, see `harm.find`, or gave
             values that are not finite. Otherwise harm is only said.
         done: see `is_done`; it gets what is restored.
+        kernel: function that returns the blur kernel, [h, w], by which `restore` has restored the
+            last image, for pictures of before and after; or None.
 
     Returns:
         Outcome.
@@ -287,6 +291,7 @@ def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False, do
                     fallback,
                     done,
                     lambda share, n=count: _advance(bar, n + share),
+                    kernel,
                 )
             except KeyboardInterrupt:
                 bar.close()
@@ -303,7 +308,14 @@ def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False, do
 
 
 def restore_file(
-    job, restore, overwrite=False, quality=95, fallback=False, done=None, progress=None
+    job,
+    restore,
+    overwrite=False,
+    quality=95,
+    fallback=False,
+    done=None,
+    progress=None,
+    kernel=None,
 ):
     """Restores one file; arguments as for `restore_files`, `progress` as for `restore`.
 
@@ -312,7 +324,7 @@ def restore_file(
     """
     check(job, overwrite)
     harmless = _Harmless(restore, fallback)
-    _restore_file(job, harmless, quality, progress)
+    _restore_file(job, harmless, quality, progress, kernel)
     harmless.tell(job.target)
     if done and not _is_in_place(job):
         done.add(job.target)
@@ -450,14 +462,14 @@ def _advance(bar, position):
     bar.update(position - bar.n)
 
 
-def _restore_file(job, restore, quality, progress):
+def _restore_file(job, restore, quality, progress, kernel):
     """Restores one file, and says what of it is not kept."""
 
     def show(before, after):
         from tfdeblur.io import comparisons
 
         if job.compared:
-            comparisons.before_and_after(job.compared, before, after)
+            comparisons.before_and_after(job.compared, before, after, kernel and kernel())
 
     others = _other_names(job.target)
     if _is_video(job.source):
@@ -470,7 +482,10 @@ def _restore_file(job, restore, quality, progress):
         )
     else:
         photo = photos.read(job.source)
-        restored = dataclasses.replace(photo, pixels=restore(photo.pixels, progress))
+        try:
+            restored = dataclasses.replace(photo, pixels=restore(photo.pixels, progress))
+        except InputError as error:
+            raise InputError(f"{job.source}: {error}") from error
         # A file's content says what it is, and so what it stays, unless another format is wanted.
         same = job.source.suffix.lower() == job.target.suffix.lower()
         left = photos.write(
