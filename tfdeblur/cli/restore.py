@@ -40,6 +40,8 @@ _DECISIVE = (
     *("model", "weights", "tile", "self_ensemble", "precision", "quality"),
     *("strength", "mask", "fallback", "kernel_size"),
 )
+# What says nothing to a method without a network, and what stands there unsaid.
+_OF_NETWORKS = {"weights": None, "self_ensemble": False, "precision": "auto", "device": None}
 
 
 def start():
@@ -210,8 +212,8 @@ def _open_classical(given, mask):
         raise InputError(
             f"`tile={given.tile}` is for networks: {given.model} has one kernel for the whole."
         )
-    for name in ("weights", "self_ensemble", "precision", "device"):
-        if getattr(given, name) != FLAGS[name].default:
+    for name, default in _OF_NETWORKS.items():
+        if getattr(given, name) != default:
             raise InputError(f"`{name}` is for networks: {given.model} is none. Leave it out.")
     size = given.kernel_size or classical.DEFAULT_SIZE
     kernel = None
