@@ -113,7 +113,7 @@ def restorer(network, chosen_precision):
 
 def print_table(chosen_precision):
     """The papers' tables, with the scores of what --model names, or of the weights at hand."""
-    for name in ("dataset", "blurry_dir", "sharp_dir", "protocol", "report", "limit"):
+    for name in ("dataset", "blurry_dir", "sharp_dir", "pairs", "protocol", "report", "limit"):
         if FLAGS[name].value:
             raise InputError(
                 f"--table={FLAGS.table} measures what its rows say, on whole test splits: leave "
@@ -171,17 +171,18 @@ def networks_at_hand():
 
 def open_data():
     """The `test_sets.Data` that the flags mean."""
-    folders = (FLAGS.blurry_dir, FLAGS.sharp_dir)
-    if bool(FLAGS.dataset) == bool(FLAGS.blurry_dir) or (FLAGS.sharp_dir and not FLAGS.blurry_dir):
+    own = (FLAGS.blurry_dir, FLAGS.sharp_dir, FLAGS.pairs)
+    alone = FLAGS.sharp_dir and not FLAGS.blurry_dir and not FLAGS.pairs
+    if bool(FLAGS.dataset) == any(own) or alone:
         raise InputError(
-            "give either --dataset, or both --blurry_dir and --sharp_dir, or --blurry_dir alone: "
-            "that gives pictures without scores."
+            "give either --dataset, or both --blurry_dir and --sharp_dir, or --pairs, or "
+            "--blurry_dir alone: that gives pictures without scores."
         )
     if FLAGS.dataset:
         return test_sets.from_tfds(FLAGS.dataset, FLAGS.split, FLAGS.data_dir, FLAGS.manual_dir)
-    if not FLAGS.sharp_dir:
+    if not FLAGS.sharp_dir and not FLAGS.pairs:
         return test_sets.from_folder(FLAGS.blurry_dir)
-    return test_sets.from_folders(*folders)
+    return test_sets.from_folders(*own)
 
 
 def open_networks():

@@ -108,6 +108,12 @@ def define_data(dataset):
     )
     flags.DEFINE_string("blurry_dir", None, "Your own pairs instead of a dataset: blurry images.")
     flags.DEFINE_string("sharp_dir", None, "Your own pairs: sharp images of the same names.")
+    flags.DEFINE_string(
+        "pairs",
+        None,
+        "Your own pairs, whose names differ: a file list.csv with lines blurry,sharp; or a "
+        "template of both names below the folders, blur_{n}.png,gt_{n}.png.",
+    )
 
 
 def define_precision(default="auto"):
