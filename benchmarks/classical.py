@@ -5,7 +5,8 @@ python benchmarks/classical.py --photos=PATH
 Nine cases: three photographs of the Kodak set, blurred by three seeded camera-shake kernels, with
 noise of 0.01. Restored twice by the same final step: with the estimated kernel, and with the true
 one; both are shifted by up to five pixels, in quarters, to where they fit the sharp image best.
-Then the seconds for 800x800 pixels and a 51-pixel kernel, against `classical_reference.py`.
+Then the seconds for 800x800 pixels and a 51-pixel kernel, against `classical_reference.py`; and
+with --pairs, what one kernel does to frames of video, whose blur is not the same everywhere.
 """
 
 import logging
@@ -26,6 +27,7 @@ from tfdeblur import classical, errors
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("photos", None, "A folder with the Kodak photographs as 01.png to 24.png.")
+flags.DEFINE_string("pairs", None, "A folder with test_blur/, test_sharp/, ... of REDS.")
 flags.DEFINE_list("numbers", ["05", "13", "19"], "Which photographs.")
 flags.DEFINE_list("priors", ["l0"], "Which priors.")
 flags.DEFINE_enum("method", "tv", classical.METHODS, "The final step.")
@@ -98,6 +100,8 @@ def main(argv):
         nine_cases(prior)
     if FLAGS.speed_size:
         speed()
+    if FLAGS.pairs:
+        varying_blur()
 
 
 def nine_cases(prior):
@@ -106,7 +110,7 @@ def nine_cases(prior):
     for photo in FLAGS.numbers:
         for seed in range(3):
             true = shake(seed)
-            sharp, blurry = case(photo, seed)
+            sharp, blurry = case(photo, seed, FLAGS.photos)
             before = time.perf_counter()
             kernel = classical.estimate_kernel(blurry, SIZE, prior)
             seconds = time.perf_counter() - before
@@ -130,14 +134,32 @@ def nine_cases(prior):
     )
 
 
-def case(photo, seed):
+def case(photo, seed, folder):
     """(sharp float [H, W, 3], blurry uint8 [H, W, 3]) from the middle of a photograph."""
-    picture = np.asarray(Image.open(pathlib.Path(FLAGS.photos) / f"{photo}.png").convert("RGB"))
+    picture = np.asarray(Image.open(pathlib.Path(folder) / f"{photo}.png").convert("RGB"))
     side = CROP + SIZE - 1
     top, left = ((length - side) // 2 for length in picture.shape[:2])
     wide = picture[top : top + side, left : left + side] / 255
     edge = SIZE // 2
     return wide[edge:-edge, edge:-edge], blur(wide, shake(seed), seed)
+
+
+def varying_blur(size=21):
+    """Two frames of each scene."""
+    print(f"frames of REDS, {size}x{size}: blurry  restored  shifted to fit: blurry  restored")
+    rows = []
+    for scene in sorted(pathlib.Path(FLAGS.pairs).glob("*_blur/*")):
+        for path in sorted(scene.iterdir())[:10:5]:
+            other = path.parts[-3].replace("_blur", "_sharp")
+            sharp = np.asarray(Image.open(path.parents[2] / other / path.parts[-2] / path.name))
+            blurry = np.asarray(Image.open(path))
+            restored, _ = classical.restore(blurry, size)
+            row = [np.mean(np.square((x - sharp / 1.0) / 255)) for x in (blurry, restored)]
+            row += [error(x, sharp / 255) for x in (blurry, restored)]
+            rows.append([psnr(value) for value in row])
+            print(path.parts[-2], path.stem, *(f"{value:6.2f}" for value in rows[-1]), flush=True)
+    means = np.mean(rows, 0)
+    print(f"mean of {len(rows)}:", *(f"{value:.2f}" for value in means))
 
 
 def speed():

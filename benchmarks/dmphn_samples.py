@@ -14,7 +14,7 @@ from absl import flags
 from PIL import Image
 
 from tfdeblur import errors, restoration, weights
-from tfdeblur.io import images
+from tfdeblur.io import images, pairing
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("weights", "gopro", "The authors' weights, see `weights.load`.")
@@ -29,7 +29,7 @@ def main(argv):
     del argv
     net, _ = weights.open_network("dmphn", FLAGS.weights)
     rows = []
-    pairs = images.find_pairs(FLAGS.blurry_dir, FLAGS.restored_dir)
+    pairs = pairing.find_pairs(FLAGS.blurry_dir, FLAGS.restored_dir)
     for pair in tqdm.tqdm(pairs, desc="restoring", unit="image", disable=None):
         theirs = images.read(pair.sharp)
         restored = restoration.restore_float(net, images.read(pair.blurry), precision="float32")

@@ -28,7 +28,7 @@ from tfdeblur.data import cache, pipeline, png
 from tfdeblur.data.augment import AUGMENTATIONS
 from tfdeblur.data.pairs import from_folders
 from tfdeblur.evaluation import reports
-from tfdeblur.io import images
+from tfdeblur.io import images, pairing
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("gopro_dir", None, "A GOPRO_Large folder, or give the next two.")
@@ -113,14 +113,14 @@ def main(argv):
 
 
 def find_files():
-    """List of `images.Pair`."""
+    """List of `pairing.Pair`."""
     if not FLAGS.gopro_dir:
-        return images.find_pairs(FLAGS.blurry_dir, FLAGS.sharp_dir)
+        return pairing.find_pairs(FLAGS.blurry_dir, FLAGS.sharp_dir)
     blurry = sorted(pathlib.Path(FLAGS.gopro_dir, "train").glob("*/blur_gamma/*.png"))
     if not blurry:
         raise errors.InputError(f"--gopro_dir={FLAGS.gopro_dir} has no train/*/blur_gamma/*.png.")
     return [
-        images.Pair(
+        pairing.Pair(
             f"{path.parts[-3]}_{path.stem}",
             path,
             path.parents[1] / "sharp" / path.name,

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from tfdeblur import errors, restoration, weights
 from tfdeblur.evaluation import PROTOCOLS, reports, scoring, test_sets
-from tfdeblur.io import images
+from tfdeblur.io import images, pairing
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("weights", "gopro", "DMPHN's weights, see `weights.load`.")
@@ -96,7 +96,7 @@ golden values. The tests check `kohler` on made-up cases whose answer is known."
 def samples_table(restore):
     folders = [pathlib.Path(FLAGS.samples, kind) for kind in ("blurry", "restored_1_2_4_8")]
     rows = []
-    for pair in images.find_pairs(*folders):
+    for pair in pairing.find_pairs(*folders):
         ours = np.floor(255 * restore(images.read(pair.blurry)))
         difference = np.abs(ours - images.read(pair.sharp))
         rows.append([pair.name, f"{difference.mean():.3f}", f"{(difference == 0).mean():.1%}"])

@@ -1,6 +1,7 @@
 """The page of `tfdeblur demo`: what it restores, and how it looks to a real browser."""
 
 import asyncio
+import concurrent.futures
 import os
 import shutil
 import signal
@@ -48,7 +49,8 @@ def folder(tmp_path_factory, net):
 def test_restored_photo(net, folder, tmp_path):
     shares = []
     path = folder / "on its side.jpg"
-    before, after = demo.restore_photo(net, path, tmp_path, 1, "float32", shares.append)
+    before, after, kernel = demo.restore_photo(net, path, tmp_path, 1, "float32", shares.append)
+    assert kernel is None
     assert (before.name, after.name) == ("on its side_blurry.png", "on its side_restored.png")
     assert images.size(after) == (70, 101)
     np.testing.assert_array_equal(images.read(before), images.read(path))
@@ -62,6 +64,16 @@ def test_visitors_are_told_of_a_file_by_its_name_alone(net, folder, tmp_path):
         demo.restore_photo(net, folder / "text.png", tmp_path, 1, "float32")
     with pytest.raises(InputError, match=r"^large\.png has 0\.0202 megapixels.* 0\.02 at most"):
         demo.restore_photo(net, folder / "large.png", tmp_path, 0.02, "float32")
+
+
+def test_photo_restored_by_its_kernel(folder, tmp_path):
+    path = folder / "on its side.jpg"
+    _, after, kernel = demo.restore_photo("xu2013", path, tmp_path, 1, None, kernel_size=5)
+    assert images.size(after) == (70, 101)
+    assert (images.read(after) != images.read(path)).any()
+    shown = images.read(kernel)
+    assert shown.shape == (259, 259, 3) and shown.max() == 255  # 51 for each pixel, and a frame
+    assert "on its side, the blur kernel" in demo.compared(path, after, kernel)
 
 
 @pytest.fixture(scope="module")
@@ -121,22 +133,40 @@ def restore(page, path):
     page.locator("button:enabled", has_text="Restore").click()
 
 
+def refused(page, path):
+    """What is said of a file as soon as it is chosen; it does not stay in the list."""
+    page.set_input_files("input[type=file]", path)
+    said = message(page)
+    page.locator("button:disabled", has_text="Restore").wait_for()
+    return said
+
+
+def downloaded(page, path):
+    with page.expect_download() as download:
+        page.locator("a[download*=_restored]").last.click()
+    download.value.save_as(path)
+    return download.value.suggested_filename
+
+
 def message(page):
     return page.get_by_test_id("toast-body").inner_text()
 
 
 def test_page(page, net, folder, tmp_path):
     restore(page, folder / "on its side.jpg")
-    with page.expect_download() as download:
-        page.locator("button:enabled", has_text="Download").click()
-    assert download.value.suggested_filename == "on its side_restored.png"
-    download.value.save_as(tmp_path / "restored.png")
+    assert downloaded(page, tmp_path / "restored.png") == "on its side_restored.png"
     blurry = images.read(folder / "on its side.jpg")
     expected = restoration.restore(net, blurry, precision="float32")
     np.testing.assert_array_equal(images.read(tmp_path / "restored.png"), expected)
     assert (expected != blurry).any()
     sizes = "pictures => pictures.map(picture => [picture.naturalWidth, picture.naturalHeight])"
-    assert page.locator("img").evaluate_all(sizes) == [[70, 101], [70, 101]]
+    assert page.locator(".compare img").evaluate_all(sizes) == [[70, 101], [70, 101]]
+    slider = page.get_by_label("on its side: blurry left of here, restored right")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    split = "slider => slider.parentNode.style.getPropertyValue('--split')"
+    assert slider.evaluate(split) == "51%"
+    assert slider.evaluate("slider => getComputedStyle(slider).outlineStyle") == "solid"
     assert page.hosts == {"127.0.0.1"}
 
 
@@ -144,9 +174,7 @@ def test_a_phone_s_format(page, net, tmp_path):
     pillow_heif = pytest.importorskip("pillow_heif", reason="the extra [photos] is not installed")
     pillow_heif.from_pillow(Image.new("RGB", (96, 64), (90, 140, 30))).save(tmp_path / "phone.heic")
     restore(page, tmp_path / "phone.heic")
-    with page.expect_download() as download:
-        page.locator("button:enabled", has_text="Download").click()
-    download.value.save_as(tmp_path / "restored.png")
+    downloaded(page, tmp_path / "restored.png")
     blurry = photos.read(tmp_path / "phone.heic").pixels
     expected = restoration.restore(net, blurry, precision="float32")
     np.testing.assert_array_equal(images.read(tmp_path / "restored.png"), expected)
@@ -159,13 +187,25 @@ def test_file_over_the_limit(page, tmp_path):
 
 
 def test_file_that_is_no_image(page, folder):
-    restore(page, folder / "text.png")
-    assert "text.png cannot be read as an image (unknown format)" in message(page)
+    said = refused(page, folder / "text.png")
+    assert "text.png cannot be read as an image (unknown format)" in said
 
 
 def test_photo_over_the_limit(page, folder):
-    restore(page, folder / "large.png")
-    assert "large.png has 0.0202 megapixels, and this page takes 0.02 at most" in message(page)
+    said = refused(page, folder / "large.png")
+    assert "large.png has 0.0202 megapixels, and this page takes 0.02 at most" in said
+
+
+def test_several_photos_and_strength(page, folder, tmp_path):
+    Image.new("RGB", (40, 30), (10, 200, 90)).save(tmp_path / "second.png")
+    page.get_by_label("number input for Strength").fill("0")
+    restore(page, [folder / "on its side.jpg", tmp_path / "second.png", folder / "text.png"])
+    assert "text.png cannot be read as an image" in message(page)
+    page.locator(".compare").nth(1).wait_for()
+    downloaded(page, tmp_path / "restored.png")
+    np.testing.assert_array_equal(
+        images.read(tmp_path / "restored.png"), images.read(tmp_path / "second.png")
+    )
 
 
 def test_network_that_does_not_load(page, folder):
@@ -177,7 +217,7 @@ def test_network_that_does_not_load(page, folder):
 
 def test_port_that_is_taken():
     gradio = pytest.importorskip("gradio", reason="the extra [demo] is not installed")
-    page = demo.build_page(gradio, ["a", "b"], restore)
+    page = demo.build_page(gradio, ["a", "b"], lambda paths: None, restore, lambda: None)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -189,7 +229,7 @@ def test_port_that_is_taken():
 def test_names_that_begin_with_a_dot(net, folder, tmp_path):
     for name in (".photo.jpg", ".jpg"):
         shutil.copy(folder / "on its side.jpg", tmp_path / name)
-        for path in demo.restore_photo(net, tmp_path / name, tmp_path, 1, "float32"):
+        for path in demo.restore_photo(net, tmp_path / name, tmp_path, 1, "float32")[:2]:
             assert not path.name.startswith(".") and path.exists()
 
 
@@ -240,7 +280,9 @@ def asked(headers, chunks=(b"",), host="127.0.0.1"):
 
     headers = [(name.encode(), value.encode()) for name, value in headers.items()]
     guard = demo.Guard(page, host, 3 * demo.SLACK)
-    asyncio.run(guard({"type": "http", "headers": headers}, receive, send))
+    asking = guard({"type": "http", "headers": headers}, receive, send)
+    with concurrent.futures.ThreadPoolExecutor() as thread:  # the browser has a loop in this one
+        thread.submit(asyncio.run, asking).result()
     return sent[0]["status"], sum(map(len, read))
 
 
@@ -297,5 +339,6 @@ def test_a_running_page_guards_itself_and_takes_dotted_names(address, folder, tm
         address, verbose=False, download_files=tmp_path, httpx_kwargs={"trust_env": False}
     )
     photo = {"path": path, "orig_name": ".photo.jpg", "meta": {"_type": "gradio.FileData"}}
-    (before, after), _ = visitor.predict(photo, "runs/new/model.keras", api_name="/restore")
-    assert images.size(before) == images.size(after) == (70, 101)
+    shown, download = visitor.predict([photo], "runs/new/model.keras", 1, 9, api_name="/restore")
+    (after,) = download["value"]
+    assert "photo_blurry.png" in shown and images.size(after) == (70, 101)

@@ -69,6 +69,35 @@ def test_strength_and_mask(photos):
     np.testing.assert_array_equal(images.read("restored/b.png"), before)
 
 
+def test_one_kernel_for_the_whole(photos, run_command):
+    y, x = np.mgrid[:60, :80]
+    stripes = np.uint8(60 + 130 * ((x // 9 + y // 7) % 2))
+    images.write("shaken/a.png", np.stack(3 * [np.roll(stripes, 2, 1) // 2 + stripes // 2], -1))
+    done = run_command(cli, "shaken", "photos", "--model=xu2013", "--kernel_size=7", "--compare")
+    assert done.returncode == 1
+    assert "Restoring with xu2013: one kernel of 7x7 pixels for all of it." in done.stdout
+    assert "Restored 1 of 3 files" in done.stdout
+    assert "photos/a.jpg: a kernel of 7x7 is too large for 9x6 pixels" in done.stderr
+    assert (images.read("restored/a.png") != images.read("shaken/a.png")).any()
+    shown = images.read("restored/compare/a.png.jpg")
+    assert shown[40:220, 770:960].mean() < 70 < shown[40:220, 500:700].mean()  # mostly black
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--model=pan2016", "--tile=64"], "--tile=64 is for networks: pan2016 has one kernel"),
+        (["--model=xu2013", "--self_ensemble"], "--self_ensemble is for networks"),
+        (["--model=xu2013", "--weights=gopro"], "--weights is for networks"),
+        (["--kernel_size=9"], "--kernel_size is of --model=xu2013 or pan2016"),
+    ],
+)
+def test_flags_that_do_not_fit_one_kernel(photos, run_command, flags, message):
+    done = run_command(cli, "photos", *flags)
+    assert done.returncode == 1 and message in done.stderr
+    assert not pathlib.Path("restored").exists()
+
+
 def test_command_without_weights_and_without_a_network(photos, monkeypatch):
     monkeypatch.setenv("TFDEBLUR_CACHE", "cache")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")

@@ -208,61 +208,6 @@ def test_find_images(tmp_path, colours):
         images.find_images([tmp_path / "nowhere"])
 
 
-@pytest.fixture
-def folders(tmp_path, colours):
-    """Two folders with two pairs, of which one differs in suffix."""
-    save(tmp_path / "blurry/s1/2.png", colours)
-    save(tmp_path / "blurry/s1/10.jpg", colours)
-    save(tmp_path / "sharp/s1/2.png", colours)
-    save(tmp_path / "sharp/s1/10.png", colours)
-    return tmp_path / "blurry", tmp_path / "sharp"
-
-
-def test_find_pairs(folders):
-    blurry, sharp = folders
-    assert images.find_pairs(blurry, sharp) == [
-        images.Pair("s1/10", blurry / "s1/10.jpg", sharp / "s1/10.png", (5, 7)),
-        images.Pair("s1/2", blurry / "s1/2.png", sharp / "s1/2.png", (5, 7)),
-    ]
-
-
-def test_missing_partner(folders):
-    blurry, sharp = folders
-    (sharp / "s1/10.png").unlink()
-    with pytest.raises(InputError, match=r"10\.jpg has no partner.* 2 images.* 1, and 1 of them"):
-        images.find_pairs(blurry, sharp)
-
-
-def test_ambiguous_partner(folders, colours):
-    blurry, sharp = folders
-    save(blurry / "s1/10.png", colours)
-    with pytest.raises(InputError, match=r"10\.\w+ and .*10\.\w+ \(in `blurry_dir`\) differ only"):
-        images.find_pairs(blurry, sharp)
-
-
-def test_sizes_that_differ(folders, colours):
-    blurry, sharp = folders
-    save(sharp / "s1/2.png", colours[:6])
-    with pytest.raises(InputError, match=r"blurry/s1/2\.png has 5x7 .*sharp/s1/2\.png 5x6"):
-        images.find_pairs(blurry, sharp)
-
-
-def test_unreadable_header(folders):
-    blurry, sharp = folders
-    (sharp / "s1/2.png").write_text("no image")
-    with pytest.raises(InputError, match=r"sharp/s1/2\.png cannot be read"):
-        images.find_pairs(blurry, sharp)
-
-
-def test_missing_and_empty_folders(folders, tmp_path):
-    blurry, sharp = folders
-    with pytest.raises(InputError, match=r"`blurry_dir=.*nowhere` is not a folder"):
-        images.find_pairs(tmp_path / "nowhere", sharp)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"`sharp_dir=.*empty` holds no image"):
-        images.find_pairs(blurry, tmp_path / "empty")
-
-
 # ------------------------------------------------------------------------ hostile files
 
 HOSTILE = pathlib.Path(__file__).parents[1] / "cases" / "hostile"
@@ -274,7 +219,8 @@ def test_one_door_for_images():
     sources += [*root.glob("datasets/**/*builder.py"), *root.glob("examples/*.py")]
     pattern = re.compile(r"\bImage\.open\(|\bplt\.imread\(|\bcv2\.imread\(|\bimread\(")
     found = [path.name for path in sources if pattern.search(path.read_text())]
-    assert len(sources) > 40 and found == ["images.py"]
+    # raw.py's imread is LibRaw's, of a file that images.py has opened.
+    assert len(sources) > 40 and sorted(found) == ["images.py", "raw.py"]
     assert pathlib.Path(images.__file__).read_text().count("Image.open(") == 1
     assert "formats=" in pathlib.Path(images.__file__).read_text().split("Image.open(")[1][:20]
 

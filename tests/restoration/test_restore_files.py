@@ -186,10 +186,10 @@ def test_overwrite(photos):
 
 
 def test_format_that_cannot_be_written_is_told_before_the_work(photos, capsys):
-    Image.new("L", (4, 4)).save("x.gif")
-    assert files.restore_files(files.plan(["x.gif"], "out"), invert).failed == 1
-    assert "cannot write .gif; give `format=png`" in capsys.readouterr().err
-    assert files.restore_files(files.plan(["x.gif"], "x.png"), invert).failed == 0
+    Image.new("L", (4, 4)).save("x.jp2")
+    assert files.restore_files(files.plan(["x.jp2"], "out"), invert).failed == 1
+    assert "cannot write .jp2; give `format=png`" in capsys.readouterr().err
+    assert files.restore_files(files.plan(["x.jp2"], "x.png"), invert).failed == 0
 
 
 def test_what_a_photo_holds_is_kept(photos):
@@ -323,7 +323,7 @@ def test_a_file_stays_what_its_content_says(photos, capsys):
 
 
 def test_what_a_search_leaves_out_is_counted(photos):
-    for name in ("photos/x.gif", "photos/y.GIF", "photos/z.dng", "photos/.hidden.gif"):
+    for name in ("photos/x.jp2", "photos/y.JP2", "photos/z.tga", "photos/.hidden.jp2"):
         pathlib.Path(name).write_bytes(b"x")
     os.makedirs("photos/@eaDir")
     images.write("photos/@eaDir/a.jpg", np.zeros((4, 4, 3), np.uint8))
@@ -334,8 +334,8 @@ def test_what_a_search_leaves_out_is_counted(photos):
     jobs = files.plan(["photos"], "out", left_out=left_out)
     assert [job.source.name for job in jobs] == ["a.jpg", "b.png"]
     assert +left_out == {
-        ".gif files": 2,
-        ".dng files": 1,
+        ".jp2 files": 2,
+        ".tga files": 1,
         "folders of thumbnails and waste": 1,
         "linked folders": 1,
     }
@@ -396,3 +396,32 @@ def test_values_that_are_not_finite(photos, capsys):
     assert files.restore_files(jobs, fail, fallback=True).failed == 0
     assert "100.0% of it show values that are not finite; the input" in capsys.readouterr().err
     np.testing.assert_array_equal(images.read("out/b.png"), images.read("photos/trip/b.png"))
+
+
+def test_what_was_restored_in_another_way_is_not_skipped(photos, capsys):
+    jobs = files.plan(["photos"], "out")
+    assert files.restore_files(jobs[:1], invert, done=files.Done("out", "a")).restored == 1
+    again = files.Done("out", "a")
+    assert files.is_done(jobs[0], again) and not files.is_done(jobs[1], again)
+    other = files.Done("out", "b")
+    assert files.restore_files(jobs, invert, done=other) == files.Outcome(1, 0, 1)
+    said = (
+        "out/a.jpg exists, restored by another network or with other options: give `overwrite=True`"
+    )
+    assert said in capsys.readouterr().err
+    assert files.restore_files(jobs, invert, True, done=other) == files.Outcome(2, 0, 0)
+    assert files.restore_files(jobs, invert, done=files.Done("out", "b")).skipped == 2
+
+
+def test_what_is_restored_in_place_leaves_no_file(photos):
+    jobs = files.plan(["photos"], "photos", overwrite=True)
+    files.restore_files(jobs, invert, overwrite=True, done=files.Done("photos", "a"))
+    assert not pathlib.Path("photos", files.DONE).exists()
+
+
+def test_a_link_is_not_followed_for_what_is_done(photos):
+    pathlib.Path("out").mkdir()
+    os.symlink("../photos/note.txt", f"out/{files.DONE}")
+    jobs = files.plan(["photos"], "out")
+    files.restore_files(jobs, invert, done=files.Done("out", "a"))
+    assert pathlib.Path("photos/note.txt").read_text() == "no image"

@@ -1,14 +1,24 @@
 """Blind deconvolution without training: one kernel for a photo that shook as a whole.
 
-`estimate_kernel` finds the blur kernel of a photograph, `deconvolve` takes a known kernel out of
-it. `extend_periodically` is the boundary treatment that both rest on.
+`restore` does all of it: `estimate_kernel` finds the blur kernel of a photograph, `deconvolve`
+takes a known kernel out of it. `extend_periodically` is the boundary treatment that both rest on.
 """
 
 from tfdeblur.classical.boundary import extend_periodically
 from tfdeblur.classical.deconvolution import METHODS, deconvolve
 from tfdeblur.classical.kernels import PRIORS, estimate_kernel
+from tfdeblur.classical.shaken import DEFAULT_SIZE, MODELS, restore
 
-__all__ = ["METHODS", "PRIORS", "deconvolve", "estimate_kernel", "extend_periodically"]
+__all__ = [
+    "DEFAULT_SIZE",
+    "METHODS",
+    "MODELS",
+    "PRIORS",
+    "deconvolve",
+    "estimate_kernel",
+    "extend_periodically",
+    "restore",
+]
 
 
 def __dir__():

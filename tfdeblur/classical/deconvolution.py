@@ -15,7 +15,7 @@ from tfdeblur.classical.latent import LatentImage
 from tfdeblur.errors import InputError
 
 METHODS = ("tv", "hyper_laplacian")
-_WEIGHTS = {"tv": 3e-3, "hyper_laplacian": 1e-3}
+_WEIGHTS = {"tv": 1e-3, "hyper_laplacian": 1e-3}
 _RINGING_WEIGHT = 5e-4
 
 

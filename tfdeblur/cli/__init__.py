@@ -14,6 +14,7 @@ COMMANDS = {
     "export": "tfdeblur.cli.export",
     "weights": "tfdeblur.weights.__main__",
     "demo": "tfdeblur.cli.demo",
+    "batch": "tfdeblur.cli.batch",
 }
 
 

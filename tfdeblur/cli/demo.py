@@ -3,11 +3,13 @@
 tfdeblur demo [--model=runs/quickstart/model.keras]
 
 This computer serves the page to itself, and the page fetches nothing from elsewhere. It offers the
-networks under runs/, too. Ctrl-C ends it.
+networks under runs/, too, and the published ones, which this computer fetches when one is chosen.
+Ctrl-C ends it.
 """
 
 import contextlib
 import dataclasses
+import functools
 import html
 import ipaddress
 import os
@@ -19,15 +21,17 @@ import sys
 import tempfile
 import threading
 import traceback
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from absl import flags
 
-from tfdeblur import errors, files, restoration, weights
+from tfdeblur import classical, errors, files, restoration, weights
 from tfdeblur import precision as precisions
 from tfdeblur.cli import flags as shared
 from tfdeblur.errors import InputError
-from tfdeblur.io import images, photos
+from tfdeblur.io import comparisons, images, photos
+from tfdeblur.restoration import blending, harm
+from tfdeblur.weights import catalogue
 
 FLAGS = flags.FLAGS
 
@@ -44,7 +48,28 @@ MARKER = "tfdeblur_demo.lock"  # in a folder that is ours; locked while its demo
 WELCOME = """# tfdeblur
 Restores photographs blurred by motion. The computer that serves this page does all the work: your
 photos go nowhere else, and are deleted from it within a day."""
-CSS = ".gradio-container {max-width: 60rem !important; margin: auto}"
+CSS = """
+.gradio-container {max-width: 60rem !important; margin: auto; overflow-wrap: anywhere}
+*:focus-visible {outline: 3px solid #1d4ed8 !important; outline-offset: 2px}
+.compare {margin: 0 0 1.5rem; --split: 50%}
+.compare div {position: relative}
+.compare img {width: 100%; display: block}
+.compare img + img {position: absolute; inset: 0; clip-path: inset(0 0 0 var(--split))}
+.compare input {width: 100%; margin: 0.5rem 0 0}
+.compare figcaption {display: flex; justify-content: space-between; gap: 1rem}
+"""
+# A slider of the browser's own: it can be reached and moved with the keyboard.
+COMPARED = """<figure class="compare">
+<div><img src="{before}" alt="{name}, blurry"><img src="{after}" alt="{name}, restored"></div>
+<input type="range" min="0" max="100" value="50"
+aria-label="{name}: blurry left of here, restored right"
+oninput="this.parentNode.style.setProperty('--split', this.value + '%')">
+<figcaption><span>Blurry</span><span>{name}</span><span>Restored</span></figcaption>
+{kernel}</figure>"""
+KERNEL = """<img src="{source}" alt="{name}, the blur kernel" style="width: {side}px">
+"""
+KERNEL_SIDE = 256  # of the picture of a blur kernel, in pixels
+PREVIEW = 480  # pixels on a side, at most
 
 
 def start():
@@ -52,52 +77,133 @@ def start():
     shared.start(sys.modules[__name__], _define_flags, _run)
 
 
-def restore_photo(net, path, folder, max_megapixels, precision, progress=None):
-    """Restores a photo, and writes what the page shows of it.
+def check_photo(path, max_megapixels):
+    """Raises an InputError where a file is no photo, or too large.
 
-    Args:
-        net: as for `restoration.restore`, and so `precision` and `progress`.
-        path: an image file, as for `photos.read`.
-        folder: pathlib.Path, where the two pictures are written.
-        max_megapixels: larger photos are refused before they are decoded.
-
-    Returns:
-        The paths of two PNG files of the same size, upright: NAME_blurry.png, which any browser
-        shows as it shows the other, and NAME_restored.png. Both keep what `photos` keeps.
-
-    Raises:
-        InputError: the file is no image, or too large. The message names the file without its
-            folder, which the visitor of the page does not know.
+    The message names the file without its folder, which the visitor of the page does not know.
     """
-    path = pathlib.Path(path)
-    try:
-        width, height = images.size(path)
+    with _named_alone(path):
+        width, height = photos.size(path)
         megapixels = width * height / 1e6
         if megapixels > max_megapixels:
             raise InputError(
                 f"{path} has {megapixels:.3g} megapixels, and this page takes {max_megapixels:g} "
                 "at most: make it smaller, or restore it on the command line, with tfdeblur."
             )
+
+
+def preview_photo(path, folder):
+    """The path of a small PNG file of a photo, which any browser shows; InputError as above."""
+    with _named_alone(path):
+        pixels = photos.read(path).pixels
+        step = -(-max(pixels.shape) // PREVIEW)
+        small = photos.Photo(pixels[::step, ::step])
+        target = pathlib.Path(folder, f"{_stem(path)}_preview.png")
+        photos.write(target, small)
+    return target
+
+
+def restore_photo(
+    net,
+    path,
+    folder,
+    max_megapixels,
+    precision,
+    progress=None,
+    strength=1,
+    warn=None,
+    kernel_size=classical.DEFAULT_SIZE,
+):
+    """Restores a photo, and writes what the page shows of it.
+
+    Args:
+        net: as for `restoration.restore`, and so `precision`, `progress` and `strength`; or a name
+            of `classical.MODELS`.
+        path: an image file, as for `photos.read`.
+        folder: pathlib.Path, where the pictures are written.
+        max_megapixels: larger photos are refused before they are decoded.
+        warn: function that is called with a text where restoring may have done harm; or None.
+        kernel_size: for a name, see `classical.restore`.
+
+    Returns:
+        The paths of two PNG files of the same size, upright: NAME_blurry.png, which any browser
+        shows as it shows the other, and NAME_restored.png. Both keep what `photos` keeps. And of
+        the picture of the blur kernel, NAME_kernel.png; None where none was estimated.
+
+    Raises:
+        InputError: see `check_photo`.
+    """
+    check_photo(path, max_megapixels)
+    with _named_alone(path):
         blurry = photos.read(path)
-        pixels = restoration.restore(
-            net, blurry.pixels, tile=TILE, precision=precision, progress=progress
+        kernel = None
+        if net in classical.MODELS:
+            prior = classical.MODELS[net]
+            pixels, kernel = classical.restore(blurry.pixels, kernel_size, prior, progress)
+            pixels = blending.blend(blurry.pixels, pixels, strength)
+        else:
+            pixels = restoration.restore(
+                net,
+                blurry.pixels,
+                tile=TILE,
+                precision=precision,
+                progress=progress,
+                strength=strength,
+            )
+    found = harm.find(blurry.pixels, pixels)
+    if found and warn:
+        warn(
+            f"{pathlib.Path(path).name} may be worse than before: {found.share:.1%} of it show "
+            f"{', '.join(found.kinds)}. Compare the two, or take less strength."
         )
-    except InputError as error:
-        raise InputError(str(error).replace(str(path), path.name)) from error
-    stem = path.stem.lstrip(".") or "photo"  # Gradio serves no file whose name begins with a dot
-    before, after = (folder / f"{stem}_{what}.png" for what in ("blurry", "restored"))
+    before, after = (folder / f"{_stem(path)}_{what}.png" for what in ("blurry", "restored"))
     photos.write(before, blurry)
     photos.write(after, dataclasses.replace(blurry, pixels=pixels))
-    return before, after
+    if kernel is None:
+        return before, after, None
+    shown = folder / f"{_stem(path)}_kernel.png"
+    images.write(shown, comparisons.kernel_picture(kernel, KERNEL_SIDE))
+    return before, after, shown
 
 
-def build_page(gradio, choices, restore):
+def _stem(path):
+    return pathlib.Path(path).stem.lstrip(".") or "photo"  # Gradio serves no name with a dot first
+
+
+@contextlib.contextmanager
+def _named_alone(path):
+    try:
+        yield
+    except InputError as error:
+        name = pathlib.Path(path).name
+        raise InputError(str(error).replace(str(path), name)) from error
+
+
+def compared(before, after, kernel=None):
+    """The HTML of two pictures, one over the other, and of the slider between them."""
+    name = after.name.removesuffix("_restored.png")
+    # Gradio fills in what stands in braces.
+    name = re.sub(r"[${}]", lambda match: f"&#{ord(match[0])};", html.escape(name))
+    shown = kernel and KERNEL.format(source=_address(kernel), name=name, side=KERNEL_SIDE)
+    return COMPARED.format(
+        before=_address(before), after=_address(after), name=name, kernel=shown or ""
+    )
+
+
+def _address(path):
+    return f"gradio_api/file={quote(str(path))}"
+
+
+def build_page(gradio, choices, choose, restore, cancel):
     """Lays out the page.
 
     Args:
         gradio: the module.
         choices: names of networks; the first is chosen at first.
-        restore: (path of a photo, choice, progress) -> ((before, after), download button).
+        choose: (paths of files) -> (those that are photos, previews).
+        restore: (paths of photos, choice, strength, kernel size) -> yields (HTML, paths of
+            restored photos).
+        cancel: ends what `restore` does for the same visitor.
 
     Returns:
         gradio.Blocks.
@@ -105,21 +211,52 @@ def build_page(gradio, choices, restore):
     with gradio.Blocks(title="tfdeblur", analytics_enabled=False, delete_cache=(HOUR, DAY)) as page:
         gradio.Markdown(WELCOME)
         # Not gradio.Image, which would read the file itself, and otherwise than the command does.
-        photo = gradio.File(label="Photo", height=160)
-        network = gradio.Dropdown(choices, label="Network")
-        button = gradio.Button("Restore", variant="primary", interactive=False)
-        slider = gradio.ImageSlider(
-            label="Blurry and restored", interactive=False, buttons=["fullscreen"], max_height=640
+        photo = gradio.File(label="Photos", height=160, file_count="multiple")
+        preview = gradio.Gallery(
+            label="Preview", columns=4, height=200, visible=False, buttons=[], interactive=False
         )
-        download = gradio.DownloadButton("Download", interactive=False)
+        network = gradio.Dropdown(choices, label="Network")
+        strength = gradio.Slider(
+            0, 1, 1, step=0.05, label="Strength", info="Less than 1 keeps so much of the photo."
+        )
+        size = gradio.Slider(
+            3,
+            151,
+            classical.DEFAULT_SIZE,
+            step=2,
+            label="Kernel size",
+            info=f"Of {' and '.join(classical.MODELS)}: pixels on a side, more than the blur has.",
+        )
+        with gradio.Row():
+            button = gradio.Button("Restore", variant="primary", interactive=False)
+            stop = gradio.Button("Cancel")
+        result = gradio.HTML()
+        download = gradio.File(
+            label="Download", file_count="multiple", interactive=False, visible=False
+        )
 
-        def forget(path):
-            empty = gradio.DownloadButton(value=None, interactive=False)
-            return gradio.Button(interactive=path is not None), None, empty
+        def look(paths):
+            fine, previews = choose(paths or [])
+            return (
+                gradio.skip() if fine == (paths or []) else fine or None,
+                gradio.Gallery(value=previews, visible=bool(previews)),
+                gradio.Button(interactive=bool(fine)),
+                "",
+                gradio.File(value=None, visible=False),
+            )
 
-        photo.change(forget, photo, [button, slider, download], show_progress="hidden")
+        photo.change(
+            look, photo, [photo, preview, button, result, download], show_progress="hidden"
+        )
         # One restoration at a time: two would halve each other's speed, and double the memory.
-        button.click(restore, [photo, network], [slider, download], concurrency_limit=1)
+        button.click(
+            restore,
+            [photo, network, strength, size],
+            [result, download],
+            concurrency_limit=1,
+            api_name="restore",
+        )
+        stop.click(cancel, api_name=False)
     return page
 
 
@@ -319,30 +456,72 @@ def _run(argv):
     # The visitors' folder goes when a signal ends the demo, too.
     with errors.stopping_like_ctrl_c(), visitors_folder() as folder:
         gradio = _import_gradio(folder)
-        net, named = weights.open_network(FLAGS.model, FLAGS.weights)
+        if FLAGS.model in classical.MODELS:
+            net = named = FLAGS.model
+        else:
+            net, named = weights.open_network(FLAGS.model, FLAGS.weights)
         errors.say(f"Restoring with {named}, or what is chosen on the page.")
-        shown = _shown([named, *map(str, weights.trained_models())])
-        nets = {named: net}
-        ended = threading.Event()
+        openers = _openers(net, named)
+        nets = {}
+        ended, cancelled = threading.Event(), set()  # of visits
 
-        def restore(path, choice, progress=gradio.Progress()):  # noqa: B008
-            def tell(share):
+        def choose(paths):
+            place = pathlib.Path(tempfile.mkdtemp(dir=folder))
+            fine, previews = [], []
+            for path in paths:
+                try:
+                    check_photo(path, FLAGS.max_megapixels)
+                    previews.append((preview_photo(path, place), pathlib.Path(path).name))
+                    fine.append(path)
+                except InputError as error:
+                    gradio.Warning(html.escape(str(error)), duration=None)
+            return fine, previews
+
+        def cancel(request: gradio.Request):
+            cancelled.add(request.session_hash)
+
+        def restore(
+            paths,
+            choice,
+            strength,
+            size,
+            request: gradio.Request,
+            progress=gradio.Progress(),  # noqa: B008
+        ):
+            visit = request.session_hash
+            cancelled.discard(visit)
+
+            def tell(number, share):
                 if ended.is_set():  # Python would wait for this thread
                     raise InputError("the demo has ended.")
-                progress(share, desc=f"Restoring {pathlib.Path(path).name}")
+                if visit in cancelled:
+                    raise InputError("cancelled.")
+                done = f"{number + 1} of {len(paths)}, " * (len(paths) > 1)
+                progress(share, desc=f"Restoring {done}{pathlib.Path(paths[number]).name}")
 
             # Inside Gradio's own folder, which it alone empties: visitors fetch the files later.
             place = pathlib.Path(tempfile.mkdtemp(dir=folder))
+            figures, results = [], []
             with _told_to_visitors(gradio):
-                source = shown[choice]
-                if source not in nets:
-                    nets[source] = weights.load_network(source)
-                before, after = restore_photo(
-                    nets[source], path, place, FLAGS.max_megapixels, precision, tell
-                )
-            return (before, after), gradio.DownloadButton(value=after, interactive=True)
+                if choice not in nets:
+                    nets[choice] = openers[choice]()
+                for number, path in enumerate(paths):
+                    before, after, kernel = restore_photo(
+                        nets[choice],
+                        path,
+                        pathlib.Path(tempfile.mkdtemp(dir=place)),  # two may have one name
+                        FLAGS.max_megapixels,
+                        precision,
+                        functools.partial(tell, number),
+                        strength,
+                        lambda text: gradio.Warning(html.escape(text), duration=None),
+                        int(size),
+                    )
+                    figures.append(compared(before, after, kernel))
+                    results.append(str(after))
+                    yield "".join(figures), gradio.File(value=results, visible=True)
 
-        page = build_page(gradio, list(shown), restore)
+        page = build_page(gradio, list(openers), choose, restore, cancel)
         max_file_size = int(FLAGS.max_megapixels * 1e6 * BYTES_PER_PIXEL)
         try:
             serve(gradio, page, FLAGS.host, FLAGS.port, max_file_size)
@@ -363,6 +542,26 @@ def _import_gradio(folder):
     except ImportError as error:
         raise InputError('tfdeblur demo needs Gradio: pip install "tfdeblur[demo]".') from error
     return gradio
+
+
+def _openers(net, named):
+    """{what the page calls a network: function that gives it}; the published ones are fetched."""
+    shown = _shown([named, *map(str, weights.trained_models())])
+    openers = {
+        name: functools.partial(weights.load_network, source) for name, source in shown.items()
+    }
+    openers[next(iter(openers))] = lambda: net
+    for name in classical.MODELS:
+        openers.setdefault(name, functools.partial(str, name))
+    for entry in catalogue.CATALOGUE:
+        name = f"{entry.network} with {entry.name}"
+        if entry.files and name not in openers:
+            openers[name] = functools.partial(_open_published, entry)
+    return openers
+
+
+def _open_published(entry):
+    return weights.open_network(entry.network, entry.name)[0]
 
 
 def _shown(choices):

@@ -18,7 +18,7 @@ import sys
 import keras
 from absl import flags
 
-from tfdeblur import evaluation, precision, restoration, weights
+from tfdeblur import classical, evaluation, precision, restoration, weights
 from tfdeblur.cli import flags as shared
 from tfdeblur.data import opening
 from tfdeblur.errors import InputError
@@ -31,6 +31,7 @@ from tfdeblur.evaluation import (
     scoring,
     test_sets,
 )
+from tfdeblur.evaluation.one_kernel import KOHLER_SIZES, OneKernel
 from tfdeblur.io import comparisons
 from tfdeblur.weights import catalogue
 
@@ -76,7 +77,8 @@ def _run(argv):
         **settings,
         "data version": source.version,
         "weights": {
-            method: score_files.digest(network) for method, (network, _) in networks.items()
+            method: str(network) if isinstance(network, OneKernel) else score_files.digest(network)
+            for method, (network, _) in networks.items()
         },
     }
     settings["machine"] = precision.machine()
@@ -98,6 +100,8 @@ def _run(argv):
 
 
 def restorer(network, chosen_precision):
+    if isinstance(network, OneKernel):
+        return network
     return functools.partial(
         restoration.restore_float,
         network,
@@ -109,7 +113,7 @@ def restorer(network, chosen_precision):
 
 def print_table(chosen_precision):
     """The papers' tables, with the scores of what --model names, or of the weights at hand."""
-    for name in ("dataset", "blurry_dir", "sharp_dir", "protocol", "report", "limit"):
+    for name in ("dataset", "blurry_dir", "sharp_dir", "pairs", "protocol", "report", "limit"):
         if FLAGS[name].value:
             raise InputError(
                 f"--table={FLAGS.table} measures what its rows say, on whole test splits: leave "
@@ -157,7 +161,7 @@ def networks_at_hand():
     """Yields (name, network, what is published of it) of --model, or of what the cache has."""
     if FLAGS.model:
         for network, name in open_networks().values():
-            yield name, network, catalogue.published_of(network, FLAGS.self_ensemble)
+            yield name, network, describe(network).published
         return
     for entry in catalogue.cached():
         if any(f"{one.dataset}/".startswith(f"{FLAGS.table}/") for one in entry.published):
@@ -167,17 +171,18 @@ def networks_at_hand():
 
 def open_data():
     """The `test_sets.Data` that the flags mean."""
-    folders = (FLAGS.blurry_dir, FLAGS.sharp_dir)
-    if bool(FLAGS.dataset) == bool(FLAGS.blurry_dir) or (FLAGS.sharp_dir and not FLAGS.blurry_dir):
+    own = (FLAGS.blurry_dir, FLAGS.sharp_dir, FLAGS.pairs)
+    alone = FLAGS.sharp_dir and not FLAGS.blurry_dir and not FLAGS.pairs
+    if bool(FLAGS.dataset) == any(own) or alone:
         raise InputError(
-            "give either --dataset, or both --blurry_dir and --sharp_dir, or --blurry_dir alone: "
-            "that gives pictures without scores."
+            "give either --dataset, or both --blurry_dir and --sharp_dir, or --pairs, or "
+            "--blurry_dir alone: that gives pictures without scores."
         )
     if FLAGS.dataset:
         return test_sets.from_tfds(FLAGS.dataset, FLAGS.split, FLAGS.data_dir, FLAGS.manual_dir)
-    if not FLAGS.sharp_dir:
+    if not FLAGS.sharp_dir and not FLAGS.pairs:
         return test_sets.from_folder(FLAGS.blurry_dir)
-    return test_sets.from_folders(*folders)
+    return test_sets.from_folders(*own)
 
 
 def open_networks():
@@ -195,7 +200,7 @@ def open_networks():
             f"{len(FLAGS.model)}: give as many of each, in the same order."
         )
     opened = [
-        weights.open_network(model, given)
+        open_one(model, given)
         for model, given in itertools.zip_longest(FLAGS.model or [None], FLAGS.weights)
     ]
     if len(opened) == 1:
@@ -204,6 +209,23 @@ def open_networks():
     if len(networks) < len(opened):
         raise InputError(f"--model={','.join(FLAGS.model)} names one network twice.")
     return networks
+
+
+def open_one(model, given):
+    """A network, or a method of one kernel, and where it came from."""
+    if model not in classical.MODELS:
+        return weights.open_network(model, given)
+    if given or FLAGS.tile or FLAGS.self_ensemble:
+        raise InputError(
+            f"`model={model}` is no network: leave out --weights, --tile and --self_ensemble."
+        )
+    if FLAGS.kernel_size:
+        method = OneKernel(model, FLAGS.kernel_size)
+    elif (FLAGS.dataset or "").partition("/")[0] == "kohler":
+        method = OneKernel(model, sizes=KOHLER_SIZES)
+    else:
+        method = OneKernel(model)
+    return method, str(method)
 
 
 def score(source, count, restorers, chosen, identity):
@@ -274,15 +296,20 @@ def write_figures(scores, protocol, source, restorers, networks):
         list of str: the report's sections about them.
     """
     sections = [f"**{source.warning}**"] if source.warning else []
-    two_way = [n for n in networks.values() if n.hyperparameters.get("two_way")]
+    two_way = [
+        one
+        for one in networks.values()
+        if not isinstance(one, OneKernel) and one.hyperparameters.get("two_way")
+    ]
     if not protocol.measure or not (two_way or len(restorers) > 1 or FLAGS.compare_at):
         return sections
     followed = [one for one in scores if one.protocol == protocol.name]
     chosen = reports.ranked(followed, next(iter(restorers)))
     found = (example for example in source.read() if example[0] in chosen)
     shown = []
-    for name, blurry, sharp in itertools.islice(found, len(chosen)):
-        restored = {method: restore(blurry) for method, restore in restorers.items()}
+    for example in itertools.islice(found, len(chosen)):
+        name, blurry, sharp = example
+        restored = {m: scoring.restored_by(restore, example) for m, restore in restorers.items()}
         shown.append((f"{chosen[name]}: {name}", in_versions(blurry, restored, sharp)))
     comparisons.compare_methods(pathlib.Path(FLAGS.report, "methods.png"), shown, compare_at())
     sections += ["## The methods, at one place", "![each method, enlarged](methods.png)"]
@@ -325,6 +352,8 @@ def write_report(path, scores, protocol, settings, source, restorers, facts, dat
 
 def describe(network):
     """What a report tells of a network."""
+    if isinstance(network, OneKernel):
+        return reports.NetworkFacts(parameters=None, macs=None, published=[])
     counted = keras.backend.backend() == "tensorflow"
     return reports.NetworkFacts(
         parameters=network.count_params(),
@@ -356,6 +385,7 @@ def _define_flags():
     flags.DEFINE_string("report", None, "A folder for report.html, report.md, scores.csv and more.")
     shared.define_precision("float32")
     shared.define_restoring(tile=None)
+    shared.define_kernel_size()
     flags.DEFINE_list(
         "compare_at",
         None,

@@ -59,7 +59,10 @@ def quiet_imports():
 
 
 def define_network(several=False):
-    """--model and --weights, as `weights.open_network` takes them; `several`: lists of them."""
+    """--model and --weights, as `weights.open_network` takes them; `several`: lists of them.
+
+    The names of `classical.MODELS` are no networks: each command treats them by itself.
+    """
     define, default = (flags.DEFINE_list, []) if several else (flags.DEFINE_string, None)
     define(
         "model",
@@ -68,6 +71,21 @@ def define_network(several=False):
         "maxim, with its authors' weights gopro, which are fetched once.",
     )
     define("weights", default, f"Weights for {'each' if several else 'the'} --model: {_WEIGHTS}")
+
+
+def define_kernel_size():
+    """--kernel_size, see `classical.restore`."""
+    flags.DEFINE_integer(
+        "kernel_size",
+        None,
+        "Of --model=xu2013 or pan2016, which estimate one blur kernel for a photo that shook as a "
+        "whole: its side in pixels, odd, somewhat larger than the blur. Default: 31.",
+    )
+    flags.register_validator(
+        "kernel_size",
+        lambda size: size is None or (size >= 3 and size % 2 == 1),
+        "give an odd number of pixels, 3 or more.",
+    )
 
 
 def define_weights(of):
@@ -90,6 +108,12 @@ def define_data(dataset):
     )
     flags.DEFINE_string("blurry_dir", None, "Your own pairs instead of a dataset: blurry images.")
     flags.DEFINE_string("sharp_dir", None, "Your own pairs: sharp images of the same names.")
+    flags.DEFINE_string(
+        "pairs",
+        None,
+        "Your own pairs, whose names differ: a file list.csv with lines blurry,sharp; or a "
+        "template of both names below the folders, blur_{n}.png,gt_{n}.png.",
+    )
 
 
 def define_precision(default="auto"):

@@ -6,11 +6,11 @@ INPUT is an image or video file, a folder, which is searched recursively, or a p
 "holiday/**/*.jpg". What is restored keeps its name, its format and its place below the folder, and
 all else that the file holds: date, place, colour profile, transparency, 16 bits, sound; a line says
 what is lost. Inputs are not overwritten, unless --overwrite is given and --output is their own
-folder. What an earlier run has restored is skipped. `tfdeblur - < a.jpg > b.jpg` takes an image
-from standard input, and writes the restored one to standard output.
+folder. What an earlier run has restored in the same way is skipped. `tfdeblur - < a.jpg > b.jpg`
+takes an image from standard input, and writes the restored one to standard output.
 
-Other commands: tfdeblur train, evaluate, export, weights, demo; each explains itself with --help.
-`tfdeblur demo` serves a web page that does the same.
+Other commands: tfdeblur train, evaluate, export, weights, demo, batch; each explains itself with
+--help. `tfdeblur demo` serves a web page that does the same, `tfdeblur batch` does it on Beam.
 """
 
 # This is the command `tfdeblur`; deblur.py calls it too. What needs Keras is imported when the
@@ -18,9 +18,12 @@ Other commands: tfdeblur train, evaluate, export, weights, demo; each explains i
 
 import collections
 import contextlib
+import hashlib
+import os
 import pathlib
 import sys
 import tempfile
+import types
 
 from absl import flags
 
@@ -32,14 +35,20 @@ from tfdeblur.io import images, photos
 from tfdeblur.restoration import blending, files
 
 FLAGS = flags.FLAGS
+# Flags with another value of which a file is not taken for restored already.
+_DECISIVE = (
+    *("model", "weights", "tile", "self_ensemble", "precision", "quality"),
+    *("strength", "mask", "fallback", "kernel_size"),
+)
 
 
 def start():
     """Runs the command line in `sys.argv`, and exits."""
-    shared.start(sys.modules[__name__], _define_flags, _stoppable)
+    shared.start(sys.modules[__name__], define_flags, _stoppable)
 
 
-def _define_flags():
+def define_flags():
+    """Defines the flags of the command."""
     shared.define_network()
     flags.DEFINE_string(
         "output", "restored", "Folder for what is restored; for a single file also a file name."
@@ -85,6 +94,7 @@ def _define_flags():
     flags.DEFINE_bool("follow_links", False, "Search also folders that links point to.")
     flags.DEFINE_bool("dry_run", False, "Only show what would be restored, and what would fail.")
     shared.define_restoring(tile="auto")
+    shared.define_kernel_size()
     shared.define_precision()
     flags.DEFINE_string(
         "device", None, "cpu, gpu, gpu:1, ...: where to compute. Default: a GPU where there is one."
@@ -98,9 +108,24 @@ def _stoppable(argv):
 
 def _run(argv):
     inputs = argv[1:]
-    _refuse_commands(inputs)
     if "-" in inputs:
         return _pipe(inputs)
+    jobs = plan(inputs)
+    done = files.Done(folder(jobs), how())
+    if FLAGS.dry_run:
+        return show(jobs, done)
+    outcome = _restore(jobs, done)
+    skipped = f"; skipped {outcome.skipped} already done" if outcome.skipped else ""
+    skipped += " (--overwrite redoes them)" if outcome.skipped else ""
+    failed = f"; {outcome.failed} failed, see above" if outcome.failed else ""
+    done = f"Restored {outcome.restored} of {len(jobs)} files into {FLAGS.output}"
+    errors.say(f"{done}{skipped}{failed}.")
+    return 1 if outcome.failed else 0
+
+
+def plan(inputs):
+    """`files.plan` by the flags; says what is left out."""
+    _refuse_commands(inputs)
     left_out = collections.Counter()
     jobs = files.plan(
         inputs,
@@ -116,40 +141,98 @@ def _run(argv):
         kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.items() if count)
         advice = " --follow_links searches linked folders." * bool(left_out[files.LINKED_FOLDERS])
         errors.say(f"Left out: {kinds}.{advice}")
-    if FLAGS.dry_run:
-        return _show(jobs)
-    outcome = _restore(jobs)
-    skipped = f"; skipped {outcome.skipped} already done" if outcome.skipped else ""
-    skipped += " (--overwrite redoes them)" if outcome.skipped else ""
-    failed = f"; {outcome.failed} failed, see above" if outcome.failed else ""
-    done = f"Restored {outcome.restored} of {len(jobs)} files into {FLAGS.output}"
-    errors.say(f"{done}{skipped}{failed}.")
-    return 1 if outcome.failed else 0
+    return jobs
 
 
-def _restore(jobs):
+def folder(jobs):
+    """Where files are written: --output may be one."""
+    output = pathlib.Path(FLAGS.output)
+    return output.parent if jobs[-1].target == output else output
+
+
+def how():
+    """What decides about the pixels, in words: files by their content."""
+    words = []
+    for name in _DECISIVE:
+        value = FLAGS[name].value
+        if isinstance(value, str) and os.path.isfile(value):
+            with images.open_regular(value, limit=2**40) as file:
+                value = hashlib.file_digest(file, "sha256").hexdigest()
+        words.append(f"{name}={value}")
+    return " ".join(words)
+
+
+def settings():
+    """What decides how files are restored: the flags of these names, for other processes."""
+    values = {name: FLAGS[name].value for name in (*_DECISIVE, "device", "overwrite")}
+    return types.SimpleNamespace(**values | {"tile": shared.tile()})
+
+
+def open_restorer(given):
+    """Opens what `settings` name: a network, or a method of one kernel for a whole image.
+
+    Returns:
+        function of an image and of `progress`, see `files.restore_files`; a line that says where
+        it came from; and a function that returns the blur kernel of the last image, or None.
+    """
+    from tfdeblur import classical
+
+    mask = blending.as_mask(given.mask) if given.mask else None
+    if given.model in classical.MODELS:
+        return _open_classical(given, mask)
+    if given.kernel_size:
+        raise InputError(f"`kernel_size` is of --model={' or '.join(classical.MODELS)}.")
     with shared.quiet_imports():
         from tfdeblur import precision, restoration, weights
 
-    mask = blending.as_mask(FLAGS.mask) if FLAGS.mask else None
-    with _device(FLAGS.device):
-        with precision.policy(FLAGS.precision):
-            net, description = weights.open_network(FLAGS.model, FLAGS.weights)
-        chosen = "" if FLAGS.model or FLAGS.weights else ", the default: --model names another"
-        errors.say(f"Restoring with {description}{chosen}.")
+    with _device(given.device), precision.policy(given.precision):
+        net, description = weights.open_network(given.model, given.weights)
 
-        def restore(image, progress):
+    def restore(image, progress):
+        with _device(given.device):
             return restoration.restore(
                 net,
                 image,
-                tile=shared.tile(),
-                self_ensemble=FLAGS.self_ensemble,
+                tile=given.tile,
+                self_ensemble=given.self_ensemble,
                 progress=progress,
-                strength=FLAGS.strength,
+                strength=given.strength,
                 mask=mask,
             )
 
-        return files.restore_files(jobs, restore, FLAGS.overwrite, FLAGS.quality, FLAGS.fallback)
+    return restore, description, None
+
+
+def _open_classical(given, mask):
+    from tfdeblur import classical
+
+    if given.tile not in (None, "auto"):
+        raise InputError(
+            f"`tile={given.tile}` is for networks: {given.model} has one kernel for the whole."
+        )
+    for name in ("weights", "self_ensemble", "precision", "device"):
+        if getattr(given, name) != FLAGS[name].default:
+            raise InputError(f"`{name}` is for networks: {given.model} is none. Leave it out.")
+    size = given.kernel_size or classical.DEFAULT_SIZE
+    kernel = None
+
+    def restore(image, progress):
+        nonlocal kernel
+        blending.check(image, given.strength, mask)
+        restored, kernel = classical.restore(image, size, classical.MODELS[given.model], progress)
+        return blending.blend(image, restored, given.strength, mask)
+
+    description = f"{given.model}: one kernel of {size}x{size} pixels for all of it"
+    return restore, description, lambda: kernel
+
+
+def _restore(jobs, done=None):
+    restore, description, kernel = open_restorer(settings())
+    chosen = "" if FLAGS.model or FLAGS.weights else ", the default: --model names another"
+    errors.say(f"Restoring with {description}{chosen}.")
+    return files.restore_files(
+        jobs, restore, FLAGS.overwrite, FLAGS.quality, FLAGS.fallback, done, kernel
+    )
 
 
 def _pipe(inputs):
@@ -182,10 +265,11 @@ def _refuse_commands(inputs):
             )
 
 
-def _show(jobs):
+def show(jobs, done):
+    """Says what would be restored, and what would fail; returns the exit status."""
     failures = skipped = 0
     for job in jobs:
-        if not FLAGS.overwrite and files.is_done(job):
+        if not FLAGS.overwrite and files.is_done(job, done):
             skipped += 1
             continue
         try:

@@ -74,6 +74,7 @@ def _run(argv):
         FLAGS.sharp_dir,
         FLAGS.manual_dir,
         FLAGS.validation,
+        FLAGS.pairs,
     )
     others, missing = targets.find_others(recipe, test_pairs, FLAGS.data_dir, FLAGS.manual_dir)
     for reason in missing:
@@ -145,7 +146,7 @@ def show(recipe):
     from tfdeblur.training import estimates
 
     pairs = estimates.count_training_pairs(
-        recipe, FLAGS.data_dir, FLAGS.blurry_dir, FLAGS.sharp_dir
+        recipe, FLAGS.data_dir, FLAGS.blurry_dir, FLAGS.sharp_dir, FLAGS.pairs
     )
     estimates.print_recipe(recipe, FLAGS.precision, pairs)
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfdeblur.data import opening, png
 from tfdeblur.errors import InputError
-from tfdeblur.io import images
+from tfdeblur.io import images, pairing
 
 SEQUENCES = ("sequence", "clip", "scene")  # features of datasets that name one
 VALIDATION_SHARE = 0.02  # of the training pairs, on which the best network is chosen
@@ -173,22 +173,24 @@ def _union(parts):
     )
 
 
-def from_folders(blurry_dir, sharp_dir, smallest=1):
-    """The pairs of two folders, partners having the same path below them, suffixes aside.
+def from_folders(blurry_dir, sharp_dir, smallest=1, pairs=None):
+    """The pairs of two folders.
 
     Images in formats that TensorFlow cannot read (TIFF, CMYK, 16-bit greyscale, ...) are converted
     to PNG in memory, once.
 
     Args:
+        blurry_dir, sharp_dir, pairs: see `pairing.find_pairs`.
         smallest: pixels that the height and width of every image must have.
 
     Raises:
-        InputError: see `images.find_pairs`; or an image is smaller than `smallest`.
+        InputError: see `pairing.find_pairs`; or an image is smaller than `smallest`.
     """
-    return _from_files(_find(blurry_dir, sharp_dir, smallest), f"{blurry_dir} and {sharp_dir}")
+    files = _find(blurry_dir, sharp_dir, smallest, pairs)
+    return _from_files(files, _described(blurry_dir, sharp_dir, pairs))
 
 
-def split_folders(blurry_dir, sharp_dir, smallest=1, validation=False):
+def split_folders(blurry_dir, sharp_dir, smallest=1, validation=False, pairs=None):
     """The pairs of two folders, for training and, the last tenth by name, for testing.
 
     Neighbours in name are often neighbours in a video: a random split would test on what was
@@ -201,11 +203,11 @@ def split_folders(blurry_dir, sharp_dir, smallest=1, validation=False):
         (training `Pairs`, test `Pairs`); with `validation`, those `Pairs` between them, or None
         where there are too few.
     """
-    files = _find(blurry_dir, sharp_dir, smallest)
+    files = _find(blurry_dir, sharp_dir, smallest, pairs)
+    name = _described(blurry_dir, sharp_dir, pairs)
     if len(files) < 2:
-        raise InputError(f"`blurry_dir={blurry_dir}` holds one pair: training needs two or more.")
+        raise InputError(f"{name} is one pair: training needs two or more.")
     tested = max(1, len(files) // 10)
-    name = f"{blurry_dir} and {sharp_dir}"
     trained, test = files[:-tested], _from_files(files[-tested:], f"{name}, the last {tested}")
     apart = round(VALIDATION_SHARE * len(trained)) if validation else 0
     if not apart:
@@ -225,13 +227,15 @@ def open_pairs(
     sharp_dir=None,
     manual_dir=None,
     validation="train",
+    pairs=None,
 ):
     """What a recipe trains on, chooses its best network by, and is tested on.
 
     Args:
         recipe: a `recipes.Recipe`.
         data_dir, manual_dir: see `from_tfds`.
-        blurry_dir, sharp_dir: two folders instead of the recipe's dataset.
+        blurry_dir, sharp_dir, pairs: two folders, or a list, instead of the recipe's dataset: see
+            `pairing.find_pairs`.
         validation: "train" sets `VALIDATION_SHARE` of the training pairs apart; "test" takes the
             test pairs, as most papers' authors do.
 
@@ -242,11 +246,9 @@ def open_pairs(
     Raises:
         InputError: one of the folders is not given; or see `from_tfds` and `split_folders`.
     """
-    if bool(blurry_dir) != bool(sharp_dir):
-        raise InputError("`blurry_dir` and `sharp_dir` go together: give both.")
-    if blurry_dir:
+    if blurry_dir or sharp_dir or pairs:
         apart = validation == "train"
-        train, *between, test = split_folders(blurry_dir, sharp_dir, recipe.crop, apart)
+        train, *between, test = split_folders(blurry_dir, sharp_dir, recipe.crop, apart, pairs)
         return train, (between and between[0]) or test, test
     train, test = (
         from_tfds(name, split, data_dir, manual_dir)
@@ -281,8 +283,13 @@ def crop_arrays(blurry, sharp, corners, side):
     )
 
 
-def _find(blurry_dir, sharp_dir, smallest):
-    files = images.find_pairs(blurry_dir, sharp_dir)
+def _described(blurry_dir, sharp_dir, pairs):
+    folders = " and ".join(str(folder) for folder in (blurry_dir, sharp_dir) if folder)
+    return " ".join(filter(None, [folders, pairs and f"({pairs})"]))
+
+
+def _find(blurry_dir, sharp_dir, smallest, pairs):
+    files = pairing.find_pairs(blurry_dir, sharp_dir, pairs)
     for pair in files:
         if min(pair.size) < smallest:
             width, height = pair.size

@@ -13,7 +13,7 @@ import numpy as np
 
 from tfdeblur import files, memory, published
 from tfdeblur.evaluation import protocols, score_files
-from tfdeblur.evaluation.scoring import BLURRY, RESTORED, mean, median, summarise
+from tfdeblur.evaluation.scoring import BLURRY, RESTORED, mean, median, restored_by, summarise
 from tfdeblur.io import comparisons
 from tfdeblur.io.comparisons import Row
 from tfdeblur.restoration import quantise
@@ -38,12 +38,12 @@ class NetworkFacts:
     """What a report tells of a network beside its scores.
 
     Attributes:
-        parameters: how many.
+        parameters: how many; None for what is no network.
         macs: multiply-accumulates for an image of 256x256; None where they cannot be counted.
         published: list of `published.Published`.
     """
 
-    parameters: int
+    parameters: int | None
     macs: int | None
     published: list
 
@@ -196,7 +196,7 @@ def examples(scores, pairs, restore, method=RESTORED):
             before, after = psnr[name, BLURRY], psnr[name, method]
             whose = "" if method == RESTORED else f"{method}, "
             caption = f"{whose}{chosen[name]}: {name}, {before:.2f} -> {after:.2f} dB"
-            restored = restore(blurry)
+            restored = restored_by(restore, (name, blurry, reference))
             sharp = _sharp(reference, restored)
             rows[name] = Row(caption, blurry, quantise(restored), sharp)
         if len(rows) == len(chosen):

@@ -11,6 +11,7 @@ import tqdm
 
 from tfdeblur import memory
 from tfdeblur.errors import InputError
+from tfdeblur.evaluation.one_kernel import OneKernel
 from tfdeblur.evaluation.protocols import Quality
 
 BLURRY, RESTORED = "blurry", "restored"  # methods: the input itself, and the usual network
@@ -84,7 +85,7 @@ def score(examples, networks, protocols, on_restored=None):
             restored = {BLURRY: blurry.astype(np.float32) / 255}
             costs = {BLURRY: (None, None)}
             for method, restore in networks.items():
-                restored[method], seconds, peak = _restore(restore, blurry)
+                restored[method], seconds, peak = _restore(restore, example)
                 costs[method] = (seconds if blurry.shape in shapes else None, peak)
             shapes.add(blurry.shape)
             if on_restored:
@@ -144,11 +145,17 @@ def median(values):
     return statistics.median(values) if values else None
 
 
-def _restore(restore, blurry):
+def restored_by(restore, example):
+    """What a network's `restore` makes of an example; of one kernel's, by the size for its name."""
+    name, blurry, _ = example
+    return restore(blurry, name) if isinstance(restore, OneKernel) else restore(blurry)
+
+
+def _restore(restore, example):
     """The restored image, the seconds that it took, and the bytes of memory at their peak."""
     memory.reset_peak()
     start = time.perf_counter()
-    restored = restore(blurry)  # a NumPy array, so the computation has ended
+    restored = restored_by(restore, example)  # a NumPy array, so the computation has ended
     return restored, time.perf_counter() - start, memory.peak()
 
 

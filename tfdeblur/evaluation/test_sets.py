@@ -10,7 +10,7 @@ import numpy as np
 
 from tfdeblur.data import opening
 from tfdeblur.errors import InputError
-from tfdeblur.io import images
+from tfdeblur.io import images, pairing
 
 # What of an example makes its name: "sequence/frame". The first group of which it has any counts.
 _SEQUENCES = ("sequence", "clip", "photo", "image", "scene", "name")
@@ -75,20 +75,17 @@ def from_folder(blurry_dir):
     )
 
 
-def from_folders(blurry_dir, sharp_dir):
-    """The pairs of two folders.
-
-    Raises:
-        InputError: see `images.find_pairs`.
-    """
-    pairs = images.find_pairs(blurry_dir, sharp_dir)
+def from_folders(blurry_dir, sharp_dir, pairs=None):
+    """The pairs of two folders, or of a list; see `pairing.find_pairs` for all of it."""
+    how = f" ({pairs})" if pairs else ""
+    pairs = pairing.find_pairs(blurry_dir, sharp_dir, pairs)
 
     def read(skip=0):
         for pair in pairs[skip:]:
             yield pair.name, images.read(pair.blurry), images.read(pair.sharp)
 
     return Data(
-        name=f"{blurry_dir} against {sharp_dir} (blur variant not known)",
+        name=f"{blurry_dir} against {sharp_dir}{how} (blur variant not known)",
         version=_digest([path for pair in pairs for path in (pair.blurry, pair.sharp)]),
         count=len(pairs),
         reference="sharp",

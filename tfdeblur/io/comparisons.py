@@ -17,14 +17,17 @@ ERROR_GAIN = 4
 # Of before and after: the side of each of the four pictures at most, and of what is enlarged.
 _SHOWN_SIDE, _CHANGED = 960, 320
 _WIDE_GAP, _HIGH_LINE = 8, 26
+_KERNEL_SIDE = 200
 
 
-def before_and_after(path, before, after):
+def before_and_after(path, before, after, kernel=None):
     """Writes both whole images side by side, and below them, enlarged, where they differ most.
 
     Args:
         path: the file to write, see `images.write`.
         before, after: uint8 or uint16 [H, W, 3], of one size.
+        kernel: [h, w], the blur kernel by which the image was restored, shown in its corner; or
+            None.
     """
     top, left = _most_changed(before, after)
     crop = (slice(top, top + _CHANGED), slice(left, left + _CHANGED))
@@ -40,7 +43,21 @@ def before_and_after(path, before, after):
         for row in rows:
             canvas.paste(row[column], (left, top))
             top += row[column].height + _WIDE_GAP
+    if kernel is not None:
+        shown = Image.fromarray(kernel_picture(kernel, _KERNEL_SIDE))
+        canvas.paste(shown, (_WIDE_GAP + width - shown.width, _HIGH_LINE))
     images.write(path, np.asarray(canvas))
+
+
+def kernel_picture(kernel, side):
+    """A kernel [h, w] as a picture, uint8 [H, W, 3]: its largest value white, framed in grey.
+
+    Pixels are repeated, for `side` pixels at most where the kernel has fewer.
+    """
+    grey = np.rint(255 * (kernel / kernel.max())).astype(np.uint8)
+    repeats = max(side // max(kernel.shape), 1)
+    grey = np.pad(grey.repeat(repeats, 0).repeat(repeats, 1), 2, constant_values=128)
+    return np.repeat(grey[..., None], 3, -1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,6 @@
-"""Image files: reading, writing, finding, and pairing a blurry folder with a sharp one."""
+"""Image files: reading, writing and finding them."""
 
 import contextlib
-import dataclasses
 import io
 import os
 import pathlib
@@ -57,16 +56,6 @@ _TIFF_SUBFILE = 254  # its lowest bit says that a page is a reduced version of a
 _MANY = 100  # pages, among which previews are looked for
 # No file of an image, nor of a data set, is larger: Pillow refuses more than 179 million pixels.
 MAX_BYTES = 2**31
-
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """A blurry image, its sharp counterpart, and the name that they share."""
-
-    name: str  # path relative to the folder, without suffix: "scene/000001"
-    blurry: pathlib.Path
-    sharp: pathlib.Path
-    size: tuple[int, int]  # of both: width, height, in pixels
 
 
 def read(path):
@@ -239,36 +228,8 @@ def find_images(paths, suffixes=SUFFIXES):
     return list(found)
 
 
-def find_pairs(blurry_dir, sharp_dir):
-    """Pairs the images of two folders by their relative paths, suffixes aside.
-
-    Args:
-        blurry_dir: folder with blurry images, searched recursively.
-        sharp_dir: folder with as many sharp ones, likewise named.
-
-    Returns:
-        list of Pair, sorted by name.
-
-    Raises:
-        InputError: a folder is missing or without images, an image has no partner or two, the
-            sizes within a pair differ, or a header cannot be read.
-    """
-    blurry = _images_by_name(blurry_dir, "blurry_dir")
-    sharp = _images_by_name(sharp_dir, "sharp_dir")
-    lonely = sorted(blurry.keys() ^ sharp.keys())
-    if lonely:
-        path = blurry.get(lonely[0]) or sharp[lonely[0]]
-        raise InputError(
-            f"{path} has no partner: `blurry_dir={blurry_dir}` holds {len(blurry)} images, "
-            f"`sharp_dir={sharp_dir}` {len(sharp)}, and {len(lonely)} of them stand alone. "
-            "Partners have the same path below their folders, suffixes aside: "
-            "add the missing ones, or remove those that stand alone."
-        )
-    return [_pair(name, blurry[name], sharp[name]) for name in sorted(blurry)]
-
-
 @contextlib.contextmanager
-def opened(source, name=None, formats=FORMATS):
+def opened(source, name=None, formats=FORMATS, several=False):
     """Opens an image lazily, and tells all that Pillow raises inside the block as InputError.
 
     This is the only place where an image is opened. What a file is, its content says, not its
@@ -278,6 +239,7 @@ def opened(source, name=None, formats=FORMATS):
         source: a path, or the bytes of a file.
         name: of the bytes, for messages.
         formats: of `FORMATS`, those that are meant.
+        several: whether the file may hold several images.
     """
     path = None if isinstance(source, bytes) else source
     name = path if name is None else name
@@ -286,8 +248,8 @@ def opened(source, name=None, formats=FORMATS):
         file = io.BytesIO(source) if path is None else stack.enter_context(open_regular(path))
         suffix = pathlib.Path(str(name)).suffix.lower()
         image = stack.enter_context(_identified(file, name, suffix, formats))
-        frames = _frames(image)
-        if frames > 1:
+        frames = count_frames(image)
+        if frames > 1 and not several:
             raise InputError(
                 f"{name} holds {frames} images: save the wanted one as a file of its own."
             )
@@ -310,7 +272,7 @@ def telling(name):
         ) from error
 
 
-def _frames(image):
+def count_frames(image):
     """How many pictures a file holds, previews aside."""
     # A multi-picture JPEG (MPO) of a camera holds the photograph first, then previews.
     if image.format == "MPO":
@@ -485,32 +447,3 @@ def _walk(folder, suffixes):
             if not name.startswith(".") and name.lower().endswith(suffixes)
         ]
     return sorted(files)
-
-
-def _images_by_name(folder, argument):
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"`{argument}={folder}` is not a folder: name a folder with images.")
-    found = {}
-    for path in _walk(folder, SUFFIXES):
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in found:
-            raise InputError(
-                f"{found[name]} and {path} (in `{argument}`) differ only in their suffixes, so "
-                "that pairing them is ambiguous: remove one."
-            )
-        found[name] = path
-    if not found:
-        raise InputError(f"`{argument}={folder}` holds no image ({', '.join(SUFFIXES)}).")
-    return found
-
-
-def _pair(name, blurry, sharp):
-    blurry_size, sharp_size = size(blurry), size(sharp)
-    if blurry_size != sharp_size:
-        raise InputError(
-            "a pair differs in size: {} has {}x{} pixels, {} {}x{}: crop or replace one.".format(
-                blurry, *blurry_size, sharp, *sharp_size
-            )
-        )
-    return Pair(name, blurry, sharp, blurry_size)

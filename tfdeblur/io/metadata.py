@@ -158,6 +158,11 @@ def _fitting(found, grey):
     return dataclasses.replace(found, icc=profile, xmp=xmp), lost
 
 
+def read_boxes(exif, xmp):
+    """Likewise from what stands beside pixels that are upright already: `Metadata`."""
+    return _fitting(Metadata(exif=_upright(exif, 1), xmp=_xmp(xmp)), grey=False)
+
+
 def not_held(found, kind):
     """In words, what a format, named as Pillow does, cannot hold: list of str."""
     plain = kind in ("BMP", "PPM")
@@ -169,7 +174,7 @@ def not_held(found, kind):
         for name, lost in (
             ("its EXIF", found.exif and (plain or (long and len(found.exif) > _JPEG_SEGMENT))),
             ("its XMP", found.xmp and (plain or (long and len(found.xmp) > _JPEG_SEGMENT))),
-            ("its colour profile", found.icc and plain),
+            ("its colour profile", found.icc and (plain or kind == "JXL")),
             ("its IPTC", iptc_of(found.photoshop) and kind not in ("JPEG", "TIFF")),
             ("its comment", found.comments and kind != "JPEG"),
             (f"what it says of its colours ({', '.join(colours)})", colours and kind != "PNG"),

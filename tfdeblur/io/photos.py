@@ -13,18 +13,18 @@ import numpy as np
 from PIL import Image
 
 from tfdeblur.errors import InputError
-from tfdeblur.io import images, metadata, tiff
+from tfdeblur.io import images, jxl, metadata, raw, tiff
 from tfdeblur.io.metadata import Metadata
 
-# What a folder is searched for, and what `write` can write.
-SUFFIXES = (*images.SUFFIXES, ".avif", ".jfif", ".jpe", ".pgm", *images.HEIF_SUFFIXES)
+# What a folder is searched for, beside `raw.SUFFIXES`, and what `write` can write.
+SUFFIXES = (*images.SUFFIXES, ".avif", ".jfif", ".jpe", ".jxl", ".pgm", *images.HEIF_SUFFIXES)
 # Formats, named as Pillow does.
-_WITH_ALPHA = ("AVIF", "HEIF", "PNG", "TIFF", "WEBP")
+_WITH_ALPHA = ("AVIF", "HEIF", "JXL", "PNG", "TIFF", "WEBP")
 _WITH_QUALITY = ("AVIF", "HEIF", "JPEG", "WEBP")
 _SAME = {"MPO": "JPEG", "DIB": "BMP"}  # which of them `write` writes for another one
 _TIFF_ORIENTATION = 274
 _HEAD = 2**16  # bytes in which a file says how it is encoded
-_WRITTEN = ("AVIF", "BMP", "HEIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_WRITTEN = ("AVIF", "BMP", "HEIF", "JPEG", "JXL", "PNG", "PPM", "TIFF", "WEBP")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +67,14 @@ def read(path):
     Raises:
         InputError: as `images.read`; or floating-point values are not in [0, 1].
     """
+    if raw.is_raw(path):
+        return _read_raw(path)
+    if jxl.is_jxl(path):
+        return _read_jxl(path)
     if tiff.is_deep(path):
         return _read_deep_tiff(path)
     with images.opened(path) as image, images.open_regular(path) as file:
-        lost = _lost_in_pixels(image)
+        lost = _lost_in_pixels(image, file.read(_HEAD))
         if _has_sixteen_bits(image):
             planes = _sixteen_bit_planes(image, path)
         else:
@@ -84,6 +88,21 @@ def read(path):
             kept, others = metadata.read(image, file, orientation, grey)
         form = _SAME.get(image.format, image.format)
         return _photo(planes, kept, form, _is_lossless(image, file), [*lost, *others])
+
+
+def _read_raw(path):
+    planes = raw.read(path)
+    with images.open_regular(path) as file:
+        # Most raw files are TIFF files by their structure; the size there may be a preview's.
+        kept, lost = metadata.read_tiff(tiff.tags(file), grey=False)
+    return _photo(planes, dataclasses.replace(kept, icc=b"", dpi=()), "", lost=lost)
+
+
+def _read_jxl(path):
+    planes, exif, xmp = jxl.read(path)
+    kept, lost = metadata.read_boxes(exif, xmp)
+    lost.append("a colour profile other than sRGB, if there is one")
+    return _photo(planes, kept, "JXL", lost=lost)
 
 
 def _read_deep_tiff(path):
@@ -116,6 +135,9 @@ def size(path):
     Raises:
         InputError: `read` would raise it for what the header says, or for floating-point values.
     """
+    for kind, is_kind in ((raw, raw.is_raw), (jxl, jxl.is_jxl)):
+        if is_kind(path):
+            return kind.size(path)
     if not tiff.is_deep(path):
         with images.opened(path) as image:
             if not _has_sixteen_bits(image):
@@ -150,7 +172,7 @@ def write(path, photo, quality=95, form=None, like=None):
     """
     path = pathlib.Path(path)
     check_suffix(path)
-    form = form if form in _WRITTEN else Image.registered_extensions()[path.suffix.lower()]
+    form = form if form in _WRITTEN else _format_of(path)
     planes = _planes(photo, form in _WITH_ALPHA)
     with images.replacing(path, like) as temporary:
         if form == "TIFF":
@@ -158,6 +180,9 @@ def write(path, photo, quality=95, form=None, like=None):
         elif planes.dtype != np.uint8 and form == "PNG":
             planes = _rounded(planes, 65535) if planes.dtype == np.float32 else planes
             _write_deep_png(temporary, planes, photo.metadata)
+        elif form == "JXL":
+            planes = _rounded(planes, 65535) if planes.dtype == np.float32 else planes
+            jxl.write(temporary, planes, quality, photo.metadata.exif, photo.metadata.xmp)
         else:
             if planes.dtype == np.uint16:
                 planes = images.to_eight_bits(planes)
@@ -190,7 +215,7 @@ def _encoding(form, quality, lossless):
 def _left_out(photo, form):
     """What a format cannot hold of a photograph, in words."""
     bits = {"uint8": 8, "uint16": 16, "float32": 32}[str(photo.pixels.dtype)]
-    held = {"TIFF": 32, "PNG": 16}.get(form, 8)
+    held = {"TIFF": 32, "PNG": 16, "JXL": 16}.get(form, 8)
     if bits > held:
         yield "its floating-point values" if bits == 32 else "its 16 bits"
     if photo.alpha is not None and form not in _WITH_ALPHA:
@@ -216,6 +241,13 @@ def check_suffix(path):
         raise InputError(f"cannot write {path}: name a file ending in {', '.join(SUFFIXES)}.")
     if path.suffix.lower() in images.HEIF_SUFFIXES:
         images.register_heif(path)
+    if path.suffix.lower() == ".jxl":
+        jxl.check(path)
+
+
+def _format_of(path):
+    suffix = path.suffix.lower()
+    return "JXL" if suffix == ".jxl" else Image.registered_extensions()[suffix]
 
 
 # ------------------------------------------------------------------------ reading
@@ -227,14 +259,17 @@ def _has_sixteen_bits(image):
     return images.is_sixteen_bit(image)
 
 
-def _lost_in_pixels(image):
+def _lost_in_pixels(image, head):
     """What reading changes of the pixels, in words."""
     if image.mode in ("CMYK", "LAB", "YCbCr", "HSV") and image.format in ("TIFF", "JPEG", "MPO"):
         yield f"its {image.mode} colours, which become RGB of 8 bits"
     elif image.mode == "RGBX":
         yield "1 channel without a meaning"
-    bits = image.info.get("bit_depth", 8)
-    if image.format == "HEIF" and isinstance(bits, int) and bits > 8:
+    bits = image.info.get("bit_depth", 8) if image.format == "HEIF" else 8
+    if image.format == "AVIF" and (start := head.find(b"av1C")) > 0:
+        flags = head[start + 6]  # of the AV1 codec's configuration record
+        bits = 8 + 2 * (flags >> 6 & 1) + 2 * (flags >> 5 & 1)
+    if isinstance(bits, int) and bits > 8:
         yield f"its {bits} bits, which become 8"
 
 

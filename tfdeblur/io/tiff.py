@@ -63,6 +63,7 @@ def read(path):
     import tifffile
 
     with _first_page(path) as page:
+        further = sum(not other.is_reduced for other in page.parent.pages) - 1
         try:
             planes = page.asarray()
         except ValueError as error:
@@ -88,6 +89,7 @@ def read(path):
     alpha = next((i for i, kind in enumerate(kinds) if kind in (1, 2)), None)
     left = len(kinds) - (alpha is not None)
     lost = [f"{left} channel{'s' * (left > 1)} without a meaning"] if left else []
+    lost += [f"{further} further page{'s' * (further > 1)}"] if further > 0 else []
     if alpha is None:
         return planes[..., :colours], lost
     opacity = planes[..., colours + alpha, None]

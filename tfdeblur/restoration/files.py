@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import filecmp
 import glob
+import hashlib
 import itertools
 import os
 import pathlib
@@ -18,23 +19,24 @@ import tqdm
 
 from tfdeblur import errors
 from tfdeblur.errors import InputError, NotFiniteError
-from tfdeblur.io import ffmpeg, images, photos
+from tfdeblur.io import animations, ffmpeg, images, photos, raw
 from tfdeblur.restoration import harm
 
 SUFFIXES = photos.SUFFIXES + ffmpeg.VIDEO_SUFFIXES
 # Of other images and videos, which a search counts and leaves out.
 _OTHERS = (
-    *(".apng", ".arw", ".bpg", ".cr2", ".cr3", ".dng", ".exr", ".flv", ".gif", ".hdr", ".ico"),
-    *(".j2k", ".jp2", ".jxl", ".m2v", ".mxf", ".nef", ".ogv", ".orf", ".pcx", ".psd", ".raf"),
-    *(".raw", ".rw2", ".svg", ".tga", ".vob"),
+    *(".bpg", ".exr", ".flv", ".hdr", ".ico", ".j2k", ".jp2", ".m2v", ".mxf"),
+    *(".ogv", ".pcx", ".psd", ".raw", ".svg", ".tga", ".vob"),
 )
 # Where network drives and cameras keep what they made of the photographs.
 _THUMBNAILS = ("@eaDir", ".@__thumb", "#recycle", "@Recycle", "$RECYCLE.BIN")
+_DEVELOPED = ".tif"  # what is made of raw photographs, unless another format is wanted
 _SECONDS_BETWEEN_LINES = 30  # of progress, where there is no terminal
 _LONGEST_NAME = 255  # bytes, on most disks
 _TRANSPORT_STREAM = b"G"  # begins a video called .ts; others of this name are programs
 # Below the output folder, where --compare puts its pictures.
 COMPARE = "compare"
+DONE = ".tfdeblur_done"  # in the output folder
 LINKED_FOLDERS = "linked folders"  # as `left_out` counts them
 
 
@@ -61,6 +63,39 @@ class Outcome:
     restored: int
     skipped: int
     failed: int
+
+
+class Done:
+    """What earlier runs have restored into a folder, and how: the lines of a hidden file in it.
+
+    Args:
+        folder: where the files are written.
+        how: what decides about the result, the network say: any words.
+    """
+
+    def __init__(self, folder, how):
+        self.folder = pathlib.Path(folder)
+        self.how = hashlib.sha256(how.encode()).hexdigest()[:16]
+        self.found = {}
+        with contextlib.suppress(InputError), images.open_regular(self.folder / DONE) as file:
+            for line in file.read().decode(errors="replace").splitlines():
+                how, _, name = line.partition(" ")
+                self.found[name] = how
+
+    def knows(self, target):
+        return self.found.get(self._name(target)) == self.how
+
+    def add(self, target):
+        """Without a word where it cannot be written: then the file is restored once more."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        with contextlib.suppress(OSError):
+            number = os.open(self.folder / DONE, flags, 0o666)
+            with open(number, "a", encoding="utf-8") as file:
+                file.write(f"{self.how} {self._name(target)}\n")
+        self.found[self._name(target)] = self.how
+
+    def _name(self, target):
+        return ascii(os.path.relpath(target, self.folder))  # in one line, whatever it is
 
 
 def plan(
@@ -110,7 +145,7 @@ def plan(
             missing.append(Job(pathlib.Path(pattern), output, problem=str(error)))
     if not given:
         raise InputError(missing[0].problem)
-    to_file = output.suffix.lower() in SUFFIXES and not output.is_dir()
+    to_file = output.suffix.lower() in SUFFIXES + animations.SUFFIXES and not output.is_dir()
     if to_file and (len(inputs) > 1 or len(given) > 1 or given[0][0].is_dir()):
         raise InputError(f"`output={output}` is one file, for one input file: name a folder.")
     if to_file and (suffix or kind):
@@ -148,7 +183,8 @@ def check(job, overwrite=False):
         raise InputError(job.problem)
     if os.path.lexists(job.target):
         if not overwrite and not _is_copy(job):
-            raise InputError(f"{job.target} exists: give `overwrite=True` to replace it.")
+            how = ", restored by another network or with other options" * _same_time(job)
+            raise InputError(f"{job.target} exists{how}: give `overwrite=True` to replace it.")
         _refuse_read_only(job.target)
     if _is_video(job.source):
         if not _is_video(job.target):
@@ -157,6 +193,10 @@ def check(job, overwrite=False):
 
         count, (width, height) = videos.frame_count(job.source)
         return f"{count} frames of {width}x{height} pixels"
+    several = animations.find(job.source, job.target)
+    if several:
+        count, (width, height) = several
+        return f"{count} images of {width}x{height} pixels"
     if job.target.suffix.lower() not in photos.SUFFIXES:
         raise InputError(
             f"{job.source}: cannot write {job.target.suffix or 'a file without suffix'}; give "
@@ -167,19 +207,30 @@ def check(job, overwrite=False):
     return f"{width}x{height} pixels"
 
 
-def is_done(job):
+def is_done(job, done=None):
     """Whether an earlier run wrote the target, and the source is as it was then.
 
     What is restored has the time of change of its source, and not its content.
+
+    Args:
+        job: of `plan`.
+        done: `Done`, which knows how it was restored; None: that does not matter.
     """
-    if job.problem:
+    if job.problem or not _same_time(job) or _is_copy(job):
         return False
+    return done is None or done.knows(job.target)
+
+
+def _same_time(job):
     try:
         before, after = os.stat(job.source), os.stat(job.target)
     except (OSError, ValueError):
         return False
-    same_time = before.st_mtime_ns == after.st_mtime_ns
-    return same_time and not os.path.samestat(before, after) and not _is_copy(job)
+    return before.st_mtime_ns == after.st_mtime_ns and not os.path.samestat(before, after)
+
+
+def _is_in_place(job):
+    return _identity(job.source) == _identity(job.target)
 
 
 def _is_copy(job):
@@ -192,7 +243,9 @@ def _is_copy(job):
         return False
 
 
-def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False):
+def restore_files(
+    jobs, restore, overwrite=False, quality=95, fallback=False, done=None, kernel=None
+):
     """Restores file after file; one that fails is reported on stderr, and the rest go on.
 
     What an earlier run has done, see `is_done`, is skipped, unless `overwrite` is given.
@@ -205,6 +258,9 @@ def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False):
         quality: of JPEG, WebP, AVIF and HEIC.
         fallback: keep the input where restoring seems to have done harm, see `harm.find`, or gave
             values that are not finite. Otherwise harm is only said.
+        done: see `is_done`; it gets what is restored.
+        kernel: function that returns the blur kernel, [h, w], by which `restore` has restored the
+            last image, for pictures of before and after; or None.
 
     Returns:
         Outcome.
@@ -217,37 +273,70 @@ def restore_files(jobs, restore, overwrite=False, quality=95, fallback=False):
     layout = "{l_bar}{bar}| {n:.1f}/{total} files [{elapsed}<{remaining}]"
     with tqdm.tqdm(total=len(jobs), disable=None, bar_format=layout) as bar:
         told = time.monotonic()
-        for done, job in enumerate(jobs):
-            _advance(bar, done)
+        for count, job in enumerate(jobs):
+            _advance(bar, count)
             bar.set_description(errors.printable(job.source.name))
             if bar.disable and time.monotonic() - told > _SECONDS_BETWEEN_LINES:
                 told = time.monotonic()
-                errors.say(f"{done} of {len(jobs)} files are done.")
+                errors.say(f"{count} of {len(jobs)} files are done.")
             try:
-                if not overwrite and is_done(job):
+                if not overwrite and is_done(job, done):
                     skipped += 1
                     continue
-                check(job, overwrite)
-                harmless = _Harmless(restore, fallback)
-                _restore_file(
-                    job, harmless, quality, lambda share, n=done: _advance(bar, n + share)
+                restore_file(
+                    job,
+                    restore,
+                    overwrite,
+                    quality,
+                    fallback,
+                    done,
+                    lambda share, n=count: _advance(bar, n + share),
+                    kernel,
                 )
-                harmless.tell(job.target)
             except KeyboardInterrupt:
                 bar.close()
-                restored = done - failures - skipped
+                restored = count - failures - skipped
                 print(f"\n{restored} of {len(jobs)} files were restored before.", file=sys.stderr)
                 raise
             except Exception as error:
-                if errors.is_out_of_memory(error):
-                    error = InputError(f"{job.source}: {errors.OUT_OF_MEMORY}")
-                if not isinstance(error, InputError):
-                    raise
+                error = explained(job, error)
                 with tqdm.tqdm.external_write_mode(file=sys.stderr):
                     errors.say_error(error)
                 failures += 1
         _advance(bar, len(jobs))
     return Outcome(len(jobs) - failures - skipped, skipped, failures)
+
+
+def restore_file(
+    job,
+    restore,
+    overwrite=False,
+    quality=95,
+    fallback=False,
+    done=None,
+    progress=None,
+    kernel=None,
+):
+    """Restores one file; arguments as for `restore_files`, `progress` as for `restore`.
+
+    Raises:
+        InputError: see `check`; or it cannot be read, restored or written.
+    """
+    check(job, overwrite)
+    harmless = _Harmless(restore, fallback)
+    _restore_file(job, harmless, quality, progress, kernel)
+    harmless.tell(job.target)
+    if done and not _is_in_place(job):
+        done.add(job.target)
+
+
+def explained(job, error):
+    """The InputError that tells of a file's failure; other errors are raised: they are ours."""
+    if errors.is_out_of_memory(error):
+        return InputError(f"{job.source}: {errors.OUT_OF_MEMORY}")
+    if not isinstance(error, InputError):
+        raise error
+    return error
 
 
 def _expanded(pattern):
@@ -297,7 +386,7 @@ def _search(folder, follow_links, left_out):
             suffix = path.suffix.lower()
             if name.startswith(".") or (suffix == ".ts" and not _is_transport_stream(path)):
                 continue
-            if suffix in SUFFIXES:
+            if suffix in SUFFIXES + animations.SUFFIXES or raw.is_raw(path):
                 found.append(path)
             elif suffix in _OTHERS:
                 left_out[f"{suffix} files"] += 1
@@ -324,6 +413,9 @@ def _compared(place, target):
 
 
 def _suffix(source, kind):
+    if raw.is_raw(source):  # beside which the camera has often put a.jpg
+        image_kind = kind if kind in photos.SUFFIXES else _DEVELOPED
+        return source.suffix + image_kind
     same_sort = _is_video(source) == (kind in ffmpeg.VIDEO_SUFFIXES)
     return kind if kind and same_sort else source.suffix
 
@@ -370,23 +462,30 @@ def _advance(bar, position):
     bar.update(position - bar.n)
 
 
-def _restore_file(job, restore, quality, progress):
+def _restore_file(job, restore, quality, progress, kernel):
     """Restores one file, and says what of it is not kept."""
 
     def show(before, after):
         from tfdeblur.io import comparisons
 
         if job.compared:
-            comparisons.before_and_after(job.compared, before, after)
+            comparisons.before_and_after(job.compared, before, after, kernel and kernel())
 
     others = _other_names(job.target)
     if _is_video(job.source):
         from tfdeblur.io import videos
 
         lost = videos.restore(job.source, job.target, lambda x: restore(x, None), progress, show)
+    elif animations.find(job.source, job.target):
+        lost = animations.restore(
+            job.source, job.target, lambda x: restore(x, None), quality, progress
+        )
     else:
         photo = photos.read(job.source)
-        restored = dataclasses.replace(photo, pixels=restore(photo.pixels, progress))
+        try:
+            restored = dataclasses.replace(photo, pixels=restore(photo.pixels, progress))
+        except InputError as error:
+            raise InputError(f"{job.source}: {error}") from error
         # A file's content says what it is, and so what it stays, unless another format is wanted.
         same = job.source.suffix.lower() == job.target.suffix.lower()
         left = photos.write(

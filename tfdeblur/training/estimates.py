@@ -53,14 +53,14 @@ def print_recipe(recipe, precision_name="auto", training_pairs=None):
     _print("time on this machine", _time(trainer, recipe, precision_name, timed))
 
 
-def count_training_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None):
+def count_training_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None, pairs=None):
     """How many pairs a recipe trains on, without building its dataset; None where unknown.
 
     Raises:
         InputError: the dataset is unknown or has no pairs; or see `pairs.open_pairs`.
     """
-    if blurry_dir or sharp_dir:
-        return open_pairs(recipe, data_dir, blurry_dir, sharp_dir)[0].count
+    if blurry_dir or sharp_dir or pairs:
+        return open_pairs(recipe, data_dir, blurry_dir, sharp_dir, pairs=pairs)[0].count
     counts = [_count(name, recipe.train_split, data_dir) for name in recipe.dataset.split("+")]
     return None if None in counts else sum(counts)
 

@@ -1,0 +1,72 @@
+"""Restoring on Apache Beam gives what the plain command gives."""
+
+import pathlib
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from tfdeblur import models
+from tfdeblur.cli import batch
+from tfdeblur.cli import restore as plain
+from tfdeblur.io import images
+from tfdeblur.restoration import files
+
+pytest.importorskip("apache_beam", reason="the extra [beam] is not installed")
+SETTINGS = types.SimpleNamespace(
+    model="net.keras",
+    weights=None,
+    device="cpu",
+    precision="float32",
+    tile=None,
+    self_ensemble=False,
+    strength=1,
+    mask=None,
+    overwrite=False,
+    quality=95,
+    fallback=False,
+    kernel_size=None,
+)
+IN_MEMORY = ["--runner=DirectRunner", "--direct_running_mode=in_memory"]
+
+
+@pytest.fixture
+def net(photos):
+    models.build("mimo_unet", filters=4, resblocks=1).save("net.keras")
+    pathlib.Path("photos/broken.png").touch()
+
+
+def test_the_same_bytes_and_what_fails(net):
+    jobs = files.plan(["photos"], "out")
+    (failure,) = batch.run(jobs, SETTINGS, "out", "how", IN_MEMORY)
+    assert failure.startswith("photos/broken.png cannot be read as an image (the file is empty)")
+    restore, *_ = plain.open_restorer(SETTINGS)
+    assert files.restore_files(files.plan(["photos"], "plain"), restore).failed == 1
+    for name in ("a.jpg", "trip/b.png"):
+        assert pathlib.Path("out", name).read_bytes() == pathlib.Path("plain", name).read_bytes()
+    assert (images.read("out/trip/b.png") != images.read("photos/trip/b.png")).any()
+    done = files.Done("out", "how")
+    assert [job.source.name for job in jobs if not files.is_done(job, done)] == ["broken.png"]
+    left = sorted(path.name for path in pathlib.Path("out").iterdir())
+    assert left == [files.DONE, "a.jpg", "trip"]
+
+
+@pytest.mark.slow
+def test_command_with_two_processes(net):
+    def run(*flags):
+        command = [sys.executable, "-m", "tfdeblur", *flags, "--model=net.keras", "--device=cpu"]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    for i in range(4):
+        images.write(f"photos/{i}.png", np.full((8, 9, 3), 40 * i, np.uint8))
+    done = run("batch", "photos", "--output=out", "--workers=2")
+    assert done.returncode == 1, done.stderr
+    assert "Restored 6 of 7 files into out; 1 failed, see above." in done.stdout
+    assert "error: photos/broken.png cannot be read" in done.stderr
+    assert run("photos", "--output=plain").returncode == 1
+    for path in pathlib.Path("plain").rglob("*.???"):
+        assert path.read_bytes() == pathlib.Path("out", path.relative_to("plain")).read_bytes()
+    done = run("batch", "photos", "--output=out", "--workers=2")
+    assert "Restored 0 of 7 files into out; skipped 6 already done; 1 failed" in done.stdout

@@ -1,0 +1,88 @@
+"""Animations and files of several pages, image by image."""
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageSequence
+
+from tfdeblur.errors import InputError
+from tfdeblur.io import animations, photos
+from tfdeblur.restoration import files
+
+COLOURS = [(200, 30, 40), (10, 220, 90), (60, 70, 250)]
+
+
+def pictures(alpha=False):
+    """Of few colours, which a GIF holds exactly; a dot moves."""
+    made = []
+    for i, colour in enumerate(COLOURS):
+        planes = np.full((12, 16, 4), (*colour, 255), np.uint8)
+        planes[3:6, 4 * i : 4 * i + 3, :3] = 255
+        planes[9:, :, 3] = 0 if alpha else 255
+        made.append(Image.fromarray(planes if alpha else planes[..., :3]))
+    return made
+
+
+def invert(image, progress=None):
+    return 255 - image
+
+
+def planes(path):
+    with Image.open(path) as image:
+        return [np.asarray(x.convert("RGBA")) for x in ImageSequence.Iterator(image)]
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("x.gif", {"duration": [50, 100, 150], "loop": 0}),
+        ("x.png", {"duration": [50, 100, 150], "loop": 2}),
+        ("x.webp", {"duration": [50, 100, 150], "loop": 3, "lossless": True, "exact": True}),
+        ("x.tif", {}),
+    ],
+)
+def test_images_times_and_transparency(tmp_path, monkeypatch, name, options, alpha):
+    monkeypatch.chdir(tmp_path)
+    first, *rest = pictures(alpha)
+    first.save(name, save_all=True, append_images=rest, **options)
+    jobs = files.plan([name], "out")
+    assert files.check(jobs[0]) == "3 images of 16x12 pixels"
+    assert files.restore_files(jobs, invert) == files.Outcome(1, 0, 0)
+    before, after = planes(name), planes(f"out/{name}")
+    assert len(after) == 3
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(other[..., 3], one[..., 3])
+        seen = one[..., 3] > 0
+        np.testing.assert_array_equal(other[seen, :3], 255 - one[seen, :3])
+    with Image.open(name) as one, Image.open(f"out/{name}") as other:
+        for index in range(3):
+            one.seek(index), other.seek(index)
+            assert one.info.get("duration") == other.info.get("duration")
+        assert one.info.get("loop") == other.info.get("loop")
+
+
+def test_a_still_gif(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pictures()[0].save("x.gif")
+    assert files.restore_files(files.plan(["x.gif"], "out"), invert).restored == 1
+    assert "leaves out of x.gif: colours beyond 256" in capsys.readouterr().err
+    np.testing.assert_array_equal(planes("out/x.gif")[0][0, 0, :3], 255 - np.array(COLOURS[0]))
+    assert files.restore_files(files.plan(["x.gif"], "x.png"), invert).restored == 1
+
+
+def test_what_is_refused(tmp_path):
+    first, *rest = pictures()
+    first.save(tmp_path / "x.gif", save_all=True, append_images=rest)
+    with pytest.raises(InputError, match=r"x\.gif holds 3 images: name a file of its own format"):
+        animations.find(tmp_path / "x.gif", tmp_path / "x.png")
+    (tmp_path / "broken.gif").write_bytes((tmp_path / "x.gif").read_bytes()[:60])
+    with pytest.raises(InputError, match=r"broken\.gif cannot be read as an image"):
+        animations.restore(tmp_path / "broken.gif", tmp_path / "out.gif", invert)
+    assert not (tmp_path / "out.gif").exists()
+
+
+def test_further_pages_of_sixteen_bits_are_told(tmp_path):
+    deep = np.zeros((3, 8, 9, 3), np.uint16)
+    tifffile.imwrite(tmp_path / "x.tif", deep, photometric="rgb", metadata=None)
+    assert photos.read(tmp_path / "x.tif").lost == ("2 further pages",)

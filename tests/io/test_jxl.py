@@ -1,0 +1,71 @@
+"""JPEG XL: pixels, sizes told by the header, EXIF and XMP, and what is refused."""
+
+import dataclasses
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfdeblur.errors import InputError
+from tfdeblur.io import jxl, photos
+from tfdeblur.io.metadata import Metadata
+
+imagecodecs = pytest.importorskip("imagecodecs", reason="the extra [photos] is not installed")
+RANDOM = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_without_loss(tmp_path, dtype, channels):
+    planes = RANDOM.integers(0, np.iinfo(dtype).max + 1, (20, 31, channels), dtype)
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    exif = b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
+    jxl.write(tmp_path / "x.jxl", planes, 100, exif, b"<x/>")
+    assert jxl.is_jxl(tmp_path / "x.jxl") and jxl.size(tmp_path / "x.jxl") == (31, 20)
+    read, *boxes = jxl.read(tmp_path / "x.jxl")
+    assert read.dtype == dtype and boxes == [exif, b"<x/>"]
+    np.testing.assert_array_equal(read, planes)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 256), (9, 600), (1080, 1920), (300, 300), (8200, 16)])
+def test_sizes(tmp_path, size):
+    content = imagecodecs.jpegxl_encode(np.zeros((*size, 3), np.uint8), usecontainer=False)
+    (tmp_path / "x.jxl").write_bytes(content)
+    assert jxl.size(tmp_path / "x.jxl") == size[::-1]
+
+
+def test_a_photo(tmp_path):
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    exif[0x0112] = 6  # of pixels that are upright all the same
+    pixels = np.linspace(0, 255, 60 * 80 * 3).reshape(60, 80, 3).astype(np.uint8)
+    photo = photos.Photo(pixels, metadata=Metadata(exif=exif.tobytes()))
+    assert not photos.write(tmp_path / "x.jxl", photo)
+    read = photos.read(tmp_path / "x.jxl")
+    assert read.format == "JXL" and read.pixels.shape == (60, 80, 3)
+    assert np.abs(read.pixels.astype(int) - pixels).max() < 20
+    kept = Image.Exif()
+    kept.load(read.metadata.exif)
+    assert kept[0x010F] == "Maker" and kept.get(0x0112, 1) == 1
+    assert photos.size(tmp_path / "x.jxl") == (80, 60)
+    profile = dataclasses.replace(photo, metadata=Metadata(icc=b"x"))
+    assert photos.write(tmp_path / "x.jxl", profile) == "its colour profile"
+
+
+def test_what_is_refused(tmp_path):
+    path = tmp_path / "x.jxl"
+    jxl.write(path, np.zeros((9, 9, 3), np.uint8), 95)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    with pytest.raises(InputError, match=r"x\.jxl cannot be read as an image"):
+        jxl.read(path)
+    path.write_bytes(whole[:12])
+    with pytest.raises(InputError, match="no JPEG XL"):
+        jxl.size(path)
+    # small: no; height 2^30 by the longest of four fields; ratio 1.
+    bits = 0 | 3 << 1 | (2**30 - 1) << 3 | 1 << 33
+    path.write_bytes(b"\xff\x0a" + struct.pack("<Q", bits))
+    with pytest.raises(InputError, match="too large to be opened safely: 1073741824x1073741824"):
+        jxl.read(path)

@@ -1,0 +1,153 @@
+"""Restores photographs and videos with many processes, or many machines, on Apache Beam.
+
+tfdeblur batch INPUT... --output=restored/ [--runner=FlinkRunner --beam_option=name=value]
+
+INPUT, and what becomes of it, are those of `tfdeblur`: the same bytes. Each process opens the
+network once, and takes one file after the other, so that its memory does not grow with their
+number. Files that fail are listed at the end; the same command again skips what is done. The
+folders have to be on a disk that all machines share. Without --runner this computer does the work,
+with --workers processes.
+"""
+
+import contextlib
+import os
+import pathlib
+import sys
+
+from absl import flags
+
+from tfdeblur import errors
+from tfdeblur.cli import flags as shared
+from tfdeblur.cli import restore
+from tfdeblur.errors import InputError
+from tfdeblur.restoration import files
+
+FLAGS = flags.FLAGS
+FAILED = ".tfdeblur_failed"  # in the output folder: what Beam writes of files that failed
+
+
+def start():
+    """Runs the command line in `sys.argv`, and exits."""
+    shared.start(sys.modules[__name__], _define_flags, _stoppable)
+
+
+def _define_flags():
+    restore.define_flags()
+    for flag in FLAGS.get_flags_for_module(restore.__name__):  # --help shows them, too
+        FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    flags.DEFINE_string("runner", "DirectRunner", "Of Beam: FlinkRunner, SparkRunner, ...")
+    flags.DEFINE_integer("workers", 2, "Processes of the direct runner.", lower_bound=1)
+    flags.DEFINE_multi_string(
+        "beam_option", [], "An option of the runner, name=value; may be repeated."
+    )
+
+
+def _stoppable(argv):
+    with errors.stopping_like_ctrl_c():
+        return _run(argv)
+
+
+def _run(argv):
+    jobs = restore.plan(argv[1:])
+    done = files.Done(restore.folder(jobs), restore.how())
+    if FLAGS.dry_run:
+        return restore.show(jobs, done)
+    left = [job for job in jobs if FLAGS.overwrite or not files.is_done(job, done)]
+    options = [f"--runner={FLAGS.runner}", *(f"--{option}" for option in FLAGS.beam_option)]
+    if FLAGS.runner == "DirectRunner":
+        mode = "multi_processing" if FLAGS.workers > 1 else "in_memory"
+        options += [f"--direct_num_workers={FLAGS.workers}", f"--direct_running_mode={mode}"]
+    failures = run(left, restore.settings(), done.folder, restore.how(), options)
+    for failure in failures:
+        errors.say(f"error: {failure}", file=sys.stderr)
+    skipped = f"; skipped {len(jobs) - len(left)} already done" * (len(left) < len(jobs))
+    failed = f"; {len(failures)} failed, see above" if failures else ""
+    restored = len(left) - len(failures)
+    errors.say(f"Restored {restored} of {len(jobs)} files into {FLAGS.output}{skipped}{failed}.")
+    return 1 if failures else 0
+
+
+def run(jobs, settings, folder, how, options):
+    """Restores files on Beam, and waits for it.
+
+    Args:
+        jobs: of `files.plan`.
+        settings: of `restore.settings`.
+        folder, how: of `files.Done`.
+        options: Beam's, as on its command lines.
+
+    Returns:
+        list of str, the reasons of the files that failed.
+
+    Raises:
+        InputError: Beam is not installed, or knows no such runner or option.
+    """
+    if not jobs:
+        return []
+    try:
+        import apache_beam as beam
+        from apache_beam.ml.inference import base
+        from apache_beam.options.pipeline_options import PipelineOptions
+    except ImportError as error:
+        raise InputError(
+            'tfdeblur batch needs Apache Beam: pip install "tfdeblur[beam]".'
+        ) from error
+    listed = pathlib.Path(folder, FAILED)
+    listed.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        listed.unlink()
+    handler = _handler(base.ModelHandler)(settings, str(folder), how)
+    try:
+        pipeline = beam.Pipeline(options=PipelineOptions(options))
+    except ValueError as error:
+        raise InputError(f"Beam refuses {' '.join(options)}: {errors.reason(error)}.") from error
+    with pipeline:
+        _ = (
+            pipeline
+            | beam.Create(jobs)
+            | beam.Reshuffle()
+            | base.RunInference(handler)
+            | beam.Filter(bool)
+            | beam.Map(lambda reason: " ".join(errors.printable(reason).split()))
+            | beam.io.WriteToText(str(listed), num_shards=1, shard_name_template="")
+        )
+    failures = listed.read_text(encoding="utf-8").splitlines()
+    os.unlink(listed)
+    return failures
+
+
+def _handler(base):
+    """A class of Beam's: only this command imports Beam."""
+
+    class Files(base):
+        """Takes jobs, and gives why each failed, or ""."""
+
+        def __init__(self, settings, folder, how):
+            super().__init__()
+            self.settings = settings
+            self.folder = folder
+            self.how = how
+
+        def load_model(self):
+            function, *_ = restore.open_restorer(self.settings)
+            return function
+
+        def run_inference(self, batch, model, inference_args=None):
+            done = files.Done(self.folder, self.how)
+            for job in batch:
+                yield _failure(job, model, self.settings, done)
+
+        def batch_elements_kwargs(self):
+            return {"min_batch_size": 1, "max_batch_size": 1}
+
+    return Files
+
+
+def _failure(job, function, settings, done):
+    try:
+        files.restore_file(
+            job, function, settings.overwrite, settings.quality, settings.fallback, done
+        )
+    except Exception as error:
+        return str(files.explained(job, error))
+    return ""

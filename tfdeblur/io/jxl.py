@@ -1,0 +1,147 @@
+"""JPEG XL files (ISO/IEC 18181), which Pillow has not: pixels by imagecodecs, and their boxes."""
+
+import struct
+
+from PIL import Image
+
+from tfdeblur.errors import InputError
+from tfdeblur.io import images
+
+_CODESTREAM = b"\xff\x0a"
+_CONTAINER = struct.pack(">I4s4s", 12, b"JXL ", b"\r\n\x87\n")
+_FILE_TYPE = struct.pack(">I4s4sI4s", 20, b"ftyp", b"jxl ", 0, b"jxl ")
+_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # width to height
+_HEADER = 64  # bytes of a codestream in which its size stands
+_TURNED = (5, 6, 7, 8)
+
+
+def is_jxl(path):
+    """By its first bytes. Raises an InputError where the file cannot be opened."""
+    with images.open_regular(path) as file:
+        head = file.read(len(_CONTAINER))
+    return head.startswith(_CODESTREAM) or head == _CONTAINER
+
+
+def size(path):
+    """(width, height), upright. Raises an InputError as `read`."""
+    return _size(path, _content(path))
+
+
+def read(path):
+    """Reads a file, upright.
+
+    Returns:
+        uint8, uint16 or float32 [H, W, 1 to 4]; and the bytes of its EXIF, with its header, and of
+        its XMP, empty for none.
+
+    Raises:
+        InputError: the file is broken, too large or an animation, or imagecodecs is not installed.
+    """
+    content = _content(path)
+    width, height = _size(path, content)
+    if width * height > 2 * Image.MAX_IMAGE_PIXELS:  # as Pillow's own limit
+        raise InputError(f"{path} is too large to be opened safely: {width}x{height} pixels.")
+    with images.telling(path):
+        planes = _codec(path).jpegxl_decode(content)
+    planes = planes[..., None] if planes.ndim == 2 else planes
+    if planes.ndim != 3 or planes.shape[:2] != (height, width):
+        raise InputError(f"{path} holds several images: save the wanted one as a file of its own.")
+    boxes = dict(_boxes(content))
+    exif = boxes.get(b"Exif", b"")[4:]  # behind the place where it begins
+    return planes, exif and b"Exif\0\0" + exif, boxes.get(b"xml ", b"")
+
+
+def write(path, planes, quality, exif=b"", xmp=b""):
+    """Writes a file.
+
+    Args:
+        path: the file.
+        planes: uint8 or uint16 [H, W, 1 to 4].
+        quality: 1 to 100, which is lossless.
+        exif, xmp: as `read` gives them.
+    """
+    planes = planes[..., 0] if planes.shape[-1] == 1 else planes
+    # As libjxl's own tool takes JPEG's quality.
+    how = {"lossless": True} if quality == 100 else {"distance": 0.1 + 0.09 * (100 - quality)}
+    content = _codec(path).jpegxl_encode(planes, **how)
+    if content.startswith(_CODESTREAM):
+        content = _CONTAINER + _FILE_TYPE + _box(b"jxlc", content)
+    with open(path, "wb") as file:
+        file.write(content)
+        if exif:
+            file.write(_box(b"Exif", bytes(4) + exif.removeprefix(b"Exif\0\0")))
+        if xmp:
+            file.write(_box(b"xml ", xmp))
+
+
+def check(path):
+    """Raises an InputError where imagecodecs is not installed."""
+    _codec(path)
+
+
+def _codec(path):
+    try:
+        import imagecodecs
+    except ImportError as error:
+        raise InputError(
+            f'{path}: JPEG XL needs imagecodecs: pip install "tfdeblur[photos]".'
+        ) from error
+    return imagecodecs
+
+
+def _content(path):
+    with images.open_regular(path) as file:
+        return file.read()
+
+
+def _box(kind, content):
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def _boxes(content):
+    """(kind, content) of the boxes of a container."""
+    place = 0
+    while content.startswith(_CONTAINER) and place + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        start = place + 8
+        if length == 1 and place + 16 <= len(content):
+            (length,) = struct.unpack_from(">Q", content, start)
+            start += 8
+        end = place + length if length else len(content)
+        if end <= place:
+            return
+        yield kind, content[start:end]
+        place = end
+
+
+def _size(path, content):
+    parts = {b"jxlc": 0, b"jxlp": 4}  # which begins with its number
+    for kind, body in [(b"jxlc", content)] if content[:2] == _CODESTREAM else _boxes(content):
+        if kind in parts and body[parts[kind] :].startswith(_CODESTREAM):
+            return _header_size(body[parts[kind] + 2 :][:_HEADER])
+    raise InputError(f"{path} cannot be read as an image (no JPEG XL): replace or remove it.")
+
+
+def _header_size(header):
+    """(width, height) in the header of a codestream, whose bits come from the lowest on."""
+    bits = int.from_bytes(header, "little")
+
+    def take(count):
+        nonlocal bits
+        value, bits = bits & ((1 << count) - 1), bits >> count
+        return value
+
+    def side(small):
+        return 8 * (take(5) + 1) if small else take((9, 13, 18, 30)[take(2)]) + 1
+
+    small = take(1)
+    height = side(small)
+    ratio = take(3)
+    if ratio:
+        one, other = _RATIOS[ratio - 1]
+        width = height * one // other
+    else:
+        width = side(small)
+    is_default = take(1)
+    orientation = take(3) + 1 if not is_default and take(1) else 1
+    return (height, width) if orientation in _TURNED else (width, height)
