@@ -75,6 +75,11 @@ def test_a_resume_with_other_versions_says_so(workdir, monkeypatch, capsys):
     assert line.startswith("This run was made with tfdeblur ") and f"goes on with {now}" in line
 
 
+def test_what_a_recipe_says_of_itself_may_be_mended(workdir):
+    mended = {**SETTINGS["recipe"], "remarks": "more", "published": [{"psnr": 30}]}
+    workdirs.prepare(workdir, {**SETTINGS, "recipe": mended}, overwrite=False)
+
+
 def test_another_run_is_not_resumed(workdir):
     with pytest.raises(InputError, match=r"different are: seed \(0, now 1\)"):
         workdirs.prepare(workdir, {**SETTINGS, "seed": 1}, overwrite=False)

@@ -210,6 +210,10 @@ def _check_saved_model(owned):
     return files.check_replaceable(folder, SAVED_MODEL)
 
 
+# What a recipe says of itself, which may be mended while a run goes on.
+DESCRIPTION = {"paper", "published", "not_stated", "remarks"}
+
+
 def _check_same_run(before, now, workdir):
     now = json.loads(json.dumps(now))  # tuples are lists there
     if before["recipe"]["name"] != now["recipe"]["name"]:
@@ -220,7 +224,7 @@ def _check_same_run(before, now, workdir):
         )
     recipes = before["recipe"], now["recipe"]
     differences = [
-        *_differences(*recipes, recipes[0].keys() | recipes[1].keys()),
+        *_differences(*recipes, (recipes[0].keys() | recipes[1].keys()) - DESCRIPTION),
         *_differences(before, now, now.keys() - {"recipe"}),
     ]
     if differences:
