@@ -39,12 +39,12 @@ def test_a_wrong_flag(photos):
     assert "give a number of pixels, 64 or more, or auto" in done.stderr
 
 
-def test_command(photos):
-    """deblur.py as a user starts it: a network, a folder with a broken file, a tiny image."""
+def test_command(photos, run_command):
+    """A network, a folder with a broken file, a tiny image."""
     models.build("mimo_unet", filters=4, resblocks=1).save("net.keras")
     images.write("photos/pixel.bmp", np.zeros((1, 1, 3), np.uint8))
     pathlib.Path("photos/broken.png").touch()
-    done = deblur("photos", "--model=net.keras", "--device=cpu")
+    done = run_command(cli, "photos", "--model=net.keras", "--device=cpu")
     assert done.returncode == 1
     assert "Restoring with net.keras" in done.stdout
     assert "Restored 3 of 4 files into restored; 1 failed" in done.stdout
@@ -54,15 +54,15 @@ def test_command(photos):
         assert images.size(f"restored/{name}") == images.size(f"photos/{name}")
 
 
-def test_strength_and_mask(photos):
+def test_strength_and_mask(photos, run_command):
     models.build("mimo_unet", filters=4, resblocks=1).save("net.keras")
     mask = np.zeros((6, 9, 3), np.uint8)
     mask[:3] = 255
     images.write("mask.png", mask)
     flags = ("photos/trip/b.png", "--model=net.keras", "--device=cpu", "--precision=float32")
-    done = deblur(*flags, "--mask=mask.png", "--output=masked.png")
+    done = run_command(cli, *flags, "--mask=mask.png", "--output=masked.png")
     assert done.returncode == 0, done.stderr
-    done = deblur(*flags, "photos/a.jpg", "--strength=0")
+    done = run_command(cli, *flags, "photos/a.jpg", "--strength=0")
     assert done.returncode == 0, done.stderr
     before, after = (images.read(x) for x in ("photos/trip/b.png", "masked.png"))
     assert (before != after)[:3].any() and (before == after)[3:].all()
@@ -98,10 +98,10 @@ def test_flags_that_do_not_fit_one_kernel(photos, run_command, flags, message):
     assert not pathlib.Path("restored").exists()
 
 
-def test_command_without_weights_and_without_a_network(photos, monkeypatch):
+def test_command_without_weights_and_without_a_network(photos, monkeypatch, run_command):
     monkeypatch.setenv("TFDEBLUR_CACHE", "cache")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    done = deblur("photos")
+    done = run_command(cli, "photos")
     assert done.returncode == 1
     address = "https://storage.googleapis.com/gresearch/maxim/ckpt/Deblurring/GoPro/checkpoint.npz"
     assert done.stderr.splitlines()[-1].startswith(f"error: {address} cannot be fetched")

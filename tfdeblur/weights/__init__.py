@@ -5,6 +5,7 @@ the files of PyTorch, Flax and TensorFlow 1; `torch_networks.py`, `flax_networks
 `tf1_networks.py` know what the authors call our layers.
 """
 
+import functools
 import pathlib
 import sys
 
@@ -59,7 +60,7 @@ def load(net, weights):
     """
     published = catalogue.find(net.name, weights)
     if published:
-        _load_published(net, published)
+        _load_published(lambda: net, published)
         return
     path = _local(weights)
     if _of_authors(path):
@@ -164,9 +165,10 @@ def _open_default():
 def _open_named(name, weights):
     published = catalogue.find(name, weights)
     if published:
-        net = models.build(name, **published.hyperparameters)
-        load(net, weights)
-        return net
+        # Built when the files are there: that takes long, and a failure is told before.
+        build = functools.cache(lambda: models.build(name, **published.hyperparameters))
+        _load_published(build, published)
+        return build()
     path = _local(weights)
     if _of_authors(path):
         net = import_network(path)
@@ -220,8 +222,10 @@ def _load_authors(net, path):
         raise InputError(f"`weights={path}`: {error}") from error
 
 
-def _load_published(net, published):
-    files = catalogue.fetch(published, check=lambda path: _load_authors(net, path))
+def _load_published(build, published):
+    """Loads published weights into the network that `build` returns, always the same."""
+    files = catalogue.fetch(published, check=lambda path: _load_authors(build(), path))
+    net = build()
     if len(files) > 1:
         from_torch(net, torch_files.read_modules(files))
         net.origin = {"weights": published.name}
