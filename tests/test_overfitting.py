@@ -19,7 +19,7 @@ TINY = {
         32,
         30,
     ),
-    "maxim_gopro": ({"filters": 4, "stages": 2, "groups": 1, "bottleneck_blocks": 1}, 64, 20),
+    "maxim_gopro": ({"filters": 4, "stages": 1, "groups": 1, "bottleneck_blocks": 1}, 64, 15),
     "mt_rnn": ({"filters": 4, "iterations": 2}, 32, 30),
     "srn_color": ({"filters": 4, "variant": "color"}, 32, 30),
     "pss_nsc": ({"filters": 2}, 32, 30),

@@ -1,5 +1,7 @@
 """The networks, as small as they can be: hyperparameters by name."""
 
+import pytest
+
 SMALL = {
     "deepdeblur": {"filters": 4, "resblocks": 1},
     "mimo_unet": {"filters": 8, "resblocks": 1},
@@ -21,3 +23,6 @@ SMALL = {
     "deblurgan_v2": {"filters": 4, "fpn_filters": 8},
     "maxim": {"filters": 4, "stages": 2, "groups": 1, "bottleneck_blocks": 1},
 }
+
+# For `pytest.mark.parametrize`: tracing MAXIM takes long at any size.
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name == "maxim" else name for name in SMALL]

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_models import SMALL
+from small_networks import NAMES, SMALL
 
 import tfdeblur
 from tfdeblur import models, pyramid
@@ -80,7 +80,7 @@ def channels_first():
     keras.config.set_image_data_format("channels_last")
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", NAMES)
 def test_channels_are_last_whatever_keras_json_says(name, channels_first):
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), "uint8")
     net = models.build(name, **SMALL[name])

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 from other_backend import outputs_on_jax
-from small_networks import SMALL
+from small_networks import NAMES, SMALL
 
 import tfdeblur
 from tfdeblur import models, precision
@@ -55,7 +55,7 @@ def test_bad_hyperparameters_are_named(name, argument, value):
         models.build(name, **{argument: value})
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", NAMES)
 def test_keras_file_gives_the_same_pixels(name, tmp_path):
     net = models.build(name, **SMALL[name])
     net.save(tmp_path / "model.keras")
@@ -83,7 +83,7 @@ def test_keras_files_load_after_a_bare_import(tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), net(x)[0])
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", NAMES)
 def test_any_photo_is_restored(name):
     net = models.build(name, **SMALL[name])
     for shape in ((37, 53, 3), (1, 3, 3)):
@@ -92,7 +92,7 @@ def test_any_photo_is_restored(name):
         assert restored.shape == shape and restored.dtype == np.uint8
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_weight_learns(name):
     net, rng = models.build(name, **SMALL[name]), np.random.default_rng(0)
     begun, weights = net.get_weights(), net.trainable_weights
@@ -113,7 +113,7 @@ def test_every_weight_learns(name):
     assert not resting
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", NAMES)
 def test_bfloat16_stays_close_and_returns_float32(name):
     keras.utils.set_random_seed(0)
     net = models.build(name, **SMALL[name])
