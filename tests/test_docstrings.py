@@ -28,6 +28,7 @@ def test_the_page_of_public_names_is_that_of_the_docstrings():
     assert written == make_api.page(), "run: python docs/make_api.py"
 
 
+@pytest.mark.slow
 def test_the_guide_to_a_training_loop_runs_as_it_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     guide = (DOCS / "training_loop.md").read_text(encoding="utf-8")

@@ -47,6 +47,7 @@ def served(folder):
     return tf.saved_model.load(str(folder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 1), (5, 3), (37, 53), (16, 24)])
 def test_any_size_of_both_types(size, net, served):
     images = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype="uint8")
@@ -68,6 +69,7 @@ def test_default_signature_is_uint8(served):
     assert spec.dtype == tf.uint8 and spec.shape.as_list() == [None, None, None, 3]
 
 
+@pytest.mark.slow
 def test_loads_without_tfdeblur_and_keras(folder):
     code = (
         "import sys\n"
@@ -114,6 +116,7 @@ def test_broken_files_are_errors(served):
             served.serve_encoded(tf.constant([broken]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), itertools.product(NETWORKS, RUNTIMES))
 def test_every_network_in_the_runtime_of_each_format(name, kind, tmp_path):
     pytest.importorskip(RUNTIMES[kind])
@@ -162,6 +165,7 @@ def test_a_missing_package_is_an_error_that_names_the_extra(tmp_path, monkeypatc
         export.check(tmp_path / "net.onnx", "onnx")
 
 
+@pytest.mark.slow
 def test_command(tmp_path, net):
     net.save(tmp_path / "net.keras")
     command = [sys.executable, "-m", "tfdeblur.export", tmp_path / "net.keras"]
@@ -230,6 +234,7 @@ def test_padding_is_by_reflection():
     np.testing.assert_array_equal(padded[0, 0, :, 0], [1, 2, 3, 2, 1, 2, 3, 2])
 
 
+@pytest.mark.slow
 def test_keras_own_names_write_the_same(net, tmp_path, capsys):
     net.export(tmp_path / "exported")
     assert not capsys.readouterr().err

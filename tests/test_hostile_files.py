@@ -5,6 +5,8 @@ import resource
 import subprocess
 import sys
 
+import pytest
+
 HOSTILE = pathlib.Path(__file__).parent / "cases" / "hostile"
 SCRIPT = """
 import resource, sys, tfdeblur
@@ -25,6 +27,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_models_are_refused_through_every_door(tmp_path):
     paths = sorted([*HOSTILE.glob("*.keras"), *HOSTILE.glob("*.pth")])
     done = subprocess.run(

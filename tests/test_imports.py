@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = (
     "PIL",
     "apache_beam",
@@ -17,6 +19,7 @@ HEAVY = (
 )
 
 
+@pytest.mark.slow
 def test_importing_brings_keras_and_little_else():
     # Keras and TensorFlow import some of these by themselves where they are installed.
     script = (

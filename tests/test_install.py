@@ -59,6 +59,7 @@ def test_every_builder_builds_and_describes_itself(installed, tmp_path):
     assert set(result.stdout.split()) == found
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_builders_pass_without_the_checkout(installed, tmp_path):
     for test in ROOT.glob("datasets/*/*_dataset_builder_test.py"):
         shutil.copy(test, tmp_path)

@@ -144,6 +144,7 @@ def assert_all_are_the_same_on_jax():
     )
 
 
+@pytest.mark.slow
 def test_losses_are_the_same_on_jax(restoration):
     pytest.importorskip("jax")
     name = assert_all_are_the_same_on_jax.__name__

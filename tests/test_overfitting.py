@@ -35,6 +35,7 @@ def pairs():
     return np.mean([np.roll(sharp, k, axis=2) for k in range(-1, 2)], axis=0), sharp
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_two_pairs_are_learnt(name, pairs):
     hyperparameters, crop, steps = TINY[name]

@@ -35,6 +35,7 @@ def test_answers_without_importing_what_computes(words, tmp_path):
     assert len(done.stderr.splitlines()) <= (words != ("--help",)) * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "said"),
     {
@@ -51,6 +52,7 @@ def test_every_command_explains_itself(command, said, tmp_path):
     assert not done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "imports",
     [

@@ -38,6 +38,7 @@ def net(photos):
     pathlib.Path("photos/broken.png").touch()
 
 
+@pytest.mark.slow
 def test_the_same_bytes_and_what_fails(net):
     jobs = files.plan(["photos"], "out")
     (failure,) = batch.run(jobs, SETTINGS, "out", "how", IN_MEMORY)

@@ -321,6 +321,7 @@ def test_requests_are_bounded():
     assert asked(many, pieces)[0] == 413
 
 
+@pytest.mark.slow
 def test_a_running_page_guards_itself_and_takes_dotted_names(address, folder, tmp_path):
     httpx = pytest.importorskip("httpx")
     client = pytest.importorskip("gradio_client")

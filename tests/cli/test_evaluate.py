@@ -118,6 +118,7 @@ def test_an_interrupted_evaluation_goes_on(folder, evaluate):
     assert "already" not in changed.stdout and len(rows()) == 6
 
 
+@pytest.mark.slow
 def test_photos_without_sharp_images_and_several_networks(folder, evaluate):
     make_pairs(2, (40, 48, 3))
     flags = ("--blurry_dir=blurry", "--model=a.keras,b.keras", "--report=report")
@@ -129,6 +130,7 @@ def test_photos_without_sharp_images_and_several_networks(folder, evaluate):
     assert page.shape[1] > 3 * 256 and page.shape[0] > 40 + 256
 
 
+@pytest.mark.slow
 def test_several_methods_and_the_two_ways_are_shown_at_one_place(folder, evaluate):
     make_pairs(2, (32, 48, 3))
     models.build("mtwnet", filters=4).save("two.keras")

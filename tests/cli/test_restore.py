@@ -112,6 +112,7 @@ def test_a_device_that_is_not_there(photos):
         cli._device("gpu:9")
 
 
+@pytest.mark.slow
 def test_command_with_published_weights(photos):
     if not PUBLISHED.is_dir():
         pytest.skip(f"the authors' weights are missing: {PUBLISHED}")
@@ -151,6 +152,7 @@ def test_file_names_that_begin_with_a_dash(photos):
     assert b"-a.jpg -> restored/-a.jpg" in done.stdout
 
 
+@pytest.mark.slow
 def test_from_standard_input_to_standard_output(photos):
     models.build("mimo_unet", filters=4, resblocks=1).save("net.keras")
     content = pathlib.Path("photos/trip/b.png").read_bytes()

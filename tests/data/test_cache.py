@@ -33,6 +33,7 @@ def batches(pairs, **changes):
     return [tuple(map(np.asarray, batch)) for batch in pipeline.batches(pairs, **settings).take(4)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crops_per_image", [1, 3])
 def test_images_in_memory_change_no_batch(pairs, crops_per_image):
     cached = batches(cache.keep_in_memory(pairs), crops_per_image=crops_per_image)

@@ -241,6 +241,7 @@ def test_unknown_datasets_are_refused():
         from_tfds("gopro/blue", "train")
 
 
+@pytest.mark.slow
 def test_a_union_takes_evenly_from_its_datasets(tmp_path):
     for name, size, count in (("large", 64, 6), ("small", 48, 3)):
         config = dead_leaves_dataset_builder.DeadLeavesConfig(

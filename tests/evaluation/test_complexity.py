@@ -7,6 +7,7 @@ from tfdeblur.training.optimizers import SkippingAdam
 from tfdeblur.training.trainers import MultiScaleTrainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "hyperparameters", "giga"),
     [

@@ -113,6 +113,7 @@ def data_dir(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_union_is_one_dataset_after_the_other(data_dir):
     names = ("dead_leaves/first", "dead_leaves/second")
     alone = [test_sets.from_tfds(name, data_dir=data_dir) for name in names]

@@ -40,6 +40,7 @@ def small(backbone="mobilenet", **more):
     return models.build("deblurgan_v2", backbone=backbone, **SMALL, **more)
 
 
+@pytest.mark.slow
 def test_outputs_equal_the_reference(reference):
     backbone, arrays, state = reference
     x = arrays["input"].astype("float32") / 255
@@ -52,6 +53,7 @@ def test_outputs_equal_the_reference(reference):
         assert difference <= 3e-4, output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parameters"), [("gopro", 2_106_627), ("gopro_inception", 35_840_099)]
 )
@@ -90,6 +92,7 @@ def test_any_size_is_restored_as_by_the_authors(mobilenet):
         assert tfdeblur.restore(net, image).shape == image.shape
 
 
+@pytest.mark.slow
 def test_small_pictures_and_tiles_with_the_large_backbone():
     net = small("inception")
     image = np.random.default_rng(0).integers(0, 256, (5, 3, 3), dtype="uint8")
@@ -98,6 +101,7 @@ def test_small_pictures_and_tiles_with_the_large_backbone():
         tfdeblur.restore(net, np.zeros((200, 200, 3), "uint8"), tile=64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picture_statistics", [False, True])
 def test_keras_files_and_bfloat16(mobilenet, picture_statistics, tmp_path):
     arrays, state = mobilenet

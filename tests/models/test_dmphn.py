@@ -32,6 +32,7 @@ def seeded_weights(arrays, levels, stacks):
     return state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_outputs_equal_the_reference(name):
     arrays = golden.arrays("dmphn_seeded")

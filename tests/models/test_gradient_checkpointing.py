@@ -15,6 +15,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "compute", "tolerance"),
     [*((name, "float32", 1e-5) for name in SMALL), ("deepdeblur", "bfloat16", 0.03)],
@@ -33,6 +34,7 @@ def test_outputs_and_gradients_are_the_network_s(name, compute, tolerance):
         np.testing.assert_allclose(ours, theirs, atol=tolerance * np.abs(theirs).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_feature_maps_inside_of_blocks_are_computed_twice(name):
     net = models.build(name, **SMALL[name])

@@ -24,6 +24,7 @@ def assert_close(outputs, expected):
         np.testing.assert_allclose(output, array, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"steps_per_execution": 2}, {"run_eagerly": True}])
 def test_fit_evaluate_and_predict(net, options):
     labels = [np.asarray(level) / 2 for level in net(IMAGES)]
@@ -40,6 +41,7 @@ def test_fit_evaluate_and_predict(net, options):
     assert_close([net.restore_on_batch(IMAGES)], expected[:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nafnet", "mprnet", "deblurgan_v2", "mimo_unet_plus"])
 def test_predict(name):
     net = models.build(name, **SMALL[name])

@@ -26,10 +26,12 @@ def _check_reference():
         np.testing.assert_allclose(output, array, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_outputs_equal_the_reference():
     _check_reference()
 
 
+@pytest.mark.slow
 def test_outputs_equal_the_reference_on_jax():
     pytest.importorskip("jax")
     code = (
@@ -40,6 +42,7 @@ def test_outputs_equal_the_reference_on_jax():
     run_on("jax", code, path=[pathlib.Path(__file__).parent])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stages", "parameters"), [(1, 6_139_561), (2, 14_176_178), (3, 22_212_795)]
 )
@@ -47,6 +50,7 @@ def test_parameter_count(stages, parameters):
     assert models.build("maxim", stages=stages).count_params() == parameters
 
 
+@pytest.mark.slow
 def test_outputs_have_their_sizes_at_any_multiple_of_the_stride():
     net = models.build("maxim", **{**TINY, "stages": 2})
     for height, width in ((64, 64), (64, 128)):
@@ -54,6 +58,7 @@ def test_outputs_have_their_sizes_at_any_multiple_of_the_stride():
         assert shapes == 2 * [(2, height // k, width // k, 3) for k in (1, 2, 4)]
 
 
+@pytest.mark.slow
 def test_keras_files_give_the_same_pixels(tmp_path):
     net = models.build("maxim", **TINY)
     net.save(tmp_path / "model.keras")
@@ -63,6 +68,7 @@ def test_keras_files_give_the_same_pixels(tmp_path):
     np.testing.assert_array_equal(loaded(x)[0], net(x)[0])
 
 
+@pytest.mark.slow
 def test_the_seed_decides_about_fresh_weights():
     kernels = []
     for seed in (0, 0, 1):
@@ -107,6 +113,7 @@ def test_resizing_keeps_constants_and_ramps(factor):
         )
 
 
+@pytest.mark.slow
 def test_published_weights_give_the_published_pixels():
     """They are not ours to ship. Slow: a network of 22 million weights, in two precisions."""
     folder = SHARED / "published" / "maxim_gopro"

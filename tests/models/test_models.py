@@ -66,6 +66,7 @@ def test_keras_file_gives_the_same_pixels(name, tmp_path):
         np.testing.assert_array_equal(output, expected)
 
 
+@pytest.mark.slow
 def test_keras_files_load_after_a_bare_import(tmp_path):
     x = np.random.default_rng(0).random((1, 64, 128, 3), "float32")
     np.save(tmp_path / "x.npy", x)

@@ -30,6 +30,7 @@ def state(trainer):
     return [np.array(keras.ops.convert_to_numpy(v)) for v in trainer.saved_variables]
 
 
+@pytest.mark.slow
 def test_a_restored_training_goes_on_as_if_it_had_not_stopped(tmp_path):
     whole = make_trainer()
     train_step(whole)

@@ -67,6 +67,7 @@ def whole(pairs, tmp_path_factory):
     return workdir, runs.train(RECIPE, *pairs, workdir, precision_name="float32")
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_its_own_target(pairs, tmp_path, monkeypatch):
     published = Published("gopro", 30.0, 0.9, "nah2017", "a paper")
     recipe = dataclasses.replace(RECIPE, dataset="gopro/blur", published=(published,))
@@ -125,6 +126,7 @@ def test_pairs_for_validation_lie_between(tmp_path):
     assert [name for name, _, _ in between.numpy_pairs()] == ["53"]
 
 
+@pytest.mark.slow
 def test_a_run_leaves_everything(whole):
     workdir, summary = whole
     for name in ("model.keras", "best.keras", "saved_model", "recipe.json", "comparison.png"):
@@ -168,6 +170,7 @@ def assert_same_run(workdir, expected):
         assert [row[x] for x in VALIDATION] == [other[x] for x in VALIDATION]
 
 
+@pytest.mark.slow
 def test_killed_runs_resume_to_the_same_weights():
     """SIGKILL to real processes, at random moments; `--kills=20` does it more often."""
     script = pathlib.Path(__file__).parents[2] / "benchmarks" / "kill_and_resume.py"
@@ -194,6 +197,7 @@ def signal_at(monkeypatch):
     return arrange
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "error", "at"),
     [(signal.SIGTERM, SystemExit, 3), (signal.SIGINT, KeyboardInterrupt, 4)],
@@ -214,6 +218,7 @@ def test_a_stopped_run_is_saved(number, error, at, signal_at, whole, pairs, tmp_
     assert_same_run(workdir, whole[0])
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_checkpoint_before(signal_at, whole, pairs, tmp_path):
     """A limit on the size of files stands for it."""
     workdir = tmp_path / "run"
@@ -241,6 +246,7 @@ def test_gradient_checkpointing_needs_less_memory():
     assert needed[0] < needed[1]
 
 
+@pytest.mark.slow
 def test_moving_averages_clipping_and_accumulation(pairs, tmp_path):
     """The averages are saved and measured; a checkpoint has the weights themselves."""
     recipe = dataclasses.replace(RECIPE, ema_momentum=0.9, clip_norm=0.1, accumulate=2)
@@ -259,6 +265,7 @@ def test_moving_averages_clipping_and_accumulation(pairs, tmp_path):
     assert not all(np.array_equal(a, b) for a, b in zip(saved, weights, strict=True))
 
 
+@pytest.mark.slow
 def test_the_self_ensemble_of_a_recipe_is_measured(whole, pairs, tmp_path):
     """A finished run needs but its measurement again."""
     workdir = shutil.copytree(whole[0], tmp_path / "run")
@@ -291,6 +298,7 @@ def test_another_recipes_run_is_not_resumed(whole, pairs):
         runs.train(other, *pairs, whole[0], precision_name="float32", resume=True)
 
 
+@pytest.mark.slow
 def test_a_run_that_only_skips_steps_stops(pairs, tmp_path):
     """Broken initial weights make every gradient NaN."""
     net = models.build(RECIPE.network, **RECIPE.hyperparameters)
@@ -301,6 +309,7 @@ def test_a_run_that_only_skips_steps_stops(pairs, tmp_path):
         runs.train(recipe, *pairs, tmp_path / "run", initial_weights=tmp_path / "broken.keras")
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_from_the_weights(whole, pairs, tmp_path):
     recipe = dataclasses.replace(
         RECIPE,
@@ -315,6 +324,7 @@ def test_fine_tuning_starts_from_the_weights(whole, pairs, tmp_path):
         np.testing.assert_array_equal(tuned, expected)
 
 
+@pytest.mark.slow
 def test_a_truncated_image_is_named(folders, tmp_path):
     for folder in folders:
         shutil.copytree(folder, tmp_path / folder.name)

@@ -148,6 +148,7 @@ class Saved:
         self.rows = [{key: float(value) for key, value in row.items()} for row in rows]
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one(on_one_device, root):
     ((status, output),) = end([start("mirrored", root, root / "mirrored")])
     assert status == 0, output
@@ -155,6 +156,7 @@ def test_two_devices_train_as_one(on_one_device, root):
     assert_same_runs(root / "mirrored", on_one_device)
 
 
+@pytest.mark.slow
 def test_two_machines_train_as_one_though_one_dies_and_returns(on_one_device, root):
     results = root / "machines"
     chief, other = end(start_workers(["lives", "dies"], root, results))

@@ -49,6 +49,7 @@ def test_psnr_by_hand(batch):
     assert logs["psnr_blurry"] == pytest.approx(20, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
 def test_one_batch_is_overfitted(name, batch):
     keras.utils.set_random_seed(0)
@@ -83,6 +84,7 @@ def test_steps_that_are_not_finite_change_nothing_and_are_counted(batch):
     assert any(np.any(a != b) for a, b in zip(state(), before, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decay", [None, 0.5], ids=["Adam", "AdamW"])
 def test_finite_steps_equal_those_of_keras(decay, batch):
     results = []
