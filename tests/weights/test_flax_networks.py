@@ -92,7 +92,7 @@ def test_files(net, arrays, tmp_path, save):
     assert source == f"maxim with {path}" and opened.hyperparameters == SMALL
     for got, expected in zip(opened.get_weights(), net.get_weights(), strict=True):
         np.testing.assert_array_equal(got, expected)
-    with pytest.raises(InputError, match=r"checkpoint\.npz: these weights are not of 'maxim'"):
+    with pytest.raises(InputError, match=r"checkpoint\.npz`: these weights are not of 'maxim'"):
         weights.load(models.build("maxim", **{**SMALL, "stages": 1}), path)
 
 
@@ -256,7 +256,7 @@ def test_without_a_network_the_default_is_told_how_to_be_had(published, tmp_path
     other = dataclasses.replace(published, name="reds")
     catalogue.fetch(other, check=lambda path: None)
     monkeypatch.setattr(catalogue, "CATALOGUE", (offline, other))
-    here = "--model=runs/quickstart/model.keras; --model=maxim --weights=reds"
+    here = "`model=runs/quickstart/model.keras`; `model=maxim` `weights=reds`"
     with pytest.raises(InputError, match=rf"Networks that are here already: {here}\.$"):
         weights.open_network()
 

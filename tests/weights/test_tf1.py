@@ -82,7 +82,7 @@ def test_checkpoints_decide_about_hyperparameters(checkpoint):
     net, source = weights.open_network("srn", checkpoint)
     assert net.hyperparameters == {"variant": "lstm", "filters": 2}
     assert source == f"srn with {checkpoint}"
-    with pytest.raises(InputError, match="are of srn: give --model=srn"):
+    with pytest.raises(InputError, match="are of srn: give `model=srn`"):
         weights.open_network("pss_nsc", checkpoint)
 
 
