@@ -89,7 +89,8 @@ IN_PROCESS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SMALL)
+# Not MAXIM, which XLA compiles for minutes.
+@pytest.mark.parametrize("name", [name for name in SMALL if name != "maxim"])
 def test_xla_and_float16_take_steps_of_every_network(name):
     code = (
         "import sys, test_xla as t\n"
