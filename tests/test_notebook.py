@@ -36,4 +36,4 @@ def test_it_runs_from_top_to_bottom(monkeypatch, capsys):
     assert shaken.startswith("shaken") and "tiny with none" in printed
     # The shake is taken out of it.
     before = tfdeblur.metrics.psnr(sharp, names["shaken"], 255)
-    assert f"{before:.2f} dB" in shaken and float(deconvolved.split()[0]) > before + 1
+    assert f"{before:.2f} dB" in shaken and float(deconvolved.split()[0]) > before + 3
