@@ -9,10 +9,9 @@ folders have to be on a disk that all machines share. Without --runner this comp
 with --workers processes.
 """
 
-import contextlib
-import os
 import pathlib
 import sys
+import tempfile
 
 from absl import flags
 
@@ -23,7 +22,7 @@ from tfdeblur.errors import InputError
 from tfdeblur.restoration import files
 
 FLAGS = flags.FLAGS
-FAILED = ".tfdeblur_failed"  # in the output folder: what Beam writes of files that failed
+FAILED = ".tfdeblur_failed_"  # begins a folder in the output: what Beam writes of failures
 
 
 def start():
@@ -49,7 +48,8 @@ def _stoppable(argv):
 
 def _run(argv):
     jobs = restore.plan(argv[1:])
-    done = files.Done(restore.folder(jobs), restore.how())
+    folder, how = restore.folder(jobs), restore.how()
+    done = files.Done(folder, how)
     if FLAGS.dry_run:
         return restore.show(jobs, done)
     left = [job for job in jobs if FLAGS.overwrite or not files.is_done(job, done)]
@@ -57,7 +57,7 @@ def _run(argv):
     if FLAGS.runner == "DirectRunner":
         mode = "multi_processing" if FLAGS.workers > 1 else "in_memory"
         options += [f"--direct_num_workers={FLAGS.workers}", f"--direct_running_mode={mode}"]
-    failures = run(left, restore.settings(), done.folder, restore.how(), options)
+    failures = run(left, restore.settings(), folder, how, options)
     for failure in failures:
         errors.say(f"error: {failure}", file=sys.stderr)
     skipped = f"; skipped {len(jobs) - len(left)} already done" * (len(left) < len(jobs))
@@ -92,28 +92,26 @@ def run(jobs, settings, folder, how, options):
         raise InputError(
             'tfdeblur batch needs Apache Beam: pip install "tfdeblur[beam]".'
         ) from error
-    listed = pathlib.Path(folder, FAILED)
-    listed.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        listed.unlink()
     handler = _handler(base.ModelHandler)(settings, str(folder), how)
     try:
         pipeline = beam.Pipeline(options=PipelineOptions(options))
     except ValueError as error:
         raise InputError(f"Beam refuses {' '.join(options)}: {errors.reason(error)}.") from error
-    with pipeline:
-        _ = (
-            pipeline
-            | beam.Create(jobs)
-            | beam.Reshuffle()
-            | base.RunInference(handler)
-            | beam.Filter(bool)
-            | beam.Map(lambda reason: " ".join(errors.printable(reason).split()))
-            | beam.io.WriteToText(str(listed), num_shards=1, shard_name_template="")
-        )
-    failures = listed.read_text(encoding="utf-8").splitlines()
-    os.unlink(listed)
-    return failures
+    pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+    # There all machines can write; nobody else's file is in the way.
+    with tempfile.TemporaryDirectory(prefix=FAILED, dir=folder) as ours:
+        listed = pathlib.Path(ours, "reasons")
+        with pipeline:
+            _ = (
+                pipeline
+                | beam.Create(jobs)
+                | beam.Reshuffle()
+                | base.RunInference(handler)
+                | beam.Filter(bool)
+                | beam.Map(lambda reason: " ".join(errors.printable(reason).split()))
+                | beam.io.WriteToText(str(listed), num_shards=1, shard_name_template="")
+            )
+        return listed.read_text(encoding="utf-8").splitlines()
 
 
 def _handler(base):
