@@ -63,6 +63,22 @@ class Builder(ParallelBuilder):
             description="The photographs in <manual_dir>/moving_stills, 100 pairs of each.",
         ),
         MovingStillsConfig(
+            name="photographs",
+            pairs_per_photo=8,
+            options=moving_stills.Options(
+                size=192,
+                downscale=(1.0, 4.0),
+                speed=150.0,
+                speed_spread=0.8,
+                responses=("gamma", "linear", "log"),
+                highlights=4.0,
+                shot_noise=5e-5,
+                jpeg=(70, 95),
+            ),
+            description="8 pairs of each, blurred by up to 40 pixels, with streaks of lights, "
+            "noise and JPEG compression: for the recipe photographs.",
+        ),
+        MovingStillsConfig(
             name="uniform",
             options=moving_stills.Options(uniform=True),
             description="As default, each image blurred by one kernel.",

@@ -153,6 +153,33 @@ def test_noise_is_in_the_blurry_image_alone():
     assert 1 < mean_error(blurry, noisy) < 4
 
 
+def test_half_of_the_blurry_images_were_jpeg_files():
+    options = {**PLAIN, "speed": 0}
+    noisy = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+    worst, good = (
+        [mean_error(*render(seed, noisy, jpeg=(q, q), **options)[:2]) for seed in range(12)]
+        for q in (10, 95)
+    )
+    assert 2 <= sum(error > 0 for error in worst) <= 10
+    for a, b in zip(worst, good, strict=True):
+        assert a > b > 0 or a == b == 0
+
+
+def test_speeds_differ_as_much_as_is_wanted():
+    speeds = [
+        [
+            abs(complex(*camera.view(np.array([0, 0, 1.0]), 1e-3)[:2, 2])) * 1e3
+            for camera in (
+                moving_stills.random_camera(np.random.default_rng(seed), SIZE, 100, spread)
+                for seed in range(200)
+            )
+        ]
+        for spread in (0.0, 1.0)
+    ]
+    narrow, wide = (np.std(np.log(values)) for values in speeds)
+    assert wide**2 - narrow**2 == pytest.approx(1, abs=0.4)
+
+
 @pytest.mark.parametrize("response", moving_stills.RESPONSES)
 def test_responses_decode_what_they_encode(response):
     codes = np.arange(256, dtype=np.uint8)
@@ -174,6 +201,9 @@ def test_responses_decode_what_they_encode(response):
         ("size", 0),
         ("contrast", 0.5),
         ("highlights", 0),
+        ("jpeg", (0, 90)),
+        ("jpeg", (90, 80)),
+        ("speed_spread", -1),
         ("speed", -1),
         ("cutouts", -1),
         ("read_noise", -0.1),

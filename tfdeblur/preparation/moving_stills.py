@@ -8,6 +8,7 @@ light, is the blurry one.
 """
 
 import dataclasses
+import io
 import pathlib
 
 import numpy as np
@@ -34,7 +35,8 @@ class Options:
         size: height and width of the images, in pixels.
         downscale: by how much a photograph is reduced, (lowest, highest): so its pixels are truly
             sharp. Small photographs are reduced less, down to not at all.
-        speed: of the image, typically, in pixels per second; 0 keeps the camera at rest.
+        speed: of the image, the median, in pixels per second; 0 keeps the camera at rest.
+        speed_spread: standard deviation of its logarithm.
         parts: most parts of the photograph that lie nearer than the rest.
         cutouts: most pieces of another photograph that are laid over it.
         responses: of the camera, one of which is drawn for each pair: "gamma" and "linear", see
@@ -44,6 +46,8 @@ class Options:
         highlights: what is overexposed in the photograph had up to so many times the light that
             saturates the sensor. 1 is none: footage that is averaged has been clipped before.
         shot_noise, read_noise: in the blurry image, see `scenes.add_sensor_noise`.
+        jpeg: in half of the pairs, the blurry image was once a JPEG file of a quality in this
+            range, (lowest, highest) of 1 to 95; None: never.
         uniform: blurs by one kernel for the whole image, as methods before Nah et al. 2017 made
             their pairs, in place of a moving scene.
 
@@ -54,6 +58,7 @@ class Options:
     size: int = 256
     downscale: tuple[float, float] = (1.25, 4.0)
     speed: float = 80.0
+    speed_spread: float = 0.5
     parts: int = 2
     cutouts: int = 3
     responses: tuple[str, ...] = ("gamma", "log")
@@ -61,6 +66,7 @@ class Options:
     highlights: float = 1.0
     shot_noise: float = 1e-5
     read_noise: float = 0.0
+    jpeg: tuple[int, int] | None = None
     uniform: bool = False
 
     def __post_init__(self):
@@ -71,7 +77,9 @@ class Options:
         for name, lowest in (("size", 1), ("contrast", 1), ("highlights", 1)):
             if getattr(self, name) < lowest:
                 raise InputError(f"{name} is {getattr(self, name)}: give {lowest} or more.")
-        for name in ("speed", "parts", "cutouts", "shot_noise", "read_noise"):
+        if self.jpeg and not 1 <= self.jpeg[0] <= self.jpeg[1] <= 95:
+            raise InputError(f"jpeg is {self.jpeg}: give (lowest, highest) of 1 to 95, or None.")
+        for name in ("speed", "speed_spread", "parts", "cutouts", "shot_noise", "read_noise"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give 0 or more.")
 
@@ -148,7 +156,7 @@ def render_pair(photo, other, seed, options=Options()):
         scene = random_scene(rng, photo, other, response, times, options)
         blurry, sharp = expose(scene, count, options.size)
     blurry = scenes.add_sensor_noise(rng, blurry, options.shot_noise, options.read_noise)
-    return encode(blurry, response), encode(sharp, response), count
+    return _stored(rng, encode(blurry, response), options.jpeg), encode(sharp, response), count
 
 
 def expose(scene, count, size):
@@ -166,6 +174,16 @@ def expose(scene, count, size):
         if time == 0:
             middle = light
     return (total / len(times)).astype(np.float32), middle
+
+
+def _stored(rng, codes, qualities):
+    """Sends every second image through a JPEG file of a quality between those given, if any."""
+    if not qualities or rng.random() < 0.5:
+        return codes
+    file = io.BytesIO()
+    quality = int(rng.integers(qualities[0], qualities[1] + 1))
+    Image.fromarray(codes).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
 
 
 def decode(codes, response):
@@ -193,7 +211,7 @@ def random_scene(rng, photo, other, response, times, options):
     Other arguments are as for `render_pair`; `response` is one of `RESPONSES`.
     """
     size = options.size
-    camera = random_camera(rng, size, options.speed)
+    camera = random_camera(rng, size, options.speed, options.speed_spread)
     ground = _random_slant(rng, size, camera.focal)
     # How much nearer than the ground, of the parts and of the cut-outs.
     parts, cutouts = (
@@ -213,16 +231,17 @@ def random_scene(rng, photo, other, response, times, options):
     return Scene(tuple(layer for _, layer in layers), camera)
 
 
-def random_camera(rng, size, speed):
+def random_camera(rng, size, speed, spread=0.5):
     """Draws a `PinholeCamera`, half walking, half turning.
 
     Args:
         rng: numpy.random.Generator.
         size: of the frame, in pixels.
         speed: of the image in the frame's middle, pixels per second: the median of those drawn.
+        spread: standard deviation of its logarithm.
     """
     focal = size * np.exp(rng.uniform(np.log(0.7), np.log(2.0)))
-    speed = speed * np.exp(rng.normal(0, 0.5))
+    speed = speed * np.exp(rng.normal(0, spread))
     walk, turn = scenes.random_directions(rng, 2) * speed * np.sqrt(rng.dirichlet([1, 1]))
     forward, roll = rng.normal(0, speed, 2) / size  # at the frame's border, half as fast
     velocity = [walk.real / focal, walk.imag / focal, forward, turn.imag / focal, turn.real / focal]
