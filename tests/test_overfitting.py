@@ -12,19 +12,19 @@ from tfdeblur.training.build import build_trainer
 
 # By recipe: hyperparameters, crop, and steps.
 TINY = {
-    "mprnet": ({"filters": 4, "unet_filters": 4, "orsnet_filters": 4, "blocks": 1}, 32, 30),
-    "nafnet_width32": ({"filters": 4, "encoder_blocks": (1, 1), "decoder_blocks": (1, 1)}, 32, 30),
+    "mprnet": ({"filters": 4, "unet_filters": 4, "orsnet_filters": 4, "blocks": 1}, 32, 15),
+    "nafnet_width32": ({"filters": 4, "encoder_blocks": (1, 1), "decoder_blocks": (1, 1)}, 32, 15),
     "restormer": (
         {"filters": 4, "blocks": (1, 1, 1, 1), "refinement_blocks": 1, "heads": (1, 2, 2, 2)},
         32,
-        30,
+        15,
     ),
     "maxim_gopro": ({"filters": 4, "stages": 1, "groups": 1, "bottleneck_blocks": 1}, 64, 15),
-    "mt_rnn": ({"filters": 4, "iterations": 2}, 32, 30),
-    "srn_color": ({"filters": 4, "variant": "color"}, 32, 30),
-    "pss_nsc": ({"filters": 2}, 32, 30),
-    "deblurgan": ({"filters": 4, "blocks": 1}, 32, 30),
-    "deblurgan_v2_mobilenet": ({"filters": 4, "fpn_filters": 8}, 64, 30),
+    "mt_rnn": ({"filters": 4, "iterations": 2}, 32, 15),
+    "srn_color": ({"filters": 4, "variant": "color"}, 32, 15),
+    "pss_nsc": ({"filters": 2}, 32, 15),
+    "deblurgan": ({"filters": 4, "blocks": 1}, 32, 15),
+    "deblurgan_v2_mobilenet": ({"filters": 4, "fpn_filters": 8}, 64, 15),
 }
 
 
@@ -47,7 +47,7 @@ def test_two_pairs_are_learnt(name, pairs):
         steps=steps,
         progressive=None,
         adversarial=None,  # what a critic asks for need not be the sharp image
-        schedule=CosineDecay(rate=2e-3, warmup=0, end=1e-3),
+        schedule=CosineDecay(rate=4e-3, warmup=0, end=1e-3),
     )
     keras.utils.set_random_seed(0)
     with precision.policy("float32"):

@@ -54,6 +54,7 @@ def test_a_network_has_the_scores_of_its_own_training(
     assert (found and found.psnr) == psnr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "hyperparameters", "self_ensemble", "dataset", "protocol", "psnr"),
     [

@@ -73,16 +73,20 @@ def _escaped(char):
 
 
 def say(text, file=None):
-    """Prints a line that may hold file names, see `printable`, in whatever encoding there is."""
+    """Prints a line in the words of the command line: --tile=64 for `tile=64`.
+
+    It may hold file names, see `printable`, in whatever encoding there is.
+    """
     file = file or sys.stdout
     encoding = getattr(file, "encoding", None) or "utf-8"
-    line = printable(text).encode(encoding, "backslashreplace").decode(encoding)
+    words = re.sub(_ARGUMENT, _flag, str(text))
+    line = printable(words).encode(encoding, "backslashreplace").decode(encoding)
     print(line, file=file, flush=True)
 
 
 def say_error(error):
-    """Prints an error on stderr, in the words of the command line: --tile=64 for `tile=64`."""
-    say(f"error: {re.sub(_ARGUMENT, _flag, str(error))}", file=sys.stderr)
+    """Prints an error on stderr."""
+    say(f"error: {error}", file=sys.stderr)
 
 
 _ARGUMENT = r"`(\w+)(=[^`\n]*)?`"

@@ -315,7 +315,7 @@ QUICKSTART = Recipe(
 
 PHOTOGRAPHS = Recipe(
     name="photographs",
-    paper="none: a small NAFNet from photographs of your own, for hours on two cores",
+    paper="none: a small NAFNet from photographs of your own, for an hour on two cores",
     network="nafnet",
     hyperparameters={
         "filters": 16,
@@ -327,8 +327,8 @@ PHOTOGRAPHS = Recipe(
     dataset="moving_stills/photographs",
     crop=128,
     batch_size=8,
-    steps=2400,
-    schedule=CosineDecay(rate=2e-3, warmup=0.05, end=1e-6),
+    steps=1500,
+    schedule=CosineDecay(rate=1e-3, warmup=0.05, end=1e-6),
     clip_norm=0.1,
     augmentations=(
         *("flip_horizontally", "flip_vertically", "rotate_by_90", "permute_channels"),
@@ -337,7 +337,8 @@ PHOTOGRAPHS = Recipe(
     loss="l1",
     label_pyramid="repeated",
     validate_every=300,
-    ema_momentum=0.998,
+    ema_momentum=0.99,
+    initialization="identity",
 )
 
 _NAH_AUGMENTATIONS = (

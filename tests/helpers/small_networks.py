@@ -1,6 +1,10 @@
 """The networks, as small as they can be: hyperparameters by name."""
 
+import functools
+
 import pytest
+
+from tfdeblur import models
 
 SMALL = {
     "deepdeblur": {"filters": 4, "resblocks": 1},
@@ -26,3 +30,9 @@ SMALL = {
 
 # For `pytest.mark.parametrize`: tracing MAXIM takes long at any size.
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name == "maxim" else name for name in SMALL]
+
+
+@functools.cache
+def shared(name):
+    """One of them, for all tests that leave it as it is: building takes long."""
+    return models.build(name, **SMALL[name])

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_networks import NAMES, SMALL
+from small_networks import NAMES, SMALL, shared
 
 import tfdeblur
 from tfdeblur import models, pyramid
@@ -44,7 +44,7 @@ def test_fit_evaluate_and_predict(net, options):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["nafnet", "mprnet", "deblurgan_v2", "mimo_unet_plus"])
 def test_predict(name):
-    net = models.build(name, **SMALL[name])
+    net = shared(name)
     images = np.random.default_rng(0).random((1, 64, 64, 3), "float32")
     expected = [np.asarray(level) for level in net(images, training=False)]
     assert_close(net.predict(images, verbose=0), expected)
@@ -84,11 +84,23 @@ def channels_first():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_channels_are_last_whatever_keras_json_says(name, channels_first):
-    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), "uint8")
+    images = np.random.default_rng(0).random((1, 64, 64, 3), "float32")
     net = models.build(name, **SMALL[name])
+    keras.config.set_image_data_format("channels_last")
+    net.set_weights(shared(name).get_weights())
+    keras.config.set_image_data_format("channels_first")
+    levels = [np.asarray(level) for level in net(images)]
+    keras.config.set_image_data_format("channels_last")
+    for level, expected in zip(levels, shared(name)(images), strict=True):
+        np.testing.assert_array_equal(level, expected)
+
+
+def test_photos_are_restored_whatever_keras_json_says(channels_first):
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), "uint8")
+    net = models.build("mimo_unet", filters=4, resblocks=1)
     restored = tfdeblur.restore(net, image)
     keras.config.set_image_data_format("channels_last")
-    other = models.build(name, **SMALL[name])
+    other = models.build("mimo_unet", filters=4, resblocks=1)
     other.set_weights(net.get_weights())
     np.testing.assert_array_equal(restored, tfdeblur.restore(other, image))
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 from other_backend import outputs_on_jax
-from small_networks import NAMES, SMALL
+from small_networks import NAMES, SMALL, shared
 
 import tfdeblur
 from tfdeblur import models, precision
@@ -57,7 +57,7 @@ def test_bad_hyperparameters_are_named(name, argument, value):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_keras_file_gives_the_same_pixels(name, tmp_path):
-    net = models.build(name, **SMALL[name])
+    net = shared(name)
     net.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     x = np.random.default_rng(0).random((1, 64, 128, 3), "float32")
@@ -86,7 +86,7 @@ def test_keras_files_load_after_a_bare_import(tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_any_photo_is_restored(name):
-    net = models.build(name, **SMALL[name])
+    net = shared(name)
     for shape in ((37, 53, 3), (1, 3, 3)):
         photo = np.random.default_rng(0).integers(0, 256, shape, "uint8")
         restored = tfdeblur.restore(net, photo)
@@ -116,8 +116,7 @@ def test_every_weight_learns(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_bfloat16_stays_close_and_returns_float32(name):
-    keras.utils.set_random_seed(0)
-    net = models.build(name, **SMALL[name])
+    net = shared(name)
     x = np.random.default_rng(0).random((1, 64, 128, 3), "float32")
     half = precision.cast(net, "bfloat16")
     assert half.compute_dtype == "bfloat16"
@@ -136,6 +135,7 @@ def test_precision_is_chosen_at_loading_time(tmp_path):
     assert keras.saving.load_model(tmp_path / "model.keras").compute_dtype == "float32"
 
 
+@pytest.mark.slow
 def test_networks_give_the_same_pixels_on_jax(tmp_path):
     pytest.importorskip("jax")
     # MAXIM, which XLA compiles for long, has a test of its own.
@@ -157,6 +157,7 @@ def test_networks_give_the_same_pixels_on_jax(tmp_path):
             np.testing.assert_allclose(output, array, atol=limit, err_msg=name)
 
 
+@pytest.mark.slow
 def test_import_is_light():
     """`import tfdeblur` brings Keras, not the heavy libraries that only some commands need."""
     code = (

@@ -32,6 +32,7 @@ def test_outputs_equal_the_reference(net, arrays):
     np.testing.assert_allclose(output[:, :height, :width], arrays["output_1"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_restoring_pads_as_the_authors_do(net, arrays):
     restored = tfdeblur.restore(net, arrays["input"][0])
     expected = np.clip(arrays["output_1"][0], 0, 1)
@@ -105,6 +106,7 @@ def test_local_means(size):
     np.testing.assert_allclose(product, tlc(x, 8), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_window_matters_beyond_its_size_alone(arrays):
     state = golden.state_dict(arrays)
     x = np.random.default_rng(0).random((1, 64, 96, 3), "float32") ** np.linspace(1, 9, 96)[:, None]

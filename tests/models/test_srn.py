@@ -80,6 +80,7 @@ def test_bad_hyperparameters_are_refused(name, hyperparameters, message):
         models.build(name, **hyperparameters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "hyperparameters"), SMALL)
 def test_any_size_is_restored(name, hyperparameters):
     net = models.build(name, **hyperparameters)

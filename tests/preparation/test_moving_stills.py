@@ -153,6 +153,15 @@ def test_noise_is_in_the_blurry_image_alone():
     assert 1 < mean_error(blurry, noisy) < 4
 
 
+def test_no_view_over_the_horizon_needs_a_picture_without_end():
+    """Walking fast along a slanted plane, the camera would see it to where it vanishes."""
+    photo, wild = photograph(), Options(size=16, speed=100, speed_spread=3)
+    for seed in range(40):
+        rng, times = np.random.default_rng(seed), np.array([-0.02, 0, 0.02])
+        scene = moving_stills.random_scene(rng, photo, photo, "linear", times, wild)
+        assert max(layer.image.shape[0] for layer in scene.layers) <= 2 * 3 * 16
+
+
 def test_half_of_the_blurry_images_were_jpeg_files():
     options = {**PLAIN, "speed": 0}
     noisy = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)

@@ -380,7 +380,7 @@ def test_harm_is_told_and_undone(photos, capsys):
     assert files.restore_files(jobs, spoil) == files.Outcome(1, 0, 0)
     said = capsys.readouterr().err
     assert "note: out/flat.png may be worse than its input: " in said
-    assert "% of it show light that changed" in said and "--fallback keeps the input there" in said
+    assert "% of it show light that changed" in said and "`fallback` keeps the input there" in said
     assert (images.read("out/flat.png") != flat).any()
     files.restore_files(jobs, spoil, overwrite=True, fallback=True)
     assert "the input was kept there" in capsys.readouterr().err

@@ -206,6 +206,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert path.read_text() == "old" and names(tmp_path) == ["metrics.csv"]
 
 
+@pytest.mark.slow
 def test_the_saved_network_has_the_averages_in_float32(tmp_path):
     with precision.policy("bfloat16"):
         trainer = make_trainer()

@@ -1,8 +1,4 @@
-import json
 import os
-import socket
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -165,6 +161,7 @@ both_trainers = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 def test_adversarial_training_overfits_and_its_discriminator_learns():
     keras.utils.set_random_seed(0)
     net = models.build("deepdeblur", scales=1, filters=8, resblocks=1)
@@ -221,6 +218,7 @@ def make_critic_first_trainer(seed=0, jit=False, epsilon=1e-8, **options):
     return trainer
 
 
+@pytest.mark.slow
 def test_the_generator_answers_to_a_discriminator_that_was_updated_first(small):
     blurry, sharp = small
     trainer = make_critic_first_trainer(adversarial_loss="relativistic", updates=3)
@@ -246,6 +244,7 @@ def test_the_gradient_penalty_of_a_linear_critic(small):
     assert float(trainer._excess_of_gradients(*map(tf.constant, small))) == pytest.approx(36)
 
 
+@pytest.mark.slow
 def test_a_training_with_a_critic_goes_on_where_it_was(small):
     options = {"adversarial_loss": "wasserstein", "gradient_penalty": 10.0, "updates": 2}
     whole = make_critic_first_trainer(**options)
@@ -288,6 +287,7 @@ def assert_xla_takes_the_same_adversarial_step():
     assert_equal(*states, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_xla_takes_the_same_adversarial_step():
     # In a process of its own: after a run, which is deterministic, Keras would leave out XLA.
     name = assert_xla_takes_the_same_adversarial_step.__name__
@@ -310,6 +310,7 @@ def test_both_networks_pass_over_a_step_that_is_not_finite(small):
     assert_equal([*trainer.network.get_weights(), *trainer.discriminator.get_weights()], before)
 
 
+@pytest.mark.slow
 @both_trainers
 def test_saved_variables_are_all_that_a_training_goes_on_from(adversarial, small):
     options = {
@@ -399,6 +400,7 @@ def test_gradients_are_clipped_to_a_global_norm(small):
         assert norm == pytest.approx(0.01, rel=1e-4)
 
 
+@pytest.mark.slow
 @both_trainers
 def test_moving_averages_are_measured_and_training_goes_on_from_the_weights(adversarial, small):
     blurry, sharp = small
@@ -457,60 +459,26 @@ def end_on_one_device():
     return train_under(tf.distribute.get_strategy())
 
 
-def save_end(kind, path):
+def save_end(path):
     """For a process of its own: TensorFlow's devices are fixed when it starts."""
-    if kind == "devices":
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        halves = [tf.config.LogicalDeviceConfiguration()] * 2
-        tf.config.set_logical_device_configuration(cpu, halves)
-        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    else:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    halves = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, halves)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     assert strategy.num_replicas_in_sync == 2
     np.savez(path, *train_under(strategy))
 
 
-def start(kind, path, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-c", f"import test_trainers as t; t.save_end({kind!r}, {str(path)!r})"],
-        cwd=os.path.dirname(__file__),
-        env={**os.environ, "PYTHONPATH": str(other_backend.HERE), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def assert_end(process, path, expected):
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
-    with np.load(path) as values:
-        assert_equal(values.values(), expected, atol=1e-6)
-
-
+@pytest.mark.slow
 def test_two_devices_train_as_one(end_on_one_device, tmp_path):
     path = tmp_path / "end.npz"
-    assert_end(start("devices", path), path, end_on_one_device)
+    code = "import sys, test_trainers as t; t.save_end(sys.argv[1])"
+    other_backend.run_on("tensorflow", code, str(path), cwd=os.path.dirname(__file__))
+    with np.load(path) as values:
+        assert_equal(values.values(), end_on_one_device, atol=1e-6)
 
 
-def test_two_machines_train_as_one(end_on_one_device, tmp_path):
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(2)]
-    cluster = {"worker": [f"localhost:{s.getsockname()[1]}" for s in sockets]}
-    for s in sockets:
-        s.close()  # their ports are free, for the workers
-    paths = [tmp_path / f"worker{i}.npz" for i in range(2)]
-    workers = []
-    for i, path in enumerate(paths):
-        task = {"cluster": cluster, "task": {"type": "worker", "index": i}}
-        workers.append(start("machines", path, TF_CONFIG=json.dumps(task)))
-    try:
-        for worker, path in zip(workers, paths, strict=True):
-            assert_end(worker, path, end_on_one_device)
-    finally:
-        for worker in workers:
-            worker.kill()  # one may be waiting for another that failed
-
-
+@pytest.mark.slow
 def test_trains_on_jax():
     """The same trainer, through compile and fit, on Keras's other backend."""
     pytest.importorskip("jax")
@@ -547,6 +515,7 @@ def test_trains_on_jax():
     other_backend.run_on("jax", code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["deepdeblur", "mimo_unet"])
 def test_gradient_checkpointing_trains_to_the_same_weights(name, batch):
     weights = []

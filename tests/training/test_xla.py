@@ -88,16 +88,21 @@ IN_PROCESS = {
 }
 
 
-@pytest.mark.slow
 # Not MAXIM, which XLA compiles for minutes.
-@pytest.mark.parametrize("name", [name for name in SMALL if name != "maxim"])
-def test_xla_and_float16_take_steps_of_every_network(name):
+ALL = [name for name in SMALL if name != "maxim"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [ALL[i::4] for i in range(4)], ids=" ".join)
+def test_xla_and_float16_take_steps_of_every_network(names):
     code = (
         "import sys, test_xla as t\n"
-        "t.assert_xla_takes_the_same_step(sys.argv[1])\n"
-        "t.assert_a_float16_step_is_taken(sys.argv[1])\n"
+        "for name in sys.argv[1:]:\n"
+        "    print(name, file=sys.stderr)\n"
+        "    t.assert_xla_takes_the_same_step(name)\n"
+        "    t.assert_a_float16_step_is_taken(name)\n"
     )
-    other_backend.run_on("tensorflow", code, name, **IN_PROCESS)
+    other_backend.run_on("tensorflow", code, *names, **IN_PROCESS)
 
 
 @pytest.mark.slow

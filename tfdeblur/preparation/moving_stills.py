@@ -211,15 +211,20 @@ def random_scene(rng, photo, other, response, times, options):
     Other arguments are as for `render_pair`; `response` is one of `RESPONSES`.
     """
     size = options.size
-    camera = random_camera(rng, size, options.speed, options.speed_spread)
-    ground = _random_slant(rng, size, camera.focal)
-    # How much nearer than the ground, of the parts and of the cut-outs.
-    parts, cutouts = (
-        rng.uniform(1.2, 2.5, rng.integers(most + 1)) for most in (options.parts, options.cutouts)
-    )
-    reach = max(
-        scenes.margin(camera, times, size, size, nearer * ground) for nearer in (1.0, *parts)
-    )
+    speed, reach = options.speed, size + 1
+    while reach > size:
+        camera = random_camera(rng, size, speed, options.speed_spread)
+        ground = _random_slant(rng, size, camera.focal)
+        # How much nearer than the ground, of the parts and of the cut-outs.
+        parts, cutouts = (
+            rng.uniform(1.2, 2.5, rng.integers(most + 1))
+            for most in (options.parts, options.cutouts)
+        )
+        reach = max(
+            scenes.margin(camera, times, size, size, nearer * ground) for nearer in (1.0, *parts)
+        )
+        # Next time slower, if it looks over the horizon of a slanted plane, or jumps away.
+        speed /= 2
     light = _crop(rng, photo, size, reach, response, options)
     layers = [(1.0, Layer(_opaque(light), nearness=ground))]
     for nearer in parts:

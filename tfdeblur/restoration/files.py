@@ -532,7 +532,7 @@ class _Harmless:
         if not self.shares:
             return
         frames = f"in {len(self.shares)} of {self.images} frames, " if self.images > 1 else ""
-        done = "the input was kept there" if self.fallback else "--fallback keeps the input there"
+        done = "the input was kept there" if self.fallback else "`fallback` keeps the input there"
         _note(
             f"{name} may be worse than its input: {frames}{max(self.shares):.1%} of it show "
             f"{', '.join(self.kinds)}; {done}."

@@ -13,7 +13,7 @@ import time
 import keras
 import tensorflow as tf
 
-from tfdeblur import evaluation, files, precision, recipes, restoration
+from tfdeblur import errors, evaluation, files, precision, recipes, restoration
 from tfdeblur.data import pipeline
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import reports, scoring, test_sets
@@ -151,7 +151,8 @@ def _failures_explained(workdir, saved, strategy, all_pairs):
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        print(f"\n--resume will go on from step {saved.newest()[0]}", file=sys.stderr)
+        print(file=sys.stderr)  # below the progress line
+        errors.say(f"`resume=True` will go on from step {saved.newest()[0]}", file=sys.stderr)
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
