@@ -2,6 +2,7 @@
 
 import functools
 
+import keras
 import pytest
 
 from tfdeblur import models
@@ -35,4 +36,5 @@ NAMES = [pytest.param(name, marks=pytest.mark.slow) if name == "maxim" else name
 @functools.cache
 def shared(name):
     """One of them, for all tests that leave it as it is: building takes long."""
+    keras.utils.set_random_seed(0)
     return models.build(name, **SMALL[name])

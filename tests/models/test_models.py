@@ -95,6 +95,7 @@ def test_any_photo_is_restored(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_weight_learns(name):
+    keras.utils.set_random_seed(0)
     net, rng = models.build(name, **SMALL[name]), np.random.default_rng(0)
     begun, weights = net.get_weights(), net.trainable_weights
     resting = {weight.path for weight in weights}

@@ -6,7 +6,6 @@ import keras
 from keras import ops
 
 RESIDUAL_GAIN = 0.3
-_LAST = r"image\d|ending"  # what predicts an image, by name
 
 
 def near_identity(network):
@@ -27,22 +26,8 @@ def near_identity(network):
             layer.bias.assign(ops.zeros(layer.bias.shape))
 
 
-def identity(network):
-    """Starts a NAFNet or MIMO-UNet as the identity, and leaves its features as they are built.
-
-    The convolutions that predict what is added to blurry images are zero.
-
-    Args:
-        network: of `tfdeblur.models`.
-    """
-    for layer in network.layers:
-        if re.fullmatch(_LAST, layer.name):
-            layer.kernel.assign(ops.zeros(layer.kernel.shape))
-            layer.bias.assign(ops.zeros(layer.bias.shape))
-
-
 def _gain(name):
-    if re.fullmatch(_LAST, name):
+    if re.fullmatch(r"image\d", name):
         return 0.0
     return RESIDUAL_GAIN if re.fullmatch(r".*_res\d+_conv2", name) else 1.0
 
@@ -53,6 +38,5 @@ def _he_normal(shape, gain):
 
 INITIALIZATIONS = {
     "as_built": lambda network: None,  # as the layers of the network say
-    "identity": identity,
     "near_identity": near_identity,
 }
