@@ -63,6 +63,7 @@ def test_any_size_of_both_types(size, net, served):
     np.testing.assert_allclose(as_float[0], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_default_signature_is_uint8(served):
     default = served.signatures["serving_default"]
     ((_, spec),) = default.structured_input_signature[1].items()
@@ -85,6 +86,7 @@ def test_loads_without_tfdeblur_and_keras(folder):
     assert done.stdout.split("\n")[:2] == ["(1, 7, 9, 3)", "(1,)"]
 
 
+@pytest.mark.slow
 def test_bfloat16_networks_are_exported_in_float32(tmp_path, net):
     half = tfdeblur.precision.cast(net, "bfloat16")
     export.save_saved_model(half, tmp_path / "saved_model")

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow_datasets as tfds
 
 from tfdeblur.datasets.dead_leaves import dead_leaves_dataset_builder as dead_leaves
@@ -16,6 +17,7 @@ class DeadLeavesTest(tfds.testing.DatasetBuilderTestCase):
     EXAMPLE_DIR = dead_leaves.Builder.pkg_dir_path  # There is no dummy data: nothing is read.
 
 
+@pytest.mark.slow
 def test_the_built_pairs_are_those_that_their_seeds_render(tmp_path):
     builder = tfds.builder("dead_leaves", config=TINY, data_dir=tmp_path)
     builder.download_and_prepare()

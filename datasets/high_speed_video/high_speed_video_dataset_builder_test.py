@@ -110,6 +110,7 @@ def test_videos_in_the_manual_directory_need_no_config(tmp_path):
         assert example["fps"] == 240
 
 
+@pytest.mark.slow
 def test_beam_with_several_processes_makes_the_same_examples(tmp_path, two_clips):
     beam = pytest.importorskip("apache_beam")
     options = beam.options.pipeline_options.PipelineOptions(

@@ -86,6 +86,7 @@ def test_photographs_in_the_manual_directory_need_no_folder(tmp_path):
             assert config.options == Options(uniform=config.name == "uniform")
 
 
+@pytest.mark.slow
 def test_beam_with_several_processes_makes_the_same_examples(tmp_path):
     beam = pytest.importorskip("apache_beam")
     options = beam.options.pipeline_options.PipelineOptions(

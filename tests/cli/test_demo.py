@@ -215,6 +215,7 @@ def test_network_that_does_not_load(page, folder):
     assert "runs/broken/model.keras is broken" in message(page)
 
 
+@pytest.mark.slow
 def test_port_that_is_taken():
     gradio = pytest.importorskip("gradio", reason="the extra [demo] is not installed")
     page = demo.build_page(gradio, ["a", "b"], lambda paths: None, restore, lambda: None)

@@ -50,6 +50,7 @@ def folder(tmp_path, monkeypatch):
         models.build("mimo_unet", filters=4, resblocks=1).save(f"{name}.keras")
 
 
+@pytest.mark.slow
 def test_one_network(folder, evaluate):
     make_pairs(3)
     done = evaluate(

@@ -54,6 +54,7 @@ def test_command(photos, run_command):
         assert images.size(f"restored/{name}") == images.size(f"photos/{name}")
 
 
+@pytest.mark.slow
 def test_strength_and_mask(photos, run_command):
     models.build("mimo_unet", filters=4, resblocks=1).save("net.keras")
     mask = np.zeros((6, 9, 3), np.uint8)

@@ -86,6 +86,7 @@ def test_sigterm_saves_and_says_how_to_go_on(folders):
     assert {name: recipe[name] for name in changed} == changed
 
 
+@pytest.mark.slow
 def test_a_dry_run_shows_the_recipe_and_writes_nothing(folders, monkeypatch, run_command):
     monkeypatch.chdir(folders)
     before = sorted(folders.rglob("*"))

@@ -34,6 +34,7 @@ def settings(**changes):
     return {"crop": 16, "batch_size": 4, "augmentations": ALL, "seed": 7, **changes}
 
 
+@pytest.mark.slow
 def test_batches_have_the_documented_form(folders):
     pairs = from_folders(*folders)
     (blurry, sharp), *_ = take(pipeline.batches(pairs, **settings()), 1)
@@ -78,6 +79,7 @@ def test_sequences_are_the_folders_of_files_and_have_to_be_known(folders):
         pipeline.batches(unknown, **settings(sampling="sequences"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crops_per_image", [1, 5])
 def test_batches_are_a_function_of_seed_and_step(folders, crops_per_image):
     pairs = from_folders(*folders)
@@ -91,6 +93,7 @@ def test_batches_are_a_function_of_seed_and_step(folders, crops_per_image):
     assert not np.array_equal(other[0][0], whole[0][0])
 
 
+@pytest.mark.slow
 def test_stages_follow_one_another_and_a_resume_sees_the_same(folders):
     pairs = from_folders(*folders)
     stages = [(3, 8, 6), (2, 12, 4), (2, 16, 2)]
@@ -154,6 +157,7 @@ def test_several_crops_of_an_image_are_spread_over_batches(folders, monkeypatch)
     assert len(np.unique(crops.reshape(24, -1), axis=0)) > 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crops_per_image", [1, 3])
 @pytest.mark.parametrize("start_step", [0, 71])
 def test_workers_share_the_batches_of_one(folders, crops_per_image, start_step):

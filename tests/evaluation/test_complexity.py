@@ -32,6 +32,7 @@ def test_a_convolution_and_a_transposed_one_by_hand():
     assert complexity.multiply_accumulates(network, 8, 12) == by_hand
 
 
+@pytest.mark.slow
 def test_steps_are_timed():
     trainer = MultiScaleTrainer(models.build("mimo_unet", filters=4, resblocks=1), "l1", "bilinear")
     trainer.compile(SkippingAdam(1e-4))

@@ -52,6 +52,7 @@ def test_restores_as_scoring_wants(sizes):
     assert sizes == [(41, "dark_channel"), (25, "dark_channel")]
 
 
+@pytest.mark.slow
 def test_rows_beside_each_other(tmp_path, monkeypatch, run_command):
     monkeypatch.chdir(tmp_path)
     for i, sharp in enumerate(np.random.default_rng(0).integers(0, 256, (2, 40, 48, 3), np.uint8)):

@@ -29,8 +29,9 @@ SMALL = {
     "maxim": {"filters": 4, "stages": 2, "groups": 1, "bottleneck_blocks": 1},
 }
 
-# For `pytest.mark.parametrize`: tracing MAXIM takes long at any size.
-NAMES = [pytest.param(name, marks=pytest.mark.slow) if name == "maxim" else name for name in SMALL]
+# For `pytest.mark.parametrize`: tracing these takes long at any size.
+_SLOW = ("maxim", "mprnet", "pss_nsc", "deblurgan_v2", "dmphn")
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in _SLOW else name for name in SMALL]
 
 
 @functools.cache

@@ -78,6 +78,7 @@ def test_bad_arguments_are_refused(hyperparameters, message):
         models.build("deblurgan_v2", **hyperparameters)
 
 
+@pytest.mark.slow
 def test_any_size_is_restored_as_by_the_authors(mobilenet):
     """Continued in mid-grey to the next multiple of 32, always by one pixel or more."""
     net = small()
@@ -148,6 +149,7 @@ def test_the_authors_files(mobilenet, tmp_path):
     np.testing.assert_allclose(2 * opened(x)[0] - 1, arrays["output_2"], atol=3e-4)
 
 
+@pytest.mark.slow
 def test_unused_weights_of_the_large_backbone(reference):
     backbone, _, state = reference
     assert torch_networks.recognise(state) == ("deblurgan_v2", {"backbone": backbone, **SMALL})
@@ -182,6 +184,7 @@ def test_damaged_weights_are_refused(mobilenet, damage, message):
         weights.from_torch(small(), state)
 
 
+@pytest.mark.slow
 def test_weights_of_the_other_backbone_are_refused_in_one_line(mobilenet):
     with pytest.raises(InputError, match=r"not of 'deblurgan_v2'.*missing.*unexpected") as error:
         weights.from_torch(small("inception"), mobilenet[1])

@@ -74,6 +74,7 @@ def test_published_weights_give_the_authors_picture(published):
     assert np.abs(ours - theirs).mean() <= 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("patches", "stacks", "parameters"),
     [
@@ -117,6 +118,7 @@ def test_the_stride_suffices(patches):
     assert latent.shape == images.shape
 
 
+@pytest.mark.slow
 def test_any_size_is_restored():
     net = models.build("dmphn", filters=2)
     for size in ((5, 3), (37, 53), (1, 1)):

@@ -25,6 +25,7 @@ def test_restoring_gives_what_the_network_gives(net, size):
         np.testing.assert_allclose(restored, expected, atol=tolerance)
 
 
+@pytest.mark.slow
 def test_training_follows_the_network_s_gradients(net):
     images = np.random.default_rng(0).random((1, 16, 16, 3), "float32")
     view = net.computing()
@@ -36,6 +37,7 @@ def test_training_follows_the_network_s_gradients(net):
         np.testing.assert_allclose(ours, expected, atol=tolerance * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_new_weights_are_seen(net):
     images = np.random.default_rng(0).random((1, 16, 16, 3), "float32")
     net.predict_on_batch(images)

@@ -52,6 +52,7 @@ def test_predict(name):
     assert_close([net.restore_on_batch(images)], expected[:1])
 
 
+@pytest.mark.slow
 def test_inside_a_larger_model(net, tmp_path):
     image = keras.Input((None, None, 3))
     larger = keras.Model(image, keras.layers.Rescaling(255.0)(net(image)[0]))
@@ -95,6 +96,7 @@ def test_channels_are_last_whatever_keras_json_says(name, channels_first):
         np.testing.assert_array_equal(level, expected)
 
 
+@pytest.mark.slow
 def test_photos_are_restored_whatever_keras_json_says(channels_first):
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), "uint8")
     net = models.build("mimo_unet", filters=4, resblocks=1)

@@ -16,6 +16,7 @@ def test_outputs_equal_the_reference(name):
         np.testing.assert_allclose(output, arrays[f"output_{k}"], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parameters"), [("mimo_unet", 6_807_171), ("mimo_unet_plus", 16_107_651)]
 )

@@ -26,6 +26,7 @@ def test_outputs_equal_the_reference(state):
         np.testing.assert_allclose(output, arrays[f"output_{k}"], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hyperparameters", "parameters"),
     [
@@ -52,6 +53,7 @@ def test_impossible_hyperparameters_are_refused(hyperparameters, message):
         models.build("mprnet", **hyperparameters)
 
 
+@pytest.mark.slow
 def test_any_size_is_restored():
     net = models.build("mprnet", **TINY)
     for size in ((5, 3), (37, 53), (1, 1)):

@@ -121,6 +121,7 @@ def test_the_loss_of_every_scale_reaches_all_shared_weights(level, net, blurry):
     assert all(np.abs(g).max() > 0 for g in kernels)
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_scale_reaches_its_own_weights_alone_where_they_are_not_shared(blurry):
     net = models.build("mtwnet", filters=4, share_weights=False)
     scale_of = {id(v): k for k in (1, 2, 3) for v in net.get_layer(f"scale{k}").variables}

@@ -39,6 +39,7 @@ def test_restoring_pads_as_the_authors_do(net, arrays):
     assert np.abs(restored / 255 - expected).max() <= 0.5 / 255 + 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("filters", "parameters"), [(32, 17_111_907), (64, 67_888_835)])
 def test_parameter_count(filters, parameters):
     assert models.build("nafnet", filters=filters).count_params() == parameters
@@ -81,6 +82,7 @@ def test_weights_are_recognised(arrays, prefix):
     weights.from_torch(models.build(name, **hyperparameters), state)
 
 
+@pytest.mark.slow
 def test_weights_of_a_sibling_are_refused_in_one_line(arrays):
     net = models.build("nafnet", filters=8, encoder_blocks=(2, 2, 4, 8), middle_blocks=12)
     with pytest.raises(InputError, match=r"not of 'nafnet'.* missing: encoders\.0\.1") as raised:

@@ -21,6 +21,7 @@ def test_outputs_equal_the_reference(variant):
     np.testing.assert_allclose(output, arrays["output_1"], atol=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bias_free", "parameters"), [(False, 26_126_644), (True, 26_111_668)])
 def test_parameter_count(bias_free, parameters):
     assert models.build("restormer", bias_free=bias_free).count_params() == parameters

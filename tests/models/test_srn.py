@@ -41,6 +41,7 @@ def test_outputs_equal_the_reference(reference):
     assert_outputs(net, arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reference", NETWORKS)
 def test_outputs_equal_those_of_the_authors_code(reference):
     """With all weights, which are too large to keep here."""

@@ -1,6 +1,7 @@
 import concurrent.futures
 
 import numpy as np
+import pytest
 
 from tfdeblur import blur
 from tfdeblur.preparation import dead_leaves, scenes
@@ -21,6 +22,7 @@ def test_a_pair_is_made_of_its_frames():
     np.testing.assert_array_equal(blurry, blur.synthesize(frames)[0])
 
 
+@pytest.mark.slow
 def test_a_seed_decides_on_every_byte_whatever_else_is_rendered():
     alone = [dead_leaves.render_pair(seed, SIZE)[:2] for seed in range(4)]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -83,6 +85,7 @@ def test_one_kernel_explains_the_blur_of_a_uniform_shift():
     assert unexplained_share(blur.from_linear(frames)) < 0.02
 
 
+@pytest.mark.slow
 def test_one_kernel_does_not_explain_the_blur_of_dynamic_scenes():
     shares = []
     for seed, name in enumerate(["tripod", "hand-held", "panned", "turned"] * 2):

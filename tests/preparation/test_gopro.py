@@ -305,6 +305,7 @@ def test_wrong_options_are_refused(options):
         gopro.GoproConfig(**options)
 
 
+@pytest.mark.slow
 def test_beam_with_two_processes_makes_the_same_examples(tmp_path):
     pipeline_options = pytest.importorskip("apache_beam.options.pipeline_options")
     options = pipeline_options.PipelineOptions(
@@ -328,6 +329,7 @@ tfds.load("gopro/blur", data_dir=sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_an_interrupted_build_is_started_anew(data_dir, tmp_path):
     link_archives(data_dir, tmp_path)
     process = subprocess.Popen([sys.executable, "-c", LOAD, tmp_path], stderr=subprocess.DEVNULL)
@@ -351,6 +353,7 @@ def full_disk():
     end()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_an_error_and_leaves_nothing_behind(data_dir, tmp_path, full_disk):
     link_archives(data_dir, tmp_path)
     with pytest.raises(Exception, match="File too large"):
@@ -360,6 +363,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing_behind(data_dir, tmp_path, f
     assert prepare(tmp_path, "blur").info.splits["test"].num_examples == 1111
 
 
+@pytest.mark.slow
 def test_tfds_build_works_in_the_folder_of_the_builder(data_dir, tmp_path):
     pytest.importorskip("mlcroissant", reason="the command tfds imports it")
     command = [
@@ -379,6 +383,7 @@ def link_archives(data_dir, other):
         os.link(path, manual(other) / path.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", ["blur_gamma", "blur", "synthesized"])
 def test_from_archives_to_scores(data_dir, tmp_path, config):
     recipe = dataclasses.replace(

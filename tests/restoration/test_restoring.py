@@ -166,6 +166,7 @@ def test_self_ensemble_is_the_mean_over_rotations(image, net):
     np.testing.assert_allclose(np.rot90(turned, -1), ensemble, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_precision_follows_the_weights(image, net):
     before = tfdeblur.restore(net, image, precision="bfloat16")
     assert np.abs(before.astype(int) - tfdeblur.restore(net, image)).max() <= 2

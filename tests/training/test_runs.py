@@ -145,6 +145,7 @@ def test_a_run_leaves_everything(whole):
     assert not list(workdir.rglob(".*"))
 
 
+@pytest.mark.slow
 def test_the_scores_are_those_of_the_saved_model(whole, pairs):
     workdir, summary = whole
     net = keras.saving.load_model(workdir / "model.keras")

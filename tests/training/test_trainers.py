@@ -57,6 +57,7 @@ def test_one_batch_is_overfitted(name, batch):
     assert after["psnr"] > after["psnr_blurry"] + 3
 
 
+@pytest.mark.slow
 def test_steps_that_are_not_finite_change_nothing_and_are_counted(batch):
     trainer = make_trainer(weight_decay=0.1)
     trainer.train_on_batch(*batch)
@@ -258,6 +259,7 @@ def test_a_training_with_a_critic_goes_on_where_it_was(small):
     assert_equal(state(resumed), state(whole))
 
 
+@pytest.mark.slow
 def test_no_generator_loss_reaches_the_discriminator(small):
     steps = []
     for weight in (0, 1000):
@@ -332,6 +334,7 @@ def test_saved_variables_are_all_that_a_training_goes_on_from(adversarial, small
     assert_equal(state(resumed), state(whole))
 
 
+@pytest.mark.slow
 @both_trainers
 def test_float16_scales_the_loss_of_every_network(adversarial, small, monkeypatch):
     monkeypatch.setattr(optimizers, "GOOD_BEFORE_DOUBLING", 2)
@@ -377,6 +380,7 @@ def test_bfloat16_needs_no_loss_scale(small):
     assert [float(o.loss_scale) for o in trainer.optimizers] == [1, 1]
 
 
+@pytest.mark.slow
 @both_trainers
 def test_two_accumulated_batches_equal_one_of_double_size(adversarial, small):
     blurry, sharp = small

@@ -157,6 +157,7 @@ def test_a_full_disk_is_told_before_anything_is_fetched(server, tmp_path, monkey
     assert not os.listdir(tmp_path / "a")
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_a_file_once(server, tmp_path):
     script = (
         "import sys\nfrom tfdeblur.weights import downloads\n"

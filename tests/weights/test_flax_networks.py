@@ -48,6 +48,7 @@ def test_other_weights_are_not_recognised(arrays):
         flax_networks.recognise(arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -81,6 +82,7 @@ def test_networks_without_flax_weights_are_told(arrays):
         weights.from_flax(models.build("mimo_unet", filters=8, resblocks=1), arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_files(net, arrays, tmp_path, save):
     path = tmp_path / "checkpoint.npz"
@@ -96,6 +98,7 @@ def test_files(net, arrays, tmp_path, save):
         weights.load(models.build("maxim", **{**SMALL, "stages": 1}), path)
 
 
+@pytest.mark.slow
 def test_the_command_converts(net, arrays, tmp_path):
     np.savez(tmp_path / "checkpoint.npz", **arrays)
     command = [sys.executable, "-m", "tfdeblur.weights", "convert", "checkpoint.npz", "maxim.keras"]
@@ -220,6 +223,7 @@ def published(net, arrays, tmp_path, monkeypatch):
         thread.join()
 
 
+@pytest.mark.slow
 def test_published_files_are_fetched_once(published, arrays, tmp_path, capsys):
     opened, source = weights.open_network("maxim", "gopro")
     assert source == "maxim with gopro" and opened.hyperparameters == SMALL
@@ -231,6 +235,7 @@ def test_published_files_are_fetched_once(published, arrays, tmp_path, capsys):
     weights.open_network("maxim", "gopro")
 
 
+@pytest.mark.slow
 def test_they_are_the_default(published, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert weights.open_network()[1] == "maxim with gopro"

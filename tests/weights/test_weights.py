@@ -37,6 +37,7 @@ def test_load_round_trip(net, state, suffix, tmp_path):
         np.testing.assert_array_equal(now, then)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
 def test_files_of_another_architecture_are_refused(net, suffix, tmp_path):
     path = tmp_path / f"net{suffix}"
@@ -143,6 +144,7 @@ def test_conversion(net, state, tmp_path, capsys):
         weights_command(["weights", "convert"])
 
 
+@pytest.mark.slow
 def test_command():
     command = [sys.executable, "-m", "tfdeblur.weights", "list"]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -183,7 +183,8 @@ def _stored(rng, codes, qualities):
     file = io.BytesIO()
     quality = int(rng.integers(qualities[0], qualities[1] + 1))
     Image.fromarray(codes).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file))
+    with images.opened(file.getvalue(), name="a JPEG file") as image:
+        return np.asarray(image)
 
 
 def decode(codes, response):
