@@ -100,11 +100,11 @@ def test_every_weight_learns(name):
     begun, weights = net.get_weights(), net.trainable_weights
     resting = {weight.path for weight in weights}
     # Weights that begin at 0 hide what they multiply; what one ReLU or sigmoid holds back from
-    # some weights need not with others.
+    # some weights need not with others, of other signs.
     for scale in 6 * (0.1, 0.02):
         if not resting:
             break
-        net.set_weights([w + rng.normal(0, scale, w.shape) for w in begun])
+        net.set_weights([rng.choice([-1, 1]) * w + rng.normal(0, scale, w.shape) for w in begun])
         x = rng.random((1, 64, 64, 3), "float32")
         with tf.GradientTape() as tape:
             loss = sum(ops.mean(ops.square(output - 0.5)) for output in net(x, training=True))
