@@ -29,7 +29,12 @@ def run_on(backend, code, *arguments, cwd=None, path=(), **environment):
         arguments, cwd, environment: of the process.
     """
     folders = [*path, HERE]
-    environment |= {"KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+    # What runs a few times need not run fast: XLA's compiling is what takes long.
+    environment |= {
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": os.pathsep.join(map(str, folders)),
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    }
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=cwd,
@@ -44,7 +49,5 @@ def run_on(backend, code, *arguments, cwd=None, path=(), **environment):
 def outputs_on_jax(names, images, folder):
     """{name: all outputs} of the networks in `folder`/NAME.keras, of one batch."""
     np.save(folder / "images.npy", images)
-    # What runs once need not run fast: compiling is what takes long.
-    flags = "--xla_backend_optimization_level=0"
-    run_on("jax", SCRIPT, *names, cwd=folder, XLA_FLAGS=flags)
+    run_on("jax", SCRIPT, *names, cwd=folder)
     return {name: list(np.load(folder / f"{name}_outputs.npz").values()) for name in names}

@@ -15,6 +15,7 @@ from small_networks import SMALL
 from tfdeblur import models, precision
 from tfdeblur.training import optimizers, trainers
 
+FOLDER = os.path.dirname(__file__)  # where a process finds this module
 STRIDES = 64  # a multiple of every network's
 # Not that of these networks' papers: it shows whether all levels are compared.
 LOSS, PYRAMID = "srn", "nearest"
@@ -81,13 +82,6 @@ def assert_a_float16_step_is_taken(name):
     assert any((a != b).any() for a, b in zip(before, after, strict=True))
 
 
-# What runs once need not run fast: compiling is what takes long.
-IN_PROCESS = {
-    "cwd": os.path.dirname(__file__),
-    "XLA_FLAGS": "--xla_backend_optimization_level=0",
-}
-
-
 # Not MAXIM, which XLA compiles for minutes.
 ALL = [name for name in SMALL if name != "maxim"]
 
@@ -102,10 +96,10 @@ def test_xla_and_float16_take_steps_of_every_network(names):
         "    t.assert_xla_takes_the_same_step(name)\n"
         "    t.assert_a_float16_step_is_taken(name)\n"
     )
-    other_backend.run_on("tensorflow", code, *names, **IN_PROCESS)
+    other_backend.run_on("tensorflow", code, *names, cwd=FOLDER)
 
 
 @pytest.mark.slow
 def test_xla_takes_the_step_of_a_training_with_critics():
     code = "import test_xla as t; t.assert_xla_takes_the_same_step_after_the_critics()"
-    other_backend.run_on("tensorflow", code, **IN_PROCESS)
+    other_backend.run_on("tensorflow", code, cwd=FOLDER)
