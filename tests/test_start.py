@@ -59,6 +59,7 @@ def test_every_command_explains_itself(command, said, tmp_path):
         "import tfdeblur, keras",
         "import keras, tfdeblur",
         "import tfdeblur.layers, keras",
+        "from tfdeblur.pyramid import gaussian_pyramid; import keras",
         "from tfdeblur import precision; import keras",
         "from tfdeblur import restore; import keras",
     ],

@@ -76,7 +76,7 @@ class Builder(ParallelBuilder):
                 jpeg=(70, 95),
             ),
             description="8 pairs of each, blurred by up to 40 pixels, with streaks of lights, "
-            "noise and JPEG compression: for the recipe photographs.",
+            "noise and JPEG compression.",
         ),
         MovingStillsConfig(
             name="uniform",

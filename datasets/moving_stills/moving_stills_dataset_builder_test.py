@@ -8,7 +8,7 @@ from PIL import Image
 from tfdeblur.datasets.moving_stills import moving_stills_dataset_builder as moving_stills
 from tfdeblur.errors import InputError
 from tfdeblur.io import images
-from tfdeblur.preparation.moving_stills import Options, render_pair
+from tfdeblur.preparation.moving_stills import RESPONSES, Options, render_pair
 
 TINY = moving_stills.MovingStillsConfig(
     name="tiny", description="For tests.", pairs_per_photo=2, options=Options(size=24)
@@ -82,7 +82,10 @@ def test_photographs_in_the_manual_directory_need_no_folder(tmp_path):
     ]
     for config in moving_stills.Builder.BUILDER_CONFIGS:
         assert config.photos is None
-        if config.name != "photographs":
+        if config.name == "photographs":
+            assert set(config.options.responses) == set(RESPONSES)
+            assert config.options.highlights > 1 and config.options.jpeg
+        else:
             assert config.options == Options(uniform=config.name == "uniform")
 
 

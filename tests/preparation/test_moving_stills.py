@@ -162,6 +162,12 @@ def test_no_view_over_the_horizon_needs_a_picture_without_end():
         assert max(layer.image.shape[0] for layer in scene.layers) <= 2 * 3 * 16
 
 
+def test_the_smallest_images_are_rendered():
+    for seed in range(20):
+        blurry, sharp, _ = render(seed, size=1)
+        assert blurry.shape == sharp.shape == (1, 1, 3)
+
+
 def test_half_of_the_blurry_images_were_jpeg_files():
     options = {**PLAIN, "speed": 0}
     noisy = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)

@@ -1,4 +1,8 @@
+import json
 import os
+import socket
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -463,23 +467,60 @@ def end_on_one_device():
     return train_under(tf.distribute.get_strategy())
 
 
-def save_end(path):
+def save_end(kind, path):
     """For a process of its own: TensorFlow's devices are fixed when it starts."""
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    halves = [tf.config.LogicalDeviceConfiguration()] * 2
-    tf.config.set_logical_device_configuration(cpu, halves)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    if kind == "devices":
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        halves = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, halves)
+        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    else:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
     assert strategy.num_replicas_in_sync == 2
     np.savez(path, *train_under(strategy))
+
+
+def start(kind, path, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-c", f"import test_trainers as t; t.save_end({kind!r}, {str(path)!r})"],
+        cwd=os.path.dirname(__file__),
+        env={**os.environ, "PYTHONPATH": str(other_backend.HERE), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def assert_end(process, path, expected):
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    with np.load(path) as values:
+        assert_equal(values.values(), expected, atol=1e-6)
 
 
 @pytest.mark.slow
 def test_two_devices_train_as_one(end_on_one_device, tmp_path):
     path = tmp_path / "end.npz"
-    code = "import sys, test_trainers as t; t.save_end(sys.argv[1])"
-    other_backend.run_on("tensorflow", code, str(path), cwd=os.path.dirname(__file__))
-    with np.load(path) as values:
-        assert_equal(values.values(), end_on_one_device, atol=1e-6)
+    assert_end(start("devices", path), path, end_on_one_device)
+
+
+@pytest.mark.slow
+def test_two_machines_train_as_one(end_on_one_device, tmp_path):
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(2)]
+    cluster = {"worker": [f"localhost:{s.getsockname()[1]}" for s in sockets]}
+    for s in sockets:
+        s.close()  # their ports are free, for the workers
+    paths = [tmp_path / f"worker{i}.npz" for i in range(2)]
+    workers = []
+    for i, path in enumerate(paths):
+        task = {"cluster": cluster, "task": {"type": "worker", "index": i}}
+        workers.append(start("machines", path, TF_CONFIG=json.dumps(task)))
+    try:
+        for worker, path in zip(workers, paths, strict=True):
+            assert_end(worker, path, end_on_one_device)
+    finally:
+        for worker in workers:
+            worker.kill()  # one may be waiting for another that failed
 
 
 @pytest.mark.slow

@@ -101,7 +101,8 @@ def test_gray_into_color_is_refused_in_one_line(tmp_path):
     write_checkpoint(prefix, variables(*SMALL[2]))
     net = models.build("srn", variant="color", filters=2)
     before = all_weights(net)
-    with pytest.raises(InputError, match=r"523000`: these weights are not of.*misshaped") as e:
+    message = r"523000`: these weights are not of 'srn'.*misshaped"
+    with pytest.raises(InputError, match=message) as e:
         weights.load(net, prefix)
     assert "\n" not in str(e.value)
     assert "g_net/enc1_1/weights (5, 5, 2, 2), expected (5, 5, 6, 2)" in str(e.value)

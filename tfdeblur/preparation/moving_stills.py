@@ -212,8 +212,8 @@ def random_scene(rng, photo, other, response, times, options):
     Other arguments are as for `render_pair`; `response` is one of `RESPONSES`.
     """
     size = options.size
-    speed, reach = options.speed, size + 1
-    while reach > size:
+    speed = options.speed
+    while True:
         camera = random_camera(rng, size, speed, options.speed_spread)
         ground = _random_slant(rng, size, camera.focal)
         # How much nearer than the ground, of the parts and of the cut-outs.
@@ -224,8 +224,9 @@ def random_scene(rng, photo, other, response, times, options):
         reach = max(
             scenes.margin(camera, times, size, size, nearer * ground) for nearer in (1.0, *parts)
         )
-        # Next time slower, if it looks over the horizon of a slanted plane, or jumps away.
-        speed /= 2
+        if reach <= max(size, 2):  # at rest, it may be 2 by rounding
+            break
+        speed /= 2  # it looks over the horizon of a slanted plane, or jumps away
     light = _crop(rng, photo, size, reach, response, options)
     layers = [(1.0, Layer(_opaque(light), nearness=ground))]
     for nearer in parts:
