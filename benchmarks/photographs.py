@@ -16,36 +16,44 @@ import tqdm
 from absl import flags
 
 from tfdeblur import errors, metrics, precision, restoration, weights
+from tfdeblur.cli import flags as shared
 from tfdeblur.errors import InputError
 from tfdeblur.io import images, pairing
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("model", "runs/photographs/model.keras", "See `tfdeblur --help`.")
-flags.DEFINE_string("weights", None, "See `tfdeblur --help`.")
-flags.DEFINE_string("tile", "auto", "See `restore`: a number of pixels, or auto.")
+shared.define_network()
+shared.define_restoring(tile="auto")
+shared.define_precision()
+FLAGS.set_default("model", "runs/photographs/model.keras")
 flags.DEFINE_integer("at_most", 0, "Pairs of each scene; 0: all.")
-MEASURES = ("psnr", "ssim")
 
 
 def main(argv):
     if not argv[1:]:
         raise InputError("name folders: blurry:sharp")
     network, name = weights.open_network(FLAGS.model, FLAGS.weights)
-    tile = int(FLAGS.tile) if FLAGS.tile.isdecimal() else FLAGS.tile
-    chosen = precision.resolve("auto")
+    chosen = precision.resolve(FLAGS.precision)
 
     def restore(image):
-        return restoration.restore(network, image, tile=tile, precision=chosen)
+        return restoration.restore(
+            network,
+            image,
+            tile=shared.tile(),
+            self_ensemble=FLAGS.self_ensemble,
+            precision=chosen,
+        )
 
     scenes = collections.defaultdict(list)
     begun = time.perf_counter()
     pairs = list(find(argv[1:]))
     for scene, pair in tqdm.tqdm(pairs, desc="measuring", unit="pair", disable=None):
         blurry, sharp = images.read(pair.blurry), images.read(pair.sharp)
-        shown = {"blurry": blurry, "restored": restore(blurry), "sharp": restore(sharp)}
-        scenes[scene].append(
-            [getattr(metrics, m)(sharp, image, 255) for image in shown.values() for m in MEASURES]
-        )
+        values = [
+            measure(sharp, image, 255)
+            for image in (blurry, restore(blurry))
+            for measure in (metrics.psnr, metrics.ssim)
+        ]
+        scenes[scene].append([*values, metrics.psnr(sharp, restore(sharp), 255)])
     print(table(scenes))
     took = time.perf_counter() - begun
     print(f"\n{name}, {network.count_params():,} parameters, {chosen}; {took:.0f} s in all.")
@@ -74,7 +82,7 @@ def table(scenes):
     everything = [row for scene in scenes.values() for row in scene]
     for scene, values in [*scenes.items(), ("all", everything)]:
         values = np.array(values)
-        before, ssim_before, after, ssim_after, sharp, _ = values.mean(axis=0)
+        before, ssim_before, after, ssim_after, sharp = values.mean(axis=0)
         least = (values[:, 2] - values[:, 0]).min()
         rows.append(
             f"| {scene} | {len(values)} | {before:.2f} | {after:.2f} | {after - before:+.2f} "
