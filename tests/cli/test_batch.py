@@ -55,19 +55,18 @@ def test_the_same_bytes_and_what_fails(net):
 
 
 @pytest.mark.slow
-def test_command_with_two_processes(net):
-    def run(*flags):
-        command = [sys.executable, "-m", "tfdeblur", *flags, "--model=net.keras", "--device=cpu"]
-        return subprocess.run(command, capture_output=True, text=True)
-
+def test_command_with_two_processes(net, run_command):
     for i in range(4):
         images.write(f"photos/{i}.png", np.full((8, 9, 3), 40 * i, np.uint8))
-    done = run("batch", "photos", "--output=out", "--workers=2")
+    flags = ["photos", "--output=out", "--model=net.keras", "--device=cpu"]
+    command = [sys.executable, "-m", "tfdeblur", "batch", *flags, "--workers=2"]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert "Restored 6 of 7 files into out; 1 failed, see above." in done.stdout
     assert "error: photos/broken.png cannot be read" in done.stderr
-    assert run("photos", "--output=plain").returncode == 1
+    restore, *_ = plain.open_restorer(SETTINGS)
+    assert files.restore_files(files.plan(["photos"], "plain"), restore).failed == 1
     for path in pathlib.Path("plain").rglob("*.???"):
         assert path.read_bytes() == pathlib.Path("out", path.relative_to("plain")).read_bytes()
-    done = run("batch", "photos", "--output=out", "--workers=2")
+    done = run_command(batch, *flags, "--workers=1")
     assert "Restored 0 of 7 files into out; skipped 6 already done; 1 failed" in done.stdout

@@ -38,7 +38,7 @@ OWN_PAIRS = ("--blurry_dir=blurry", "--sharp_dir=sharp")
 
 
 @pytest.mark.slow
-def test_train_evaluate_deblur(folders):
+def test_train_evaluate_deblur(folders, monkeypatch, run_command):
     small = ("--steps=2", "--batch_size=2", "--crop=16")
     trained = run("train.py", *OWN_PAIRS, *small, cwd=folders)
     assert trained.returncode == 0, trained.stderr
@@ -55,7 +55,8 @@ def test_train_evaluate_deblur(folders):
     assert restored.returncode == 0, restored.stderr
     assert PIL.Image.open(folders / "out" / "2.png").size == (40, 32)
 
-    again = run("train.py", *OWN_PAIRS, *small, cwd=folders)
+    monkeypatch.chdir(folders)
+    again = run_command(train, *OWN_PAIRS, *small)
     assert again.returncode == 1 and "--resume" in again.stderr
 
 

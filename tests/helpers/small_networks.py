@@ -12,7 +12,7 @@ SMALL = {
     "mimo_unet": {"filters": 8, "resblocks": 1},
     "mimo_unet_plus": {"filters": 8, "resblocks": 1},
     "mtwnet": {"filters": 4},
-    "nafnet": {"filters": 4, "encoder_blocks": (1, 1), "decoder_blocks": (1, 1)},
+    "nafnet": {"filters": 4, "encoder_blocks": (1,), "decoder_blocks": (1,)},
     "restormer": {
         "filters": 4,
         "blocks": (1, 1, 1, 1),
@@ -21,12 +21,12 @@ SMALL = {
     },
     "mprnet": {"filters": 4, "unet_filters": 4, "orsnet_filters": 4, "blocks": 1},
     "mt_rnn": {"filters": 4, "iterations": 2},
-    "dmphn": {"filters": 4, "patches": (1, 2), "stacks": 2},
+    "dmphn": {"filters": 4, "patches": (1, 2)},
     "srn": {"filters": 4},
     "pss_nsc": {"filters": 2},
     "deblurgan": {"filters": 4, "blocks": 2},
     "deblurgan_v2": {"filters": 4, "fpn_filters": 8},
-    "maxim": {"filters": 4, "stages": 2, "groups": 1, "bottleneck_blocks": 1},
+    "maxim": {"filters": 4, "stages": 1, "groups": 1, "bottleneck_blocks": 1},
 }
 
 # For `pytest.mark.parametrize`: tracing these takes long at any size.

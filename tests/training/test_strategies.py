@@ -45,9 +45,10 @@ ADVERSARIAL = dataclasses.replace(
 RUNS = {"content": CONTENT, "adversarial": ADVERSARIAL}
 
 
-def train_all(strategy, root, results):
+def train_all(strategy, root, results, names=tuple(RUNS)):
     pairs = split_folders(root / "blurry", root / "sharp", smallest=256)
-    for name, recipe in RUNS.items():
+    for name in names:
+        recipe = RUNS[name]
         options = {"precision_name": "float32", "strategy": strategy, "resume": True}
         runs.train(recipe, *pairs, results / name, **options)
 
@@ -91,7 +92,8 @@ def main(argv):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         checkpoints.Checkpoints.on_train_batch_end = die
-    train_all(strategy, root, results)
+    # What a critic needs of several machines, test_trainers.py shows.
+    train_all(strategy, root, results, tuple(RUNS) if kind == "mirrored" else ("content",))
 
 
 def start(*arguments, **environment):
@@ -128,8 +130,8 @@ def end(processes):
 
 
 def assert_same_runs(results, expected):
-    for name in RUNS:
-        states = [Saved(run / name) for run in (results, expected)]
+    for folder in results.iterdir():
+        states = [Saved(run / folder.name) for run in (results, expected)]
         assert [s.step for s in states] == [4, 4]
         for value, other in zip(*(s.values for s in states), strict=True):
             np.testing.assert_allclose(value, other, atol=1e-5)
@@ -153,6 +155,7 @@ def test_two_devices_train_as_one(on_one_device, root):
     ((status, output),) = end([start("mirrored", root, root / "mirrored")])
     assert status == 0, output
     assert "ran out of data" not in output
+    assert {folder.name for folder in (root / "mirrored").iterdir()} == set(RUNS)
     assert_same_runs(root / "mirrored", on_one_device)
 
 
