@@ -122,7 +122,12 @@ def page(browser, address):
     page = browser.new_page()
     page.set_default_timeout(1000 * SECONDS)
     page.hosts = set()
-    page.on("request", lambda request: page.hosts.add(urlsplit(request.url).hostname))
+
+    def note(request):
+        if not request.url.startswith(("data:", "blob:")):  # which lie in the page
+            page.hosts.add(urlsplit(request.url).hostname)
+
+    page.on("request", note)
     page.goto(address)
     yield page
     page.close()
@@ -206,6 +211,43 @@ def test_several_photos_and_strength(page, folder, tmp_path):
     np.testing.assert_array_equal(
         images.read(tmp_path / "restored.png"), images.read(tmp_path / "second.png")
     )
+
+
+def test_only_what_is_painted_is_restored(page, net, folder, tmp_path):
+    page.set_input_files("input[type=file]", folder / "on its side.jpg")
+    page.locator("button:enabled", has_text="Restore").wait_for()
+    canvas = page.locator("canvas").first
+    canvas.scroll_into_view_if_needed()
+    page.wait_for_timeout(3000)  # until the photo lies on it
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_timeout(1000)  # until it is drawn
+    page.locator("button:enabled", has_text="Restore").click()
+    downloaded(page, tmp_path / "restored.png")
+    blurry, found = (
+        images.read(path) for path in (folder / "on its side.jpg", tmp_path / "restored.png")
+    )
+    expected = restoration.restore(net, blurry, precision="float32")
+    np.testing.assert_array_equal(found[40:60, 25:45], expected[40:60, 25:45])
+    np.testing.assert_array_equal(found[:8], blurry[:8])
+    np.testing.assert_array_equal(found[-8:], blurry[-8:])
+
+
+def test_paint_is_stretched_over_the_photo(net, folder, tmp_path):
+    path = folder / "on its side.jpg"
+    layer = np.zeros((10, 7, 4), np.uint8)
+    assert not demo.painted_places({"layers": [layer]}).any()
+    assert demo.painted_places(None) is None and demo.painted_places({"layers": []}) is None
+    layer[:, :3, 3] = 255
+    painted = demo.painted_places({"layers": [layer]})
+    for model in (net, "xu2013"):
+        _, after, _ = demo.restore_photo(
+            model, path, tmp_path, 1, "float32", kernel_size=5, painted=painted
+        )
+        changed = (images.read(after) != images.read(path)).any(axis=-1)
+        assert changed[:, :20].mean() > 0.5 and not changed[:, 40:].any()
 
 
 def test_network_that_does_not_load(page, folder):
@@ -341,6 +383,8 @@ def test_a_running_page_guards_itself_and_takes_dotted_names(address, folder, tm
         address, verbose=False, download_files=tmp_path, httpx_kwargs={"trust_env": False}
     )
     photo = {"path": path, "orig_name": ".photo.jpg", "meta": {"_type": "gradio.FileData"}}
-    shown, download = visitor.predict([photo], "runs/new/model.keras", 1, 9, api_name="/restore")
+    shown, download = visitor.predict(
+        [photo], "runs/new/model.keras", 1, 9, None, api_name="/restore"
+    )
     (after,) = download["value"]
     assert "photo_blurry.png" in shown and images.size(after) == (70, 101)

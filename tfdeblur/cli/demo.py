@@ -23,7 +23,9 @@ import threading
 import traceback
 from urllib.parse import quote, urlsplit
 
+import numpy as np
 from absl import flags
+from PIL import Image
 
 from tfdeblur import classical, errors, files, restoration, weights
 from tfdeblur import precision as precisions
@@ -70,6 +72,8 @@ KERNEL = """<img src="{source}" alt="{name}, the blur kernel" style="width: {sid
 """
 KERNEL_SIDE = 256  # of the picture of a blur kernel, in pixels
 PREVIEW = 480  # pixels on a side, at most
+PAINT = "#ff3b30"  # seen on most photos
+PAINT_WIDTH = 40  # pixels of the preview
 
 
 def start():
@@ -113,6 +117,7 @@ def restore_photo(
     strength=1,
     warn=None,
     kernel_size=classical.DEFAULT_SIZE,
+    painted=None,
 ):
     """Restores a photo, and writes what the page shows of it.
 
@@ -124,6 +129,8 @@ def restore_photo(
         max_megapixels: larger photos are refused before they are decoded.
         warn: function that is called with a text where restoring may have done harm; or None.
         kernel_size: for a name, see `classical.restore`.
+        painted: bool array of any size, stretched over the photo: where alone it is restored; None
+            or nothing: everywhere.
 
     Returns:
         The paths of two PNG files of the same size, upright: NAME_blurry.png, which any browser
@@ -136,11 +143,11 @@ def restore_photo(
     check_photo(path, max_megapixels)
     with _named_alone(path):
         blurry = photos.read(path)
-        kernel = None
+        mask, kernel = _mask(painted, blurry.pixels), None
         if net in classical.MODELS:
             prior = classical.MODELS[net]
             pixels, kernel = classical.restore(blurry.pixels, kernel_size, prior, progress)
-            pixels = blending.blend(blurry.pixels, pixels, strength)
+            pixels = blending.blend(blurry.pixels, pixels, strength, mask)
         else:
             pixels = restoration.restore(
                 net,
@@ -149,6 +156,7 @@ def restore_photo(
                 precision=precision,
                 progress=progress,
                 strength=strength,
+                mask=mask,
             )
     found = harm.find(blurry.pixels, pixels)
     if found and warn:
@@ -164,6 +172,22 @@ def restore_photo(
     shown = folder / f"{_stem(path)}_kernel.png"
     images.write(shown, comparisons.kernel_picture(kernel, KERNEL_SIDE))
     return before, after, shown
+
+
+def painted_places(drawing):
+    """bool [H, W] of what a visitor painted, or None, from the value of `gradio.ImageMask`."""
+    layers = (drawing or {}).get("layers") or []
+    painted = [np.asarray(layer)[..., -1] > 0 for layer in layers if np.ndim(layer) == 3]
+    return np.any(painted, axis=0) if painted else None
+
+
+def _mask(painted, pixels):
+    """float32 [H, W] of a photo, soft at its borders; None for everywhere."""
+    if painted is None or not painted.any():
+        return None
+    height, width = pixels.shape[:2]
+    mask = Image.fromarray(painted.astype(np.uint8) * np.uint8(255))
+    return blending.as_mask(np.asarray(mask.resize((width, height), Image.Resampling.BILINEAR)))
 
 
 def _stem(path):
@@ -201,8 +225,8 @@ def build_page(gradio, choices, choose, restore, cancel):
         gradio: the module.
         choices: names of networks; the first is chosen at first.
         choose: (paths of files) -> (those that are photos, previews).
-        restore: (paths of photos, choice, strength, kernel size) -> yields (HTML, paths of
-            restored photos).
+        restore: (paths of photos, choice, strength, kernel size, what was painted) -> yields (HTML,
+            paths of restored photos).
         cancel: ends what `restore` does for the same visitor.
 
     Returns:
@@ -227,6 +251,15 @@ def build_page(gradio, choices, choose, restore, cancel):
             label="Kernel size",
             info=f"Of {' and '.join(classical.MODELS)}: pixels on a side, more than the blur has.",
         )
+        # Of one photo alone: what is painted on it means nothing on another.
+        drawing = gradio.ImageMask(
+            label="Paint where to restore; nothing painted: everywhere",
+            sources=[],
+            transforms=[],
+            buttons=[],
+            brush=gradio.Brush(PAINT_WIDTH, colors=[PAINT], color_mode="fixed"),
+            visible=False,
+        )
         with gradio.Row():
             button = gradio.Button("Restore", variant="primary", interactive=False)
             stop = gradio.Button("Cancel")
@@ -239,19 +272,26 @@ def build_page(gradio, choices, choose, restore, cancel):
             fine, previews = choose(paths or [])
             return (
                 gradio.skip() if fine == (paths or []) else fine or None,
-                gradio.Gallery(value=previews, visible=bool(previews)),
+                gradio.Gallery(value=previews, visible=len(previews) > 1),
+                gradio.ImageMask(
+                    value=str(previews[0][0]) if len(previews) == 1 else None,
+                    visible=len(previews) == 1,
+                ),
                 gradio.Button(interactive=bool(fine)),
                 "",
                 gradio.File(value=None, visible=False),
             )
 
         photo.change(
-            look, photo, [photo, preview, button, result, download], show_progress="hidden"
+            look,
+            photo,
+            [photo, preview, drawing, button, result, download],
+            show_progress="hidden",
         )
         # One restoration at a time: two would halve each other's speed, and double the memory.
         button.click(
             restore,
-            [photo, network, strength, size],
+            [photo, network, strength, size, drawing],
             [result, download],
             concurrency_limit=1,
             api_name="restore",
@@ -485,6 +525,7 @@ def _run(argv):
             choice,
             strength,
             size,
+            drawing,
             request: gradio.Request,
             progress=gradio.Progress(),  # noqa: B008
         ):
@@ -516,6 +557,7 @@ def _run(argv):
                         strength,
                         lambda text: gradio.Warning(html.escape(text), duration=None),
                         int(size),
+                        painted_places(drawing) if len(paths) == 1 else None,
                     )
                     figures.append(compared(before, after, kernel))
                     results.append(str(after))
