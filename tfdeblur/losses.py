@@ -152,8 +152,8 @@ def no_loss(outputs, labels):
 def perceptual_loss(features, image, label):
     """The mean squared error between features of two images `[B, H, W, 3]` in [0, 1].
 
-    Source: Johnson et al. 2016, as in Kupyn et al. 2018 (DeblurGAN), equation 4, whose released
-    code takes the mean over all elements.
+    Source: Johnson et al. 2016, as in Kupyn et al. 2018 (DeblurGAN), section 3.1, whose released
+    code takes the mean over all elements, of features before their ReLU (the paper says: after).
 
     Args:
         features: a model from images to feature maps, such as `models.vgg19.vgg19_conv3_3`.
@@ -210,7 +210,8 @@ def relativistic_discriminator_loss(real, fake):
     """How far sharp images are from looking by 1 sharper than restored ones do on average.
 
     mean((D(S) - mean D(G(B)) - 1)^2) + mean((D(G(B)) - mean D(S) + 1)^2), means over the batch:
-    the relativistic least squares of Kupyn et al. 2019 (DeblurGAN-v2), equation 3.
+    the relativistic least squares of Kupyn et al. 2019 (DeblurGAN-v2). Their released code halves
+    it, and takes the means over its last 50 outputs, as constants.
     """
     real, fake = ops.cast(real, "float32"), ops.cast(fake, "float32")
     sharper = real - ops.mean(fake) - 1

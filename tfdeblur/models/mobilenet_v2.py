@@ -4,7 +4,7 @@ import keras
 from keras.layers import Add, DepthwiseConv2D, ReLU, ZeroPadding2D
 
 # (expansion, channels, blocks, stride of the first block) of each stage: the paper's table 2, less
-# its last stage and the layers after it.
+# the last block of 160 channels and all after it.
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 2, 2))
 # After the blocks of these numbers the features of each size are complete.
 TAPS = (1, 3, 6, 10, 15)

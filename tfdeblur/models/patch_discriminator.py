@@ -24,7 +24,8 @@ class PatchDiscriminator(Network):
         filters: channels of the first convolution; the next have 2, 4 and then 8 times as many.
 
     Source: the authors' released code. DeblurGAN has one judge of depth 3; DeblurGAN-v2 (section
-    3.2, double-scale) one of depth 3 and one of depth 5.
+    3.3, double-scale) one of depth 3 and one of depth 5. Weights begin as DeblurGAN's, normal with
+    deviation 0.02; the released code of DeblurGAN-v2 leaves PyTorch's default.
     """
 
     def __init__(self, depths=(3,), filters=64, name="patch_discriminator"):

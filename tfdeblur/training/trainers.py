@@ -253,8 +253,9 @@ class CriticFirstTrainer(AdversarialTrainer):
     Args:
         *args, **options: see `AdversarialTrainer`.
         updates: of the discriminator in a step, all on the same images.
-        gradient_penalty: weight of (|gradient of D| - 1)^2 between sharp and restored images, the
-            length that over the channels of each pixel, as the released code has it; 0 for none.
+        gradient_penalty: weight of (|gradient of D| - 1)^2 between sharp and restored images, for
+            images in [-1, 1], the length that over the channels of each pixel, as the released code
+            has it; 0 for none.
     """
 
     def __init__(self, *args, updates=1, gradient_penalty=0.0, **options):
@@ -301,7 +302,9 @@ class CriticFirstTrainer(AdversarialTrainer):
             tape.watch(between)
             logits = self.discriminator(between, training=True)
             judged = sum(tf.reduce_sum(x) for x in keras.tree.flatten(logits))
-        squares = tf.reduce_sum(tf.square(tape.gradient(judged, between)), axis=-1)
+        # Per unit of [-1, 1], the authors' range of images; ours is half as wide.
+        gradients = tape.gradient(judged, between) / 2
+        squares = tf.reduce_sum(tf.square(gradients), axis=-1)
         return tf.reduce_mean(tf.square(tf.sqrt(squares + 1e-12) - 1))
 
 
