@@ -3,6 +3,8 @@
 import io
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from absl import flags
@@ -43,6 +45,55 @@ def test_signals_stop_like_ctrl_c(number):
             os.kill(os.getpid(), number)
     finally:
         signal.signal(number, before)
+
+
+DEAF = """
+import os, pathlib, signal, time
+from tfdeblur import errors, files
+signal.signal(signal.SIGINT, signal.default_int_handler)
+errors.PATIENCE = 0.2
+def main(argv):
+    with errors.ending_in_time(files.remove_unfinished), files.replacing("a.png") as half:
+        half.write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGINT)
+        ending()
+errors.run(main)
+"""
+SWALLOWING = """
+def ending():
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+"""
+FAILING = """
+def ending():
+    try:
+        time.sleep(60)
+    except BaseException:
+        pass
+    raise TypeError("of what came next")
+"""
+
+
+@pytest.mark.parametrize("ending", [SWALLOWING, FAILING], ids=["swallowed", "taken for another"])
+def test_a_program_that_does_not_hear_ctrl_c_ends_all_the_same(ending, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", ending + DEAF], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.strip() == "interrupted"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_program_that_ends_in_time_is_left_alone():
+    with errors.ending_in_time(pytest.fail):
+        pass
+    with pytest.raises(KeyboardInterrupt), errors.ending_in_time(pytest.fail):
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(ValueError, match="not of a signal"), errors.ending_in_time(pytest.fail):
+        raise ValueError("not of a signal")
 
 
 def test_arguments_are_flags_on_the_command_line(capsys):

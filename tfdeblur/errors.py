@@ -4,8 +4,10 @@ import contextlib
 import difflib
 import functools
 import logging
+import os
 import re
 import signal
+import socket
 import sys
 import threading
 import unicodedata
@@ -13,6 +15,7 @@ import unicodedata
 import absl.logging
 from absl import app, flags
 
+PATIENCE = 5  # seconds that a stopped program has for its end
 OUT_OF_MEMORY = (
     "out of memory. Lower `batch_size` when training, or restore in tiles with `tile=512`."
 )
@@ -100,6 +103,60 @@ def _flag(match):
 
 
 @contextlib.contextmanager
+def ending_in_time(clean_up):
+    """Inside, the program ends at most `PATIENCE` seconds after Ctrl-C, SIGTERM or SIGHUP.
+
+    Python answers a signal between two of its own steps, and one step of a network may take
+    minutes; Keras may also take the exception for an error of its own, and go on. So a thread waits
+    for signals, too.
+
+    Args:
+        clean_up: function that removes what is half written, called where the program did not end
+            by itself.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    ended, stopped = threading.Event(), []
+
+    def watch():
+        while number := heard.recv(1):
+            if number[0] not in _ENDING:
+                continue
+            stopped.append(number[0])
+            if not ended.wait(PATIENCE):
+                clean_up()
+                print(f"\n{_farewell(number[0])}", file=sys.stderr, flush=True)
+                os._exit(128 + number[0])
+
+    before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except Exception as error:
+        if stopped:  # what went wrong did so because of it
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        ended.set()
+        signal.set_wakeup_fd(before)
+        told.close()
+        watcher.join()
+        heard.close()
+
+
+_ENDING = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
+
+
+def _farewell(number):
+    number = signal.Signals(number)
+    return "interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
+
+
+@contextlib.contextmanager
 def stopping_like_ctrl_c():
     """Inside, SIGTERM and SIGHUP raise `Stopped`, so that what Ctrl-C cleans up is cleaned up.
 
@@ -148,7 +205,7 @@ def run(main):
             say_error(error)
             return 1
         except Stopped as stopped:
-            print(f"stopped by {signal.Signals(stopped.number).name}", file=sys.stderr)
+            print(_farewell(stopped.number), file=sys.stderr)
             return 128 + stopped.number
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
@@ -167,6 +224,8 @@ def run(main):
 def _parse(argv):
     try:
         return flags.FLAGS(argv)
+    except SystemExit:  # --help was answered, which absl takes for a failure
+        sys.exit(0)
     except flags.Error as error:
         say(f"error: {' '.join(str(error).split())} (--help explains the flags)", file=sys.stderr)
         sys.exit(1)

@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import sys
 import tempfile
 import uuid
@@ -20,6 +21,7 @@ from tfdeblur.errors import InputError, say
 
 INCOMPLETE = ".incomplete-"  # begins the names of files and folders that are being written
 MARKER = "tfdeblur.json"
+_unfinished = set()  # paths of files, and of folders, that go if the program is ended
 _LARGEST = 2**26  # bytes of JSON that are read
 _SHOWN = 3  # names in an error
 _LONG = 200  # bytes of a name
@@ -243,14 +245,35 @@ def replacing(path):
     """
     path = pathlib.Path(path)
     temporary = _temporary(path)
+    with unfinished(temporary):
+        try:
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def unfinished(path):
+    """Inside, `remove_unfinished` removes this file or folder, which is ours as a whole."""
+    _unfinished.add(path)
     try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        yield path
     finally:
+        _unfinished.discard(path)
+
+
+def remove_unfinished():
+    """Removes what is half written, for a program that cannot end otherwise."""
+    for path in list(_unfinished):
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
 
 
 def write_text(path, text):
