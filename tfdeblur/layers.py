@@ -148,7 +148,7 @@ def feature_attention_module(x, z, name):
 def asymmetric_feature_fusion(features, filters, name):
     """AFF: the encoder levels' features, already of one size, fused for one decoder level.
 
-    Source: Cho et al. 2021, equation 2.
+    Source: Cho et al. 2021, section 3.3.
     """
     x = keras.layers.Concatenate(name=f"{name}_concat")(features)
     x = conv(x, filters, 1, activation="relu", name=f"{name}_conv1")

@@ -67,12 +67,12 @@ def multi_scale_mse(outputs, labels):
 
 
 def multi_scale_l1(outputs, labels):
-    """The content loss of Cho et al. 2021, equation 3: sum_k mean(|L_k - S_k|)."""
+    """The content loss of Cho et al. 2021, equation 7: sum_k mean(|L_k - S_k|)."""
     return sum(ops.mean(ops.abs(d)) for d in _differences(outputs, labels))
 
 
 def multi_scale_frequency(outputs, labels):
-    """The multi-scale frequency reconstruction (MSFR) loss of Cho et al. 2021, equation 4.
+    """The multi-scale frequency reconstruction (MSFR) loss of Cho et al. 2021, equation 8.
 
     sum_k of the mean absolute difference between the full two-dimensional Fourier transforms,
     real and imaginary parts counted as channels.
@@ -81,7 +81,7 @@ def multi_scale_frequency(outputs, labels):
 
 
 def mimo_unet_loss(outputs, labels, weight=0.1):
-    """The loss of MIMO-UNet (Cho et al. 2021, equation 5): content + `weight` x MSFR."""
+    """The loss of MIMO-UNet (Cho et al. 2021, equation 9): content + `weight` x MSFR."""
     return multi_scale_l1(outputs, labels) + weight * multi_scale_frequency(outputs, labels)
 
 

@@ -96,7 +96,9 @@ QUOTED = [
         ("DeblurGAN-v2", 26.36, 0.820),
         ("two-way network", 26.80, 0.840),
     ),
-    *_quoted("Chen et al. 2022", "gopro", ("NAFNet", 33.69, None)),
+    *_quoted("Kupyn et al. 2019, table 1", "gopro", ("Sun et al.", 24.64, 0.842, 1200)),
+    *_quoted("Kupyn et al. 2019, table 2", "kohler", ("Sun et al.", 25.22, 0.773)),
+    *_quoted("Chen et al. 2022, table 4", "gopro", ("NAFNet", 33.69, 0.967)),
     *_quoted("Mao et al. 2024", "gopro", ("AdaRevD", 34.60, None)),
 ]
 

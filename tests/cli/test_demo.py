@@ -157,6 +157,7 @@ def message(page):
     return page.get_by_test_id("toast-body").inner_text()
 
 
+@pytest.mark.slow
 def test_page(page, net, folder, tmp_path):
     restore(page, folder / "on its side.jpg")
     assert downloaded(page, tmp_path / "restored.png") == "on its side_restored.png"
@@ -175,6 +176,7 @@ def test_page(page, net, folder, tmp_path):
     assert page.hosts == {"127.0.0.1"}
 
 
+@pytest.mark.slow
 def test_a_phone_s_format(page, net, tmp_path):
     pillow_heif = pytest.importorskip("pillow_heif", reason="the extra [photos] is not installed")
     pillow_heif.from_pillow(Image.new("RGB", (96, 64), (90, 140, 30))).save(tmp_path / "phone.heic")
@@ -185,22 +187,26 @@ def test_a_phone_s_format(page, net, tmp_path):
     np.testing.assert_array_equal(images.read(tmp_path / "restored.png"), expected)
 
 
+@pytest.mark.slow
 def test_file_over_the_limit(page, tmp_path):
     (tmp_path / "film.mov").write_bytes(bytes(200_000))  # 0.02 megapixels are 160,000 bytes at most
     page.set_input_files("input[type=file]", tmp_path / "film.mov")
     assert 'exceed the maximum allowed size of 156.3 Kb: "film.mov"' in message(page)
 
 
+@pytest.mark.slow
 def test_file_that_is_no_image(page, folder):
     said = refused(page, folder / "text.png")
     assert "text.png cannot be read as an image (unknown format)" in said
 
 
+@pytest.mark.slow
 def test_photo_over_the_limit(page, folder):
     said = refused(page, folder / "large.png")
     assert "large.png has 0.0202 megapixels, and this page takes 0.02 at most" in said
 
 
+@pytest.mark.slow
 def test_several_photos_and_strength(page, folder, tmp_path):
     Image.new("RGB", (40, 30), (10, 200, 90)).save(tmp_path / "second.png")
     page.get_by_label("number input for Strength").fill("0")
@@ -213,6 +219,7 @@ def test_several_photos_and_strength(page, folder, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_only_what_is_painted_is_restored(page, net, folder, tmp_path):
     page.set_input_files("input[type=file]", folder / "on its side.jpg")
     page.locator("button:enabled", has_text="Restore").wait_for()
@@ -250,6 +257,7 @@ def test_paint_is_stretched_over_the_photo(net, folder, tmp_path):
         assert changed[:, :20].mean() > 0.5 and not changed[:, 40:].any()
 
 
+@pytest.mark.slow
 def test_network_that_does_not_load(page, folder):
     page.get_by_label("Network").click()
     page.get_by_role("option", name="runs/broken/model.keras").click()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tfdeblur
-from tfdeblur import models
+from tfdeblur import models, weights
 from tfdeblur.cli import restore as cli
 from tfdeblur.errors import InputError
 from tfdeblur.io import images
@@ -99,13 +99,44 @@ def test_flags_that_do_not_fit_one_kernel(photos, run_command, flags, message):
     assert not pathlib.Path("restored").exists()
 
 
-def test_command_without_weights_and_without_a_network(photos, monkeypatch, run_command):
+def test_without_the_default_the_network_in_the_package_restores(photos, monkeypatch, run_command):
     monkeypatch.setenv("TFDEBLUR_CACHE", "cache")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     done = run_command(cli, "photos")
-    assert done.returncode == 1
+    assert done.returncode == 0
     address = "https://storage.googleapis.com/gresearch/maxim/ckpt/Deblurring/GoPro/checkpoint.npz"
-    assert done.stderr.splitlines()[-1].startswith(f"error: {address} cannot be fetched")
+    assert f"{address} cannot be fetched" in done.stdout
+    assert "photographs restores in its place" in done.stdout
+    assert "Restored 2 of 2 files" in done.stdout
+    # Nothing is restored twice, but the default, once it can be had, would do otherwise.
+    for flags in ([], ["--fast"]):
+        done = run_command(cli, "photos", *flags)
+        assert "Restored 0 of 2 files into restored; skipped 2" in done.stdout
+    assert "give --overwrite to replace it" in run_command(cli, "photos", "--dry_run").stderr
+
+
+def test_a_mistyped_command_is_no_photo(photos, run_command):
+    done = run_command(cli, "evalute")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: evalute does not exist, and is no command. Did you mean evaluate?\n"
+    )
+
+
+def test_no_network_is_opened_where_all_is_done(photos, run_command, monkeypatch):
+    models.build("mimo_unet", filters=4, resblocks=1).save("net.keras")
+    flags = ("photos", "--model=net.keras")
+    assert run_command(cli, *flags).returncode == 0
+    monkeypatch.setattr(cli, "open_restorer", lambda given: pytest.fail("opened"))
+    assert "Restored 0 of 2 files into restored; skipped 2" in run_command(cli, *flags).stdout
+
+
+def test_fast_is_the_network_in_the_package(photos, run_command):
+    assert cli.OWN == weights.OWN
+    done = run_command(cli, "photos/a.jpg", "--fast")
+    assert done.returncode == 0 and "Restoring with photographs." in done.stdout
+    done = run_command(cli, "photos/a.jpg", "--fast", "--model=dmphn")
+    assert done.returncode == 1 and "--fast is --model=photographs" in done.stderr
 
 
 def test_a_device_that_is_not_there(photos):

@@ -13,6 +13,13 @@ def test_near_identity_starts_as_the_identity_at_every_level():
         np.testing.assert_array_equal(latent, expected)
 
 
+def test_identity_starts_nafnet_as_the_identity():
+    net = models.build("nafnet", filters=4, encoder_blocks=(1,), decoder_blocks=(1,))
+    initialization.identity(net)
+    blurry = np.random.default_rng(0).random((2, 16, 16, 3), "float32")
+    np.testing.assert_array_equal(net(blurry)[0], blurry)
+
+
 def test_near_identity_keeps_features_as_strong_in_deep_networks():
     net = models.build("mimo_unet", filters=8, resblocks=12)
     initialization.near_identity(net)

@@ -420,6 +420,7 @@ def test_from_archives_to_scores(data_dir, tmp_path, config):
     assert np.isfinite(evaluation.summarise(scores)["psnr_restored"])
 
 
+@pytest.mark.slow
 def test_tfds_load_gives_pairs_of_the_default_config(data_dir):
     pairs, info = tfds.load(
         "gopro", split="test", data_dir=data_dir, as_supervised=True, with_info=True
@@ -429,6 +430,7 @@ def test_tfds_load_gives_pairs_of_the_default_config(data_dir):
     assert blurry.shape == sharp.shape == (16, 16, 3)
 
 
+@pytest.mark.slow
 def test_all_synthesized_images_equal_the_published_ones(data_dir):
     for split, count in {"train": 2103, "test": 1111}.items():
         published = examples(prepare(data_dir, "blur_gamma"), split)

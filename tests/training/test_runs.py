@@ -288,11 +288,13 @@ def test_adversarial_crops_must_be_those_of_the_discriminator(pairs, tmp_path):
         runs.train(recipe, *pairs, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_workdir_with_a_run_is_refused(whole, pairs):
     with pytest.raises(InputError, match=r"holds a run already: `resume=True` .* `overwrite=True`"):
         runs.train(RECIPE, *pairs, whole[0])
 
 
+@pytest.mark.slow
 def test_another_recipes_run_is_not_resumed(whole, pairs):
     other = dataclasses.replace(RECIPE, batch_size=3, name="other")
     with pytest.raises(InputError, match=r"holds a run of `recipe=quickstart`.*`overwrite=True`"):
@@ -338,12 +340,14 @@ def test_a_truncated_image_is_named(folders, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_another_batch_size_is_not_resumed(whole, pairs):
     other = dataclasses.replace(RECIPE, batch_size=3)
     with pytest.raises(InputError, match=r"different are: batch_size \(2, now 3\)"):
         runs.train(other, *pairs, whole[0], precision_name="float32", resume=True)
 
 
+@pytest.mark.slow
 def test_wrong_input_does_not_cost_the_old_run(whole, pairs, tmp_path):
     workdir = shutil.copytree(whole[0], tmp_path / "old")
     (tmp_path / "broken.keras").write_bytes(b"no network")

@@ -499,7 +499,7 @@ def _run(argv):
         if FLAGS.model in classical.MODELS:
             net = named = FLAGS.model
         else:
-            net, named = weights.open_network(FLAGS.model, FLAGS.weights)
+            net, named = weights.open_best(FLAGS.model, FLAGS.weights)
         errors.say(f"Restoring with {named}, or what is chosen on the page.")
         openers = _openers(net, named)
         nets = {}
@@ -593,6 +593,7 @@ def _openers(net, named):
         name: functools.partial(weights.load_network, source) for name, source in shown.items()
     }
     openers[next(iter(openers))] = lambda: net
+    openers.setdefault(weights.OWN, lambda: weights.open_network(weights.OWN)[0])
     for name in classical.MODELS:
         openers.setdefault(name, functools.partial(str, name))
     for entry in catalogue.CATALOGUE:

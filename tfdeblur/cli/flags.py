@@ -67,8 +67,9 @@ def define_network(several=False):
     define(
         "model",
         default,
-        f"A .keras file, or a network's name (then with --weights){_SEVERAL * several}. Default: "
-        "maxim, with its authors' weights gopro, which are fetched once.",
+        "A .keras file, a network's name (then with --weights), or photographs, which lies in "
+        f"this package{_SEVERAL * several}. Default: maxim, with its authors' weights gopro, which "
+        "are fetched once.",
     )
     define("weights", default, f"Weights for {'each' if several else 'the'} --model: {_WEIGHTS}")
 

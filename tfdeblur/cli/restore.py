@@ -28,9 +28,10 @@ import types
 from absl import flags
 
 from tfdeblur import errors
+from tfdeblur import files as ours
 from tfdeblur.cli import COMMANDS
 from tfdeblur.cli import flags as shared
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, did_you_mean
 from tfdeblur.io import images, photos
 from tfdeblur.restoration import blending, files
 
@@ -40,6 +41,7 @@ _DECISIVE = (
     *("model", "weights", "tile", "self_ensemble", "precision", "quality"),
     *("strength", "mask", "fallback", "kernel_size"),
 )
+OWN = "photographs"  # what `weights` calls the network in this package
 # What says nothing to a method without a network, and what stands there unsaid.
 _OF_NETWORKS = {"weights": None, "self_ensemble": False, "precision": "auto", "device": None}
 
@@ -93,6 +95,12 @@ def define_flags():
         "Keep the input where the restored image seems to be worse: patterns or colours that were "
         "not there, another brightness.",
     )
+    flags.DEFINE_bool(
+        "fast",
+        False,
+        f"The same as --model={OWN}: a small network that lies in this package, and needs a "
+        "tenth of the time or less.",
+    )
     flags.DEFINE_bool("follow_links", False, "Search also folders that links point to.")
     flags.DEFINE_bool("dry_run", False, "Only show what would be restored, and what would fail.")
     shared.define_restoring(tile="auto")
@@ -104,12 +112,13 @@ def define_flags():
 
 
 def _stoppable(argv):
-    with errors.stopping_like_ctrl_c():
+    with errors.stopping_like_ctrl_c(), errors.ending_in_time(ours.remove_unfinished):
         return _run(argv)
 
 
 def _run(argv):
     inputs = argv[1:]
+    choose_fast()
     if "-" in inputs:
         return _pipe(inputs)
     jobs = plan(inputs)
@@ -123,6 +132,14 @@ def _run(argv):
     done = f"Restored {outcome.restored} of {len(jobs)} files into {FLAGS.output}"
     errors.say(f"{done}{skipped}{failed}.")
     return 1 if outcome.failed else 0
+
+
+def choose_fast():
+    """Lets --fast stand for the --model that it means."""
+    if FLAGS.fast:
+        if FLAGS.model or FLAGS.weights:
+            raise InputError(f"--fast is --model={OWN}: give it without --model and --weights.")
+        FLAGS.model = OWN
 
 
 def plan(inputs):
@@ -152,11 +169,15 @@ def folder(jobs):
     return output.parent if jobs[-1].target == output else output
 
 
-def how():
-    """What decides about the pixels, in words: files by their content."""
+def how(model=None):
+    """What decides about the pixels, in words: files by their content.
+
+    Args:
+        model: in place of --model; None: as it says.
+    """
     words = []
     for name in _DECISIVE:
-        value = FLAGS[name].value
+        value = model if model and name == "model" else FLAGS[name].value
         if isinstance(value, str) and os.path.isfile(value):
             with images.open_regular(value, limit=2**40) as file:
                 value = hashlib.file_digest(file, "sha256").hexdigest()
@@ -170,8 +191,12 @@ def settings():
     return types.SimpleNamespace(**values | {"tile": shared.tile()})
 
 
-def open_restorer(given):
+def open_restorer(given, substitute=True):
     """Opens what `settings` name: a network, or a method of one kernel for a whole image.
+
+    Args:
+        given: of `settings`.
+        substitute: whether another network may stand in for a default that cannot be had.
 
     Returns:
         function of an image and of `progress`, see `files.restore_files`; a line that says where
@@ -188,7 +213,8 @@ def open_restorer(given):
         from tfdeblur import precision, restoration, weights
 
     with _device(given.device), precision.policy(given.precision):
-        net, description = weights.open_network(given.model, given.weights)
+        opened = weights.open_best if substitute else weights.open_network
+        net, description = opened(given.model, given.weights)
 
     def restore(image, progress):
         with _device(given.device):
@@ -229,7 +255,11 @@ def _open_classical(given, mask):
 
 
 def _restore(jobs, done=None):
+    if done and not FLAGS.overwrite and all(files.is_done(job, done) for job in jobs):
+        return files.Outcome(0, len(jobs), 0)  # for which no network need be opened
     restore, description, kernel = open_restorer(settings())
+    if done and description == OWN:  # in place of the default, perhaps, which then may come later
+        done = files.Done(done.folder, how(model=OWN))
     chosen = "" if FLAGS.model or FLAGS.weights else ", the default: --model names another"
     errors.say(f"Restoring with {description}{chosen}.")
     return files.restore_files(
@@ -247,7 +277,11 @@ def _pipe(inputs):
     with images.opened(content, name="standard input") as image:
         suffix = photos.suffix_of(image.format)
     output = sys.stdout.buffer
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ours.unfinished(folder),
+        contextlib.redirect_stdout(sys.stderr),
+    ):
         source = pathlib.Path(folder, f"standard_input{suffix}")
         source.write_bytes(content)
         (job,) = files.plan([source], pathlib.Path(folder, "restored"), format=FLAGS.format)
@@ -265,6 +299,9 @@ def _refuse_commands(inputs):
                 f"`{word}` is a command of its own, `tfdeblur {word}`: a file or folder of this "
                 f"name is ./{word}."
             )
+    for word in inputs:
+        if hint := word.isalpha() and not os.path.lexists(word) and did_you_mean(word, COMMANDS):
+            raise InputError(f"{word} does not exist, and is no command.{hint}")
 
 
 def show(jobs, done):

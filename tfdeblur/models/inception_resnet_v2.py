@@ -17,7 +17,7 @@ def inception_resnet_v2(x, normalization):
         list of 5 feature maps, of 32, 64, 192, 1088 and 2080 channels, the largest first. From
         H = 32 n they are 16 n - 1, 8 n - 2, 4 n - 3, 2 n - 2 and n - 2 pixels high.
 
-    Source: https://arxiv.org/abs/1602.07261, figures 3, 5, 7, 10, 11, 17 and 18 with the numbers of
+    Source: https://arxiv.org/abs/1602.07261, figures 3, 7, 16, 17 and 18 with the numbers of
     the authors' TensorFlow code, in which the stem has no branches and blocks are scaled by 0.17
     and 0.10.
     """

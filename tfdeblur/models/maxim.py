@@ -85,7 +85,7 @@ class MAXIM(Network):
             level and in each block of the bottleneck.
         bottleneck_blocks: of each stage.
 
-    Source: https://arxiv.org/abs/2201.02973, section 3 and figures 2 to 4, and, where these leave a
+    Source: https://arxiv.org/abs/2201.02973, section 3, figures 2 and 3, and, where these leave a
     choice, https://github.com/google-research/maxim. Parameters: 6,139,561 with one stage,
     14,176,178 with two, 22,212,795 with three.
     """
@@ -206,7 +206,7 @@ def cross_gating(inputs, channels, window, name):
     Returns:
         What becomes of x, in which y has a share, and what becomes of y.
 
-    Source: figure 4.
+    Source: figure 2(c).
     """
     x, y = inputs
     x0 = conv(x, channels, 1, name=f"{name}_x")

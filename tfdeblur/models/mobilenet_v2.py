@@ -23,7 +23,7 @@ def mobilenet_v2(x, normalization):
     Returns:
         list of 5 feature maps, of 16, 24, 32, 64 and 160 channels, the largest first.
 
-    Source: https://arxiv.org/abs/1801.04381, section 3.
+    Source: https://arxiv.org/abs/1801.04381, section 4.
     """
 
     def normalized(x, name, activation=True):

@@ -111,7 +111,7 @@ def _encoder(x, widths, cabs, previous, name):
         x: features at full size.
         widths: channels of each level.
         previous: features of the same levels from the encoder and the decoder of the stage before,
-            which are added to each level's (CSFF, figure 4); or None.
+            which are added to each level's (CSFF, figure 3(c)); or None.
     """
     encoded = []
     for level, filters in enumerate(widths, start=1):
@@ -166,7 +166,7 @@ def _original_resolution_subnetwork(x, encoded, decoded, cabs, blocks):
 
 
 def _channel_attention_block(x, prelu, name):
-    """CAB, figure 3(c)."""
+    """CAB, in figure 3(b)."""
     y = prelu(_conv3(x, x.shape[-1], f"{name}_conv1"))
     y = _conv3(y, x.shape[-1], f"{name}_conv2")
     y = channel_attention(y, x.shape[-1] // 4, use_bias=False, name=f"{name}_attention")

@@ -100,7 +100,7 @@ class NAFNet(Network):
 
 
 def _block(x, window, name):
-    """NAFNet's block, figure 3(c): spatial mixing, then channels, each added to its input."""
+    """NAFNet's block, figure 3(d): spatial mixing, then channels, each added to its input."""
     filters = x.shape[-1]
     y = PixelNormalization(name=f"{name}_norm1")(x)
     y = conv(y, 2 * filters, 1, name=f"{name}_conv1")
@@ -118,7 +118,7 @@ def _block(x, window, name):
 
 
 def _simplified_channel_attention(x, window, name):
-    """SCA: each channel times a linear function of the means of all, equation 6."""
+    """SCA: each channel times a linear function of the means of all, equation 7."""
     means = LocalMean(window, dtype="float32", name=f"{name}_mean")(x)
     # Before the means are spread over the pixels: a 1x1 convolution is the same there, for less.
     factors = conv(means, x.shape[-1], 1, name=f"{name}_conv")

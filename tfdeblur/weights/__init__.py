@@ -32,6 +32,7 @@ __all__ = [
     "import_network",
     "load",
     "load_network",
+    "open_best",
     "open_network",
 ]
 
@@ -42,6 +43,8 @@ def __dir__():
 
 RUNS = "runs"  # where train.py puts its workdirs
 DEFAULT = "maxim", "gopro"  # the best openly licensed network that there are weights of
+OWN = "photographs"  # the network that lies beside this file, see docs/photographs.md
+OWN_FILE = pathlib.Path(__file__).with_name(f"{OWN}.keras")
 
 
 def load(net, weights):
@@ -110,8 +113,8 @@ def open_network(model=None, weights=None):
     """The network that `model` and `weights` of a command line mean.
 
     Args:
-        model: a name of `models.NETWORKS`, a `.keras` file, or the authors' file of a network.
-            None: that of `DEFAULT`.
+        model: a name of `models.NETWORKS`, a `.keras` file, the authors' file of a network, or
+            `OWN`. None: that of `DEFAULT`.
         weights: as for `load`; a name needs them. Published weights and the authors' files
             decide about hyperparameters, too. None beside no model: those of `DEFAULT`.
 
@@ -124,8 +127,8 @@ def open_network(model=None, weights=None):
     if not model and not weights:
         return _open_default()
     model = model or DEFAULT[0]
-    if str(model).endswith(".keras"):
-        net = load_network(model)
+    if model == OWN or str(model).endswith(".keras"):
+        net = load_network(OWN_FILE if model == OWN else model)
         if weights:
             load(net, weights)
         return net, str(model)
@@ -151,14 +154,24 @@ def trained_models():
     return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
+def open_best(model=None, weights=None):
+    """Like `open_network`, but opens `OWN`, and says so, where the default cannot be had."""
+    try:
+        return open_network(model, weights)
+    except InputError as error:
+        if model or weights:
+            raise
+        errors.say(f"{error} {OWN} restores in its place: it is smaller, and not as good.")
+        return open_network(OWN)
+
+
 def _open_default():
     try:
         return open_network(*DEFAULT)
     except InputError as error:
-        here = [f"`model={path}`" for path in trained_models()]
+        here = [OWN, *map(str, trained_models())]
+        here = [f"`model={name}`" for name in here]
         here += [f"`model={x.network}` `weights={x.name}`" for x in catalogue.cached()]
-        if not here:
-            raise
         raise InputError(f"{error} Networks that are here already: {'; '.join(here)}.") from error
 
 

@@ -505,8 +505,8 @@ CATALOGUE = (
         hyperparameters={},
         trained_on="gopro/blur",
         published=(
-            Published("gopro", 32.66, 0.959, "mprnet", "Zamir et al. 2021, table 2"),
-            Published("hide", 30.96, 0.939, "mprnet", "Zamir et al. 2021, table 2"),
+            Published("gopro", 32.66, 0.959, "mprnet", "Zamir et al. 2021, table 3"),
+            Published("hide", 30.96, 0.939, "mprnet", "Zamir et al. 2021, table 3"),
         ),
         licence=ACADEMIC,
         address="https://drive.google.com/file/d/1QwQUVbk6YVOJViCsOKYNykCsdJSVGRtb/view",
