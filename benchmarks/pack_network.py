@@ -1,6 +1,6 @@
 """Packs a trained network for shipping: weights of 16 bits, in a smaller `.keras` file.
 
-python benchmarks/pack_network.py runs/photographs/model.keras tfdeblur/weights/photographs.keras
+python benchmarks/pack_network.py runs/photographs_small/model.keras photographs.keras
 
 Weights are rounded to 10 bits of mantissa, as float16 has, and stay float32, with all its
 exponents; so any tfdeblur reads the file, and zip packs the bits that are 0 now.
@@ -11,14 +11,15 @@ import tempfile
 import zipfile
 
 import numpy as np
-from absl import app
 
-from tfdeblur import files, weights
+from tfdeblur import errors, files, weights
 
 DROPPED = 23 - 10  # bits of the mantissa
 
 
 def main(argv):
+    if len(argv) != 3:
+        raise errors.InputError("give the .keras file to pack, and the one to write.")
     source, target = map(pathlib.Path, argv[1:])
     net = weights.load_network(source)
     net.set_weights([rounded(np.asarray(value, "float32")) for value in net.get_weights()])
@@ -41,4 +42,4 @@ def rounded(array):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    errors.run(main)

@@ -48,14 +48,15 @@ def test_signals_stop_like_ctrl_c(number):
 
 
 DEAF = """
-import os, pathlib, signal, time
+import os, signal, threading, time
 from tfdeblur import errors, files
 signal.signal(signal.SIGINT, signal.default_int_handler)
 errors.PATIENCE = 0.2
 def main(argv):
     with errors.ending_in_time(files.remove_unfinished), files.replacing("a.png") as half:
         half.write_bytes(b"half")
-        os.kill(os.getpid(), signal.SIGINT)
+        # Not from here, where the interruption would be raised at once.
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
         ending()
 errors.run(main)
 """

@@ -135,17 +135,18 @@ def ending_in_time(clean_up):
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        yield
+        try:
+            yield
+        finally:
+            ended.set()
+            signal.set_wakeup_fd(before)
+            told.close()
+            watcher.join()  # it has heard all that came
+            heard.close()
     except Exception as error:
         if stopped:  # what went wrong did so because of it
             raise KeyboardInterrupt from error
         raise
-    finally:
-        ended.set()
-        signal.set_wakeup_fd(before)
-        told.close()
-        watcher.join()
-        heard.close()
 
 
 _ENDING = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]

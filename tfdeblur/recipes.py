@@ -296,6 +296,9 @@ def _gopro_steps(epochs, batch_size, keep_remainder=True):
     return epochs * ((GOPRO_TRAINING_PAIRS + (batch_size - 1) * keep_remainder) // batch_size)
 
 
+_FLIPS_AND_ROTATIONS = ("flip_horizontally", "flip_vertically", "rotate_by_90")
+_TURNS_AND_COLOURS = (*_FLIPS_AND_ROTATIONS, "permute_channels")
+
 QUICKSTART = Recipe(
     name="quickstart",
     paper="none: a small MIMO-UNet for some minutes on two cores, to see that everything works",
@@ -306,7 +309,7 @@ QUICKSTART = Recipe(
     batch_size=8,
     steps=2000,
     schedule=CosineDecay(rate=2e-3, warmup=0.05),
-    augmentations=("flip_horizontally", "flip_vertically", "rotate_by_90", "permute_channels"),
+    augmentations=_TURNS_AND_COLOURS,
     loss="mimo_unet",
     label_pyramid="bilinear",
     validate_every=250,
@@ -323,7 +326,7 @@ PHOTOGRAPHS = Recipe(
     batch_size=8,
     steps=4500,
     schedule=CosineDecay(rate=1e-3, warmup=0.05),
-    augmentations=("flip_horizontally", "flip_vertically", "rotate_by_90", "permute_channels"),
+    augmentations=_TURNS_AND_COLOURS,
     loss="mimo_unet",
     label_pyramid="bilinear",
     validate_every=500,
@@ -348,7 +351,7 @@ PHOTOGRAPHS_SMALL = Recipe(
     progressive=(Stage(until=0.7, crop=96, batch_size=4),),
     steps=5500,
     schedule=CosineDecay(rate=2e-3, warmup=0.05, end=1e-6),
-    augmentations=("flip_horizontally", "flip_vertically", "rotate_by_90", "permute_channels"),
+    augmentations=_TURNS_AND_COLOURS,
     loss="mimo_unet",
     label_pyramid="repeated",
     validate_every=500,
@@ -629,8 +632,6 @@ PSS_NSC = Recipe(
     ),
 )
 
-
-_FLIPS_AND_ROTATIONS = ("flip_horizontally", "flip_vertically", "rotate_by_90")
 
 MPRNET = Recipe(
     name="mprnet",

@@ -121,6 +121,8 @@ def test_a_mistyped_command_is_no_photo(photos, run_command):
     assert done.stderr == (
         "error: evalute does not exist, and is no command. Did you mean evaluate?\n"
     )
+    done = run_command(cli, "evalute", "photos/a.jpg", "--fast")
+    assert done.returncode == 1 and "Restored 1 of 2 files" in done.stdout
 
 
 def test_no_network_is_opened_where_all_is_done(photos, run_command, monkeypatch):

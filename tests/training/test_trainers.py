@@ -244,9 +244,8 @@ def test_the_generator_answers_to_a_discriminator_that_was_updated_first(small):
 def test_the_gradient_penalty_of_a_linear_critic(small):
     trainer = make_critic_first_trainer(adversarial_loss="wasserstein", gradient_penalty=10.0)
     critic = keras.Sequential([layers.Input((None, None, 3)), layers.Conv2D(1, 1)])
-    critic.set_weights(
-        [np.array([[[[2.0], [3.0], [6.0]]]]), np.zeros(1)]
-    )  # of length 7, in [-1, 1] 3.5
+    # Of length 7, per unit of [-1, 1] 3.5.
+    critic.set_weights([np.array([[[[2.0], [3.0], [6.0]]]]), np.zeros(1)])
     trainer.discriminator = critic
     assert float(trainer._excess_of_gradients(*map(tf.constant, small))) == pytest.approx(2.5**2)
 

@@ -253,7 +253,8 @@ def test_without_a_network_the_default_is_told_how_to_be_had(published, tmp_path
         weights.open_network()
     told = f"http://127.0.0.1:9/checkpoint.npz cannot be fetched to {path.parent} "
     assert str(error.value).startswith(told)
-    assert f"put it at {path} (about 89 MB)." in str(error.value)
+    here = "Networks that are here already: `model=photographs`."
+    assert str(error.value).endswith(f"put it at {path} (about 89 MB). {here}")
 
     trained = tmp_path / "runs" / "quickstart" / "model.keras"
     trained.parent.mkdir(parents=True)

@@ -299,9 +299,10 @@ def _refuse_commands(inputs):
                 f"`{word}` is a command of its own, `tfdeblur {word}`: a file or folder of this "
                 f"name is ./{word}."
             )
-    for word in inputs:
-        if hint := word.isalpha() and not os.path.lexists(word) and did_you_mean(word, COMMANDS):
-            raise InputError(f"{word} does not exist, and is no command.{hint}")
+    # Beside an input that exists, or a pattern, it is a file that is missing.
+    missing = all(word.isalpha() and not os.path.lexists(word) for word in inputs)
+    if inputs and missing and (hint := did_you_mean(inputs[0], COMMANDS)):
+        raise InputError(f"{inputs[0]} does not exist, and is no command.{hint}")
 
 
 def show(jobs, done):
