@@ -65,9 +65,16 @@ def test_every_command_explains_itself(command, said, tmp_path):
     ],
 )
 def test_keras_knows_our_networks_in_either_order(imports, tmp_path):
-    script = f"{imports}; print(keras.saving.load_model({str(MODEL)!r}).name)"
+    # The classes that users import are those that the networks are made of.
+    script = f"""{imports}
+print(keras.saving.load_model({str(MODEL)!r}).name)
+from tfdeblur import layers, models, precision, pyramid
+from tfdeblur.models import nafnet
+print(layers.PixelNormalization is nafnet.PixelNormalization)
+for module in layers, precision, pyramid:
+    print(type(module.__spec__.loader).__name__)"""
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout == "deepdeblur\n", done.stderr
+    assert done.stdout.split() == ["deepdeblur", "True", *["SourceFileLoader"] * 3], done.stderr
 
 
 def test_importing_the_package_alone_imports_no_keras():

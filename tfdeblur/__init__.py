@@ -60,7 +60,11 @@ class _Registering:
         sys.meta_path.remove(cls)
         if name in cls.BASES:
             importlib.import_module("tfdeblur.models")
-            return importlib.util.spec_from_loader(name, _Loaded)
+            # Python takes this very object for a module that is there already: its own loader
+            # would execute it a second time, with classes that are not the networks'.
+            spec = sys.modules[name].__spec__
+            spec.loader = _Loaded(spec.loader)
+            return spec
         spec = importlib.util.find_spec(name)
         if spec is not None:
             execute = spec.loader.exec_module
@@ -74,15 +78,17 @@ class _Registering:
 
 
 class _Loaded:
-    """The loader of a module that has been imported meanwhile."""
+    """The loader of a module that has been imported meanwhile, with the loader that did it."""
+
+    def __init__(self, loader):
+        self.loader = loader
 
     @staticmethod
     def create_module(spec):
         return sys.modules[spec.name]
 
-    @staticmethod
-    def exec_module(module):
-        pass
+    def exec_module(self, module):
+        module.__spec__.loader = self.loader
 
 
 if "keras" in sys.modules:

@@ -79,6 +79,12 @@ class Builder(ParallelBuilder):
             "noise and JPEG compression.",
         ),
         MovingStillsConfig(
+            name="photographs_short",
+            pairs_per_photo=8,
+            options=moving_stills.Options(size=192),
+            description="8 pairs of each, blurred as REDS is at 320x180 pixels.",
+        ),
+        MovingStillsConfig(
             name="uniform",
             options=moving_stills.Options(uniform=True),
             description="As default, each image blurred by one kernel.",
