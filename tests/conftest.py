@@ -11,6 +11,13 @@ import pytest
 from absl import flags
 
 
+@pytest.hookimpl(tryfirst=True)  # before the marks choose
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
     """The current folder, with photos/a.jpg, photos/trip/b.png and photos/note.txt."""

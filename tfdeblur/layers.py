@@ -155,15 +155,22 @@ def asymmetric_feature_fusion(features, filters, name):
     return conv(x, filters, 3, name=f"{name}_conv2")
 
 
-def channel_attention(x, filters, use_bias=True, name=None):
+def channel_attention(x, filters, use_bias=True, window=None, name=None):
     """CA: each channel times a factor in (0, 1) that the means of all channels tell.
+
+    The means are those of the whole image; where a window is given, outside of training, those of
+    a window of (height, width) around each pixel, see `LocalMean`.
 
     Source: Zhang et al. 2018 (RCAN), figure 3; `filters` are those of the bottleneck.
     """
-    means = global_mean(x, name=f"{name}_mean")
+    if window is None:
+        means = global_mean(x, name=f"{name}_mean")
+    else:
+        means = LocalMean(window, dtype="float32", name=f"{name}_mean")(x)
     y = conv(means, filters, 1, activation="relu", use_bias=use_bias, name=f"{name}_conv1")
     factors = conv(y, x.shape[-1], 1, activation="sigmoid", use_bias=use_bias, name=f"{name}_conv2")
-    return keras.layers.Multiply(name=name)([x, factors])
+    product = keras.layers.Multiply if window is None else LocalProduct
+    return product(name=name)([x, factors])
 
 
 def supervised_attention_module(x, image, kernel_size, use_bias=True, name=None):
@@ -188,6 +195,80 @@ def global_mean(x, name):
     return keras.layers.GlobalAveragePooling2D(
         keepdims=True, dtype="float32", name=name, data_format="channels_last"
     )(x)
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class LocalMean(keras.layers.Layer):
+    """Means over all windows inside `[B, H, W, C]`: `[B, H - window + 1, W - window + 1, C]`.
+
+    A side that is shorter than the window has one mean; so have both sides in training, and where
+    the window is None. TLC, the local statistics of Chu et al. 2022, multiplies these means, or
+    what follows from them, with the features by `LocalProduct`.
+
+    Args:
+        window: its side, or (height, width), in pixels.
+
+    Source: https://arxiv.org/abs/2112.04491, section 3.
+    """
+
+    def __init__(self, window, **kwargs):
+        super().__init__(**kwargs)
+        self.window = window
+
+    def call(self, x, training=False):
+        if training or self.window is None:
+            return ops.mean(x, axis=(1, 2), keepdims=True)
+        for axis, side in zip((1, 2), self._sides(), strict=True):
+            x = self._mean_along(axis, x, side)
+        return x
+
+    def _sides(self):
+        return 2 * [self.window] if isinstance(self.window, int) else self.window
+
+    @staticmethod
+    def _mean_along(axis, x, side):
+        size = ops.shape(x)[axis]
+        # Sizes known in advance stay Python's: JAX takes no others for shapes.
+        window = (min if isinstance(size, int) else ops.minimum)(size, side)
+        # Sums of the first 1, 2, ... pixels, less the mean, lest they grow and lose digits.
+        mean = ops.mean(x, axis=axis, keepdims=True)
+        sums = ops.cumsum(x - mean, axis=axis)
+        sums = ops.concatenate([ops.zeros_like(mean), sums], axis=axis)
+        first = ops.arange(size - window + 1, dtype="int32")
+        differences = ops.take(sums, first + window, axis=axis) - ops.take(sums, first, axis=axis)
+        return differences / ops.cast(window, x.dtype) + mean
+
+    def compute_output_shape(self, shape):
+        batch, height, width, channels = shape
+        if self.window is None:
+            return (batch, 1, 1, channels)
+        sizes = [
+            size and max(size - side, 0) + 1
+            for size, side in zip((height, width), self._sides(), strict=True)
+        ]
+        return (batch, *sizes, channels)
+
+    def get_config(self):
+        return {**super().get_config(), "window": self.window}
+
+
+@keras.saving.register_keras_serializable("tfdeblur")
+class LocalProduct(keras.layers.Layer):
+    """Features `[B, H, W, C]` times factors for their middle, repeated out to the borders."""
+
+    def call(self, inputs):
+        x, factors = inputs
+        for axis in (1, 2):
+            size, inner = ops.shape(x)[axis], ops.shape(factors)[axis]
+            if isinstance(inner, int) and inner == 1:
+                continue  # the product repeats it by itself, and has the faster gradient
+            index = ops.arange(size, dtype="int32") - (size - inner) // 2
+            index = ops.maximum(ops.minimum(index, inner - 1), 0)
+            factors = ops.take(factors, index, axis=axis)
+        return x * factors
+
+    def compute_output_shape(self, shapes):
+        return shapes[0]
 
 
 @keras.saving.register_keras_serializable("tfdeblur")

@@ -29,9 +29,18 @@ SMALL = {
     "maxim": {"filters": 4, "stages": 1, "groups": 1, "bottleneck_blocks": 1},
 }
 
-# For `pytest.mark.parametrize`: tracing these takes long at any size.
-_SLOW = ("maxim", "mprnet", "pss_nsc", "deblurgan_v2", "dmphn")
-NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in _SLOW else name for name in SMALL]
+# Tracing these takes long at any size.
+_MARKS = {
+    "maxim": pytest.mark.long,
+    **dict.fromkeys(("mprnet", "pss_nsc", "deblurgan_v2", "dmphn"), pytest.mark.slow),
+}
+# For `pytest.mark.parametrize`.
+NAMES = [pytest.param(name, marks=_MARKS.get(name, ())) for name in SMALL]
+
+
+def all_but_few_long(values, few):
+    """For `pytest.mark.parametrize`: where few of the values show what the others confirm."""
+    return [pytest.param(x, marks=() if x in few else pytest.mark.long) for x in values]
 
 
 @functools.cache

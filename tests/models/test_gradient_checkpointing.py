@@ -18,7 +18,15 @@ SMALL = {
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "compute", "tolerance"),
-    [*((name, "float32", 1e-5) for name in SMALL), ("deepdeblur", "bfloat16", 0.03)],
+    [
+        ("deepdeblur", "float32", 1e-5),
+        ("deepdeblur", "bfloat16", 0.03),
+        ("mimo_unet", "float32", 1e-5),
+        *(
+            pytest.param(name, "float32", 1e-5, marks=pytest.mark.long)
+            for name in ("mtwnet", "dmphn", "srn")
+        ),
+    ],
 )
 def test_outputs_and_gradients_are_the_network_s(name, compute, tolerance):
     with precision.policy(compute):

@@ -31,7 +31,7 @@ def test_outputs_equal_the_reference():
     _check_reference()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_outputs_equal_the_reference_on_jax():
     pytest.importorskip("jax")
     code = (

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 from other_backend import outputs_on_jax
-from small_networks import NAMES, SMALL, shared
+from small_networks import NAMES, SMALL, all_but_few_long, shared
 
 import tfdeblur
 from tfdeblur import models, precision
@@ -136,11 +136,15 @@ def test_precision_is_chosen_at_loading_time(tmp_path):
     assert keras.saving.load_model(tmp_path / "model.keras").compute_dtype == "float32"
 
 
+FEW = ["deepdeblur", "mimo_unet", "nafnet"]
+OTHERS = [name for name in SMALL if name not in (*FEW, "maxim")]  # which has a test of its own
+
+
 @pytest.mark.slow
-def test_networks_give_the_same_pixels_on_jax(tmp_path):
+@pytest.mark.parametrize("names", all_but_few_long([FEW, OTHERS], [FEW]), ids=" ".join)
+def test_networks_give_the_same_pixels_on_jax(names, tmp_path):
     pytest.importorskip("jax")
-    # MAXIM, which XLA compiles for long, has a test of its own.
-    nets = {name: models.build(name, **SMALL[name]) for name in SMALL.keys() - {"maxim"}}
+    nets = {name: models.build(name, **SMALL[name]) for name in names}
     # Weights that begin at 0 would hide what they multiply.
     random = np.random.default_rng(0)
     for name, net in nets.items():

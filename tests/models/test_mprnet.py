@@ -27,6 +27,16 @@ def test_outputs_equal_the_reference(state):
 
 
 @pytest.mark.slow
+def test_means_over_windows_equal_the_reference(state):
+    arrays = golden.arrays("mprnet")
+    net = models.build("mprnet", **SMALL, window=32)
+    weights.from_torch(net, state)
+    output, *_ = net(arrays["input"].astype("float32") / 255)
+    np.testing.assert_allclose(output, golden.arrays("tlc")["mprnet_window32"], atol=1e-5)
+    assert np.abs(output - arrays["output_1"]).max() > 1e-3
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hyperparameters", "parameters"),
     [
@@ -46,6 +56,8 @@ def test_parameter_count(hyperparameters, parameters):
         ({"unet_filters": -1}, "unet_filters=-1"),
         ({"orsnet_filters": 1.5}, r"orsnet_filters=1\.5"),
         ({"blocks": "8"}, "blocks='8'"),
+        ({"window": 0}, "window=0"),
+        ({"window": 7}, "window=7: the lowest level needs 8"),
     ],
 )
 def test_impossible_hyperparameters_are_refused(hyperparameters, message):

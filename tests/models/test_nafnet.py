@@ -5,7 +5,7 @@ import pytest
 import tfdeblur
 from tfdeblur import layers, models, weights
 from tfdeblur.errors import InputError
-from tfdeblur.models.nafnet import LocalMean, LocalProduct
+from tfdeblur.layers import LocalMean, LocalProduct
 from tfdeblur.weights import torch_networks
 
 SMALL = {"filters": 8, "encoder_blocks": (1, 1, 1, 2)}

@@ -1,10 +1,12 @@
 import golden
 import numpy as np
 import pytest
+from keras import ops
 
 import tfdeblur
 from tfdeblur import layers, models, weights
 from tfdeblur.errors import InputError
+from tfdeblur.models.restormer import _Windows
 from tfdeblur.weights import torch_networks
 
 SMALL = {"filters": 8, "blocks": (1, 2, 1, 2), "refinement_blocks": 1}
@@ -19,6 +21,34 @@ def test_outputs_equal_the_reference(variant):
     weights.from_torch(net, golden.state_dict(arrays))
     (output,) = net(arrays["input"].astype("float32") / 255)
     np.testing.assert_allclose(output, arrays["output_1"], atol=2e-4)
+
+
+def test_attention_in_windows_equals_the_reference():
+    arrays = golden.arrays("restormer")
+    net = models.build("restormer", **SMALL, window=40)
+    weights.from_torch(net, golden.state_dict(arrays))
+    x = arrays["input"].astype("float32") / 255
+    (output,) = net(x)
+    np.testing.assert_allclose(output, golden.arrays("tlc")["restormer_window40"], atol=2e-4)
+    assert np.abs(output - arrays["output_1"]).max() > 1e-3
+    # Training attends to the crop.
+    (output,) = net(x, training=True)
+    np.testing.assert_allclose(output, arrays["output_1"], atol=2e-4)
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 15, 16, 17, 23, 24, 25, 40, 79])
+def test_windows_lie_evenly_over_an_axis(size):
+    windows = _Windows(size, 8)
+    starts = [int(start) for start in windows.starts]
+    assert len(starts) == -(-size // 8) == windows.count
+    assert starts[0] == 0 and starts[-1] == size - windows.side
+    x = np.random.default_rng(0).random((2, size, 3), "float32")
+    cut = ops.reshape(windows.cut(x, axis=1), (2, -1, 3))
+    np.testing.assert_allclose(windows.join(cut, axis=1), x, atol=1e-6)
+    # Each window's part counts as much as any other's.
+    parts = np.repeat(np.arange(windows.count, dtype="float32"), windows.side)
+    inside = [[k for k, a in enumerate(starts) if a <= i < a + windows.side] for i in range(size)]
+    np.testing.assert_allclose(windows.join(parts[None], axis=1)[0], list(map(np.mean, inside)))
 
 
 @pytest.mark.slow
@@ -38,6 +68,8 @@ def test_parameter_count(bias_free, parameters):
         ({"heads": 1}, "heads=1"),
         ({"heads": (1, 5, 4, 8)}, r"heads=\(1, 5, 4, 8\)"),
         ({"bias_free": "yes"}, "bias_free='yes'"),
+        ({"window": 1.5}, "window=1.5"),
+        ({"window": 4}, "window=4: the lowest level needs 8"),
     ],
 )
 def test_impossible_hyperparameters_are_refused(hyperparameters, message):

@@ -131,6 +131,12 @@ def test_auto_chooses_from_the_memory(monkeypatch, net):
     with pytest.raises(InputError, match=r"even a tile of .* end other programs"):
         sizes_within(2**20)
 
+    monkeypatch.setattr(net, "largest_tile", 384, raising=False)
+    for free in (2**32, None):
+        assert len(sizes_within(free)) == 4 and max(max(shape[1:3]) for shape in sizes) <= 384
+    _, *size, _ = sizes[0]
+    assert len(sizes_within(np.prod(size) * net.bytes_per_pixel)) > 4
+
 
 def test_self_ensemble_in_tiles(image):
     ensemble = tfdeblur.restore(Identity(), image, tile=32, overlap=8, self_ensemble=True)

@@ -3,14 +3,12 @@ import json
 import os
 import pathlib
 import signal
-import socket
-import subprocess
 import sys
 import types
 
 import numpy as np
 import pytest
-import tensorflow as tf
+import workers
 
 from tfdeblur import errors
 from tfdeblur.data.pairs import split_folders
@@ -76,9 +74,7 @@ def main(argv):
     """A process of its own: TensorFlow's devices are fixed when it starts."""
     kind, root, results = argv[0], *map(pathlib.Path, argv[1:])
     if kind == "mirrored":
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        halves = [tf.config.LogicalDeviceConfiguration()] * 2
-        tf.config.set_logical_device_configuration(cpu, halves)
+        workers.make_two_devices()
     strategy = strategies.choose("mirrored" if kind == "mirrored" else "auto", batch_size=2)
     assert strategy.num_replicas_in_sync == 2
     if kind != "mirrored":
@@ -93,40 +89,7 @@ def main(argv):
 
         checkpoints.Checkpoints.on_train_batch_end = die
     # What a critic needs of several machines, test_trainers.py shows.
-    train_all(strategy, root, results, tuple(RUNS) if kind == "mirrored" else ("content",))
-
-
-def start(*arguments, **environment):
-    return subprocess.Popen(
-        [sys.executable, __file__, *map(str, arguments)],
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def start_workers(kinds, root, results):
-    sockets = [socket.create_server(("localhost", 0)) for _ in kinds]
-    cluster = {"worker": [f"localhost:{s.getsockname()[1]}" for s in sockets]}
-    for s in sockets:
-        s.close()  # their ports are free, for the workers
-    return [
-        start(kind, root, results, TF_CONFIG=json.dumps({"cluster": cluster, "task": task}))
-        for kind, task in zip(
-            kinds, [{"type": "worker", "index": i} for i in range(len(kinds))], strict=True
-        )
-    ]
-
-
-def end(processes):
-    """Their (status, output), at the latest after five minutes."""
-    try:
-        outputs = [process.communicate(timeout=300)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()  # one may be waiting for another that failed
-    return [(process.returncode, out) for process, out in zip(processes, outputs, strict=True)]
+    train_all(strategy, root, results, ["adversarial" if kind == "mirrored" else "content"])
 
 
 def assert_same_runs(results, expected):
@@ -152,22 +115,25 @@ class Saved:
 
 @pytest.mark.slow
 def test_two_devices_train_as_one(on_one_device, root):
-    ((status, output),) = end([start("mirrored", root, root / "mirrored")])
+    process = workers.start(__file__, "mirrored", root, root / "mirrored")
+    ((status, output),) = workers.end([process])
     assert status == 0, output
     assert "ran out of data" not in output
-    assert {folder.name for folder in (root / "mirrored").iterdir()} == set(RUNS)
+    assert [folder.name for folder in (root / "mirrored").iterdir()] == ["adversarial"]
     assert_same_runs(root / "mirrored", on_one_device)
 
 
 @pytest.mark.slow
 def test_two_machines_train_as_one_though_one_dies_and_returns(on_one_device, root):
     results = root / "machines"
-    chief, other = end(start_workers(["lives", "dies"], root, results))
+    machines = [(kind, root, results) for kind in ("lives", "dies")]
+    chief, other = workers.end(workers.start_cluster(__file__, *machines))
     assert other[0] == -signal.SIGKILL
     assert chief[0] == 1 and "error: another worker has ended" in chief[1], chief[1]
     assert "start all workers again with `resume=True`, which goes on from step 2." in chief[1]
 
-    for status, output in end(start_workers(["lives", "lives"], root, results)):
+    machines = [("lives", root, results)] * 2
+    for status, output in workers.end(workers.start_cluster(__file__, *machines)):
         assert status == 0, output
         assert "resuming from step 2 of 4" in output
         assert "ran out of data" not in output

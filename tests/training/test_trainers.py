@@ -1,7 +1,4 @@
-import json
 import os
-import socket
-import subprocess
 import sys
 
 import keras
@@ -9,6 +6,7 @@ import numpy as np
 import other_backend
 import pytest
 import tensorflow as tf
+import workers
 from keras import layers, ops
 
 from tfdeblur import losses, models, precision, pyramid
@@ -468,12 +466,10 @@ def end_on_one_device():
     return train_under(tf.distribute.get_strategy())
 
 
-def save_end(kind, path):
-    """For a process of its own: TensorFlow's devices are fixed when it starts."""
+def main(kind, path):
+    """A process of its own: TensorFlow's devices are fixed when it starts."""
     if kind == "devices":
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        halves = [tf.config.LogicalDeviceConfiguration()] * 2
-        tf.config.set_logical_device_configuration(cpu, halves)
+        workers.make_two_devices()
         strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     else:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
@@ -481,20 +477,9 @@ def save_end(kind, path):
     np.savez(path, *train_under(strategy))
 
 
-def start(kind, path, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-c", f"import test_trainers as t; t.save_end({kind!r}, {str(path)!r})"],
-        cwd=os.path.dirname(__file__),
-        env={**os.environ, "PYTHONPATH": str(other_backend.HERE), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def assert_end(process, path, expected):
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
+def assert_end(result, path, expected):
+    status, output = result
+    assert status == 0, output
     with np.load(path) as values:
         assert_equal(values.values(), expected, atol=1e-6)
 
@@ -502,26 +487,16 @@ def assert_end(process, path, expected):
 @pytest.mark.slow
 def test_two_devices_train_as_one(end_on_one_device, tmp_path):
     path = tmp_path / "end.npz"
-    assert_end(start("devices", path), path, end_on_one_device)
+    (result,) = workers.end([workers.start(__file__, "devices", path)])
+    assert_end(result, path, end_on_one_device)
 
 
 @pytest.mark.slow
 def test_two_machines_train_as_one(end_on_one_device, tmp_path):
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(2)]
-    cluster = {"worker": [f"localhost:{s.getsockname()[1]}" for s in sockets]}
-    for s in sockets:
-        s.close()  # their ports are free, for the workers
     paths = [tmp_path / f"worker{i}.npz" for i in range(2)]
-    workers = []
-    for i, path in enumerate(paths):
-        task = {"cluster": cluster, "task": {"type": "worker", "index": i}}
-        workers.append(start("machines", path, TF_CONFIG=json.dumps(task)))
-    try:
-        for worker, path in zip(workers, paths, strict=True):
-            assert_end(worker, path, end_on_one_device)
-    finally:
-        for worker in workers:
-            worker.kill()  # one may be waiting for another that failed
+    machines = workers.start_cluster(__file__, *(("machines", path) for path in paths))
+    for result, path in zip(workers.end(machines), paths, strict=True):
+        assert_end(result, path, end_on_one_device)
 
 
 @pytest.mark.slow
@@ -574,3 +549,7 @@ def test_gradient_checkpointing_trains_to_the_same_weights(name, batch):
             trainer.train_on_batch(*batch)
         weights.append(net.get_weights())
     assert_equal(*weights, atol=1e-5)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

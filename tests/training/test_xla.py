@@ -10,7 +10,7 @@ import numpy as np
 import other_backend
 import pytest
 import test_trainers
-from small_networks import SMALL
+from small_networks import SMALL, all_but_few_long
 
 from tfdeblur import models, precision
 from tfdeblur.training import optimizers, trainers
@@ -82,9 +82,15 @@ def assert_a_float16_step_is_taken(name):
     assert any((a != b).any() for a, b in zip(before, after, strict=True))
 
 
+FEW = ["mimo_unet", "nafnet"]
+OTHERS = [name for name in SMALL if name not in FEW]
+
+
 # In processes of a few: each takes seconds to start.
 @pytest.mark.slow
-@pytest.mark.parametrize("names", [list(SMALL)[i::3] for i in range(3)], ids=" ".join)
+@pytest.mark.parametrize(
+    "names", all_but_few_long([FEW, *(OTHERS[i::3] for i in range(3))], [FEW]), ids=" ".join
+)
 def test_xla_takes_the_step_of_every_network(names):
     code = (
         "import sys, test_xla as t\n"

@@ -170,6 +170,10 @@ class MAXIM(Network):
             stride=64,
             inference_bytes_per_pixel=(64 + 136 * filters, 64 + 85 * filters),
             activation_channels=100 * filters * stages,
+            # It mixes pixels over its whole input, which was 256x256 in training: tiles of 384
+            # restore better than 576x576 at once, and than tiles of 256 (`benchmarks/tiles.py`).
+            largest_tile=384,
+            overlap=64,
             hyperparameters={
                 "filters": filters,
                 "stages": stages,

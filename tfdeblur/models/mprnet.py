@@ -1,5 +1,7 @@
 """MPRNet: the multi-stage progressive restoration network of Zamir et al., CVPR 2021."""
 
+import functools
+
 import keras
 from keras.layers import Add, AveragePooling2D, Concatenate, PReLU
 
@@ -15,6 +17,7 @@ from tfdeblur.layers import (
 from tfdeblur.models.network import Network, require_counts
 
 ROWS, COLUMNS = 1, 2  # axes, along which images and features are halves of larger ones
+QUARTER, HALF, WHOLE = (2, 2), (2, 1), (1, 1)  # by how much they are smaller than the image
 ORBS = 3
 
 
@@ -32,18 +35,35 @@ class MPRNet(Network):
     refined by what it restored, to the next one. No convolution has a bias, and all PReLUs share
     their one slope.
 
+    Its channel attention weighs channels by their means. Trained on crops, it meets other means in
+    whole images; so these are restored with means over a window around each pixel (TLC, Chu et al.
+    2022, "MPRNet-Local"), which changes nothing up to the window's size. Training takes the means
+    of its crops.
+
     Args:
         filters: channels of the U-Nets at full size, and of the stages' first features.
         unet_filters: that each lower level of a U-Net has more.
         orsnet_filters: that the third stage has more.
         blocks: channel attention blocks of each part of the third stage.
+        window: side of the square of pixels, of the whole image at full size, whose means count for
+            each pixel; None: means over the whole image, as the paper has it.
 
-    Source: https://arxiv.org/abs/2102.02808, section 3; that convolutions have no bias, that PReLUs
-    share their slope, and how levels are resized, as the released weights have it. Parameters:
-    20,127,073; with 40, 40 and 32 filters 6,376,449.
+    Source: https://arxiv.org/abs/2102.02808, section 3, for the window
+    https://arxiv.org/abs/2112.04491; that convolutions have no bias, that PReLUs share their slope,
+    how levels are resized, and that the window of quarters and halves is a quarter and a half, as
+    the released weights and code have it. Parameters: 20,127,073; with 40, 40 and 32 filters
+    6,376,449.
     """
 
-    def __init__(self, filters=96, unet_filters=48, orsnet_filters=32, blocks=8, name="mprnet"):
+    def __init__(
+        self,
+        filters=96,
+        unet_filters=48,
+        orsnet_filters=32,
+        blocks=8,
+        window=384,
+        name="mprnet",
+    ):
         hyperparameters = {
             "filters": filters,
             "unet_filters": unet_filters,
@@ -51,19 +71,27 @@ class MPRNet(Network):
             "blocks": blocks,
         }
         require_counts(**hyperparameters)
+        hyperparameters["window"] = window
         if filters < 4:
             raise InputError(f"filters={filters}: channel attention needs 4 at least.")
+        if window is not None:
+            require_counts(window=window)
+            if window < 8:
+                raise InputError(f"window={window}: the lowest level needs 8 pixels.")
         widths = [filters + level * unet_filters for level in range(3)]
         prelu = PReLU(
             alpha_initializer=keras.initializers.Constant(0.25), shared_axes=(1, 2, 3), name="prelu"
         )
 
-        def cabs(x, count, name):
+        def cabs(x, count, name, part=WHOLE, level=1):
+            local = window and [max(window // (sides * 2 ** (level - 1)), 1) for sides in part]
             for i in range(count):
-                x = _channel_attention_block(x, prelu, f"{name}_cab{i + 1}")
+                x = _channel_attention_block(x, prelu, local, f"{name}_cab{i + 1}")
             return x
 
-        def shallow(x, name):
+        of_quarter, of_half = (functools.partial(cabs, part=part) for part in (QUARTER, HALF))
+
+        def shallow(x, cabs, name):
             return cabs(_conv3(x, filters, f"{name}_conv"), 1, name)
 
         image = keras.Input((None, None, 3), name="blurry")
@@ -71,23 +99,23 @@ class MPRNet(Network):
         quarters = SplitInHalf(COLUMNS, dtype="float32", name="quarters")(halves)
 
         # Stage 1: quarters are encoded, halves decoded.
-        x = shallow(quarters, "stage1_shallow")
-        encoded = _encoder(x, widths, cabs, None, "stage1_encoder")
+        x = shallow(quarters, of_quarter, "stage1_shallow")
+        encoded = _encoder(x, widths, of_quarter, None, "stage1_encoder")
         encoded1 = _joined(encoded, COLUMNS, "stage1")
-        decoded1 = _decoder(encoded1, cabs, "stage1_decoder")
+        decoded1 = _decoder(encoded1, of_half, "stage1_decoder")
         refined, latent = _sam(decoded1[0], halves, "stage1_sam")
         latent1 = JoinHalves(ROWS, dtype="float32", name="latent_stage1")(latent)
 
         # Stage 2: halves are encoded, the whole decoded.
-        x = Concatenate(name="stage2_concat")([shallow(halves, "stage2_shallow"), refined])
+        x = Concatenate(name="stage2_concat")([shallow(halves, of_half, "stage2_shallow"), refined])
         x = _conv3(x, filters, "stage2_in")
-        encoded = _encoder(x, widths, cabs, (encoded1, decoded1), "stage2_encoder")
+        encoded = _encoder(x, widths, of_half, (encoded1, decoded1), "stage2_encoder")
         encoded2 = _joined(encoded, ROWS, "stage2")
         decoded2 = _decoder(encoded2, cabs, "stage2_decoder")
         refined, latent2 = _sam(decoded2[0], image, "stage2_sam")
 
         # Stage 3: the whole, at full size.
-        x = Concatenate(name="stage3_concat")([shallow(image, "stage3_shallow"), refined])
+        x = Concatenate(name="stage3_concat")([shallow(image, cabs, "stage3_shallow"), refined])
         x = _conv3(x, filters + orsnet_filters, "stage3_in")
         x = _original_resolution_subnetwork(x, encoded2, decoded2, cabs, blocks)
         # In float32: 8 bits of mantissa would round the image itself.
@@ -118,7 +146,7 @@ def _encoder(x, widths, cabs, previous, name):
         if level > 1:
             x = AveragePooling2D(2, name=f"{name}{level - 1}_half", data_format="channels_last")(x)
             x = _conv1(x, filters, f"{name}{level - 1}_down")
-        x = cabs(x, 2, f"{name}{level}")
+        x = cabs(x, 2, f"{name}{level}", level=level)
         if previous:
             fused = [
                 _conv1(features[level - 1], filters, f"{name}{level}_csff_{part}")
@@ -136,13 +164,14 @@ def _joined(encoded, axis, name):
 
 def _decoder(encoded, cabs, name):
     """A U-Net's way up, finest level first."""
-    x = cabs(encoded[2], 2, f"{name}3")
+    x = cabs(encoded[2], 2, f"{name}3", level=3)
     decoded = [x]
     for level in (2, 1):
         skip = encoded[level - 1]
         x = _doubled(x, skip.shape[-1], f"{name}{level + 1}_up")
-        x = Add(name=f"{name}{level}_sum")([x, cabs(skip, 1, f"{name}{level}_skip")])
-        x = cabs(x, 2, f"{name}{level}")
+        skip = cabs(skip, 1, f"{name}{level}_skip", level=level)
+        x = Add(name=f"{name}{level}_sum")([x, skip])
+        x = cabs(x, 2, f"{name}{level}", level=level)
         decoded.insert(0, x)
     return decoded
 
@@ -165,11 +194,12 @@ def _original_resolution_subnetwork(x, encoded, decoded, cabs, blocks):
     return x
 
 
-def _channel_attention_block(x, prelu, name):
+def _channel_attention_block(x, prelu, window, name):
     """CAB, in figure 3(b)."""
     y = prelu(_conv3(x, x.shape[-1], f"{name}_conv1"))
     y = _conv3(y, x.shape[-1], f"{name}_conv2")
-    y = channel_attention(y, x.shape[-1] // 4, use_bias=False, name=f"{name}_attention")
+    options = {"use_bias": False, "window": window, "name": f"{name}_attention"}
+    y = channel_attention(y, x.shape[-1] // 4, **options)
     return Add(name=name)([y, x])
 
 

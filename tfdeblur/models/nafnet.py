@@ -1,12 +1,13 @@
 """NAFNet: the nonlinear activation free network of Chen et al., ECCV 2022."""
 
 import keras
-from keras import ops
 from keras.layers import Add
 
 from tfdeblur.errors import InputError
 from tfdeblur.layers import (
     GatedHalves,
+    LocalMean,
+    LocalProduct,
     PixelNormalization,
     PixelShuffle,
     conv,
@@ -137,64 +138,3 @@ class ScaledChannels(keras.layers.Layer):
 
     def compute_output_shape(self, shape):
         return shape
-
-
-@keras.saving.register_keras_serializable("tfdeblur")
-class LocalMean(keras.layers.Layer):
-    """Means over all squares of `window` pixels inside `[B, H, W, C]`: `[B, H - window + 1, ...]`.
-
-    A side that is shorter than the window has one mean; so have both sides in training, and where
-    the window is None.
-    """
-
-    def __init__(self, window, **kwargs):
-        super().__init__(**kwargs)
-        self.window = window
-
-    def call(self, x, training=False):
-        if training or self.window is None:
-            return ops.mean(x, axis=(1, 2), keepdims=True)
-        for axis in (1, 2):
-            x = self._mean_along(axis, x)
-        return x
-
-    def _mean_along(self, axis, x):
-        size = ops.shape(x)[axis]
-        # Sizes known in advance stay Python's: JAX takes no others for shapes.
-        window = (min if isinstance(size, int) else ops.minimum)(size, self.window)
-        # Sums of the first 1, 2, ... pixels, less the mean, lest they grow and lose digits.
-        mean = ops.mean(x, axis=axis, keepdims=True)
-        sums = ops.cumsum(x - mean, axis=axis)
-        sums = ops.concatenate([ops.zeros_like(mean), sums], axis=axis)
-        first = ops.arange(size - window + 1, dtype="int32")
-        differences = ops.take(sums, first + window, axis=axis) - ops.take(sums, first, axis=axis)
-        return differences / ops.cast(window, x.dtype) + mean
-
-    def compute_output_shape(self, shape):
-        batch, height, width, channels = shape
-        if self.window is None:
-            return (batch, 1, 1, channels)
-        sizes = [size and max(size - self.window, 0) + 1 for size in (height, width)]
-        return (batch, *sizes, channels)
-
-    def get_config(self):
-        return {**super().get_config(), "window": self.window}
-
-
-@keras.saving.register_keras_serializable("tfdeblur")
-class LocalProduct(keras.layers.Layer):
-    """Features `[B, H, W, C]` times factors for their middle, repeated out to the borders."""
-
-    def call(self, inputs):
-        x, factors = inputs
-        for axis in (1, 2):
-            size, inner = ops.shape(x)[axis], ops.shape(factors)[axis]
-            if isinstance(inner, int) and inner == 1:
-                continue  # the product repeats it by itself, and has the faster gradient
-            index = ops.arange(size, dtype="int32") - (size - inner) // 2
-            index = ops.maximum(ops.minimum(index, inner - 1), 0)
-            factors = ops.take(factors, index, axis=axis)
-        return x * factors
-
-    def compute_output_shape(self, shapes):
-        return shapes[0]

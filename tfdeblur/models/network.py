@@ -31,6 +31,8 @@ class Network(keras.Model):
         hyperparameters: the arguments of the subclass's constructor, without its name.
         overlap: pixels that neighbouring tiles of an image must share, for their middle half to be
             restored as in the whole image.
+        largest_tile: side of the tiles that `restore(tile="auto")` takes though memory would allow
+            larger ones, because they restore better; None: they do not.
         padding: with what images of other sizes are continued at the bottom and right: "reflect",
             "zeros", or "grey", the middle of the range; as its authors do.
         least_padding: how many pixels of that there always are.
@@ -55,6 +57,7 @@ class Network(keras.Model):
         hyperparameters,
         name,
         overlap=128,
+        largest_tile=None,
         padding="reflect",
         least_padding=0,
         smallest=None,
@@ -63,6 +66,7 @@ class Network(keras.Model):
         super().__init__(image, outputs, name=name)
         self.stride = stride
         self.overlap = overlap
+        self.largest_tile = largest_tile
         self.padding = padding
         self.least_padding = least_padding
         self.smallest = smallest or stride

@@ -30,6 +30,10 @@ class Restormer(Network):
     Attention is between channels, not pixels, so that its cost grows with the image as that of
     convolutions does. No convolution has a bias.
 
+    Trained on crops, it meets other products of channels in whole images; so these are restored
+    with attention inside windows that overlap (TLC, Chu et al. 2022, "Restormer-Local"), which
+    changes nothing up to the window's size. Training attends to its crops.
+
     Args:
         filters: channels at full size; each of the three levels below has twice as many.
         blocks: transformer blocks of the encoder's three levels and of the lowest level; the
@@ -39,9 +43,11 @@ class Restormer(Network):
         bias_free: normalisation that only divides by the standard deviation, as in the authors'
             networks that remove Gaussian noise; those that deblur have it subtract the mean and
             add a bias.
+        window: side of the square windows of attention, in pixels at full size; None: attention
+            over the whole image, as the paper has it.
 
-    Source: https://arxiv.org/abs/2111.09881, figure 2 and section 3. Parameters: 26,126,644, bias
-    free 26,111,668.
+    Source: https://arxiv.org/abs/2111.09881, figure 2 and section 3; for the window
+    https://arxiv.org/abs/2112.04491. Parameters: 26,126,644, bias free 26,111,668.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Restormer(Network):
         refinement_blocks=4,
         heads=(1, 2, 4, 8),
         bias_free=False,
+        window=384,
         name="restormer",
     ):
         require_counts(filters=filters, refinement_blocks=refinement_blocks)
@@ -65,9 +72,17 @@ class Restormer(Network):
         if not isinstance(bias_free, bool):
             raise InputError(f"bias_free={bias_free!r}: give True or False.")
 
+        if window is not None:
+            require_counts(window=window)
+            if window < 2 ** (LEVELS - 1):
+                raise InputError(
+                    f"window={window}: the lowest level needs {2 ** (LEVELS - 1)} pixels."
+                )
+
         def transformer_blocks(x, count, level, name):
+            attention = {"heads": heads[level], "window": window and window // 2**level}
             for i in range(count):
-                x = _transformer_block(x, heads[level], bias_free, name=f"{name}_block{i + 1}")
+                x = _transformer_block(x, attention, bias_free, name=f"{name}_block{i + 1}")
             return x
 
         image = keras.Input((None, None, 3), name="blurry")
@@ -102,26 +117,27 @@ class Restormer(Network):
                 "refinement_blocks": refinement_blocks,
                 "heads": list(heads),
                 "bias_free": bias_free,
+                "window": window,
             },
             name=name,
         )
 
 
-def _transformer_block(x, heads, bias_free, name):
+def _transformer_block(x, attention, bias_free, name):
     """Attention between channels, then a gated feed-forward network, each added to its input."""
     norm = {"epsilon": 1e-5, "centred": not bias_free}
     y = PixelNormalization(**norm, name=f"{name}_norm1")(x)
-    x = Add(name=f"{name}_sum1")([x, _mdta(y, heads, name=f"{name}_attention")])
+    x = Add(name=f"{name}_sum1")([x, _mdta(y, attention, name=f"{name}_attention")])
     y = PixelNormalization(**norm, name=f"{name}_norm2")(x)
     return Add(name=f"{name}_sum2")([x, _gdfn(y, name=f"{name}_feed")])
 
 
-def _mdta(x, heads, name):
+def _mdta(x, attention, name):
     """MDTA: multi-Dconv head transposed attention, figure 2(a)."""
     filters = x.shape[-1]
     y = _conv1(x, 3 * filters, name=f"{name}_qkv")
     y = depthwise_conv(y, 3, use_bias=False, name=f"{name}_depthwise")
-    y = TransposedAttention(heads, name=name)(y)
+    y = TransposedAttention(**attention, name=name)(y)
     return _conv1(y, filters, name=f"{name}_out")
 
 
@@ -149,18 +165,38 @@ class TransposedAttention(keras.layers.Layer):
     A third each of the channels are queries, keys and values. Two channels attend to each other by
     the cosine between their queries and keys over all pixels, times the head's temperature, which
     is learned.
+
+    Where a side is longer than the window, outside of training, all pixels are those of a window,
+    of which as few as possible lie evenly over the side, and what overlapping windows give is
+    averaged.
     """
 
-    def __init__(self, heads, **kwargs):
+    def __init__(self, heads, window=None, **kwargs):
         super().__init__(**kwargs)
         self.heads = heads
+        self.window = window
 
     def build(self, shape):
         self.temperature = self.add_weight(
             name="temperature", shape=(self.heads,), initializer="ones", autocast=False
         )
 
-    def call(self, x):
+    def call(self, x, training=False):
+        if training or self.window is None:
+            return self._attend(x)
+        _, height, width, channels = ops.shape(x)
+        rows, columns = (_Windows(size, self.window) for size in (height, width))
+        # One axis after the other: formats of exports know 5 axes at most.
+        x = ops.reshape(rows.cut(x, axis=1), (-1, rows.side, width, channels))
+        x = ops.transpose(columns.cut(x, axis=2), (0, 2, 1, 3, 4))
+        x = self._attend(ops.reshape(x, (-1, rows.side, columns.side, channels)))
+        channels //= 3
+        x = ops.reshape(x, (-1, columns.count, rows.side, columns.side, channels))
+        x = ops.transpose(x, (0, 2, 1, 3, 4))
+        x = columns.join(ops.reshape(x, (-1, rows.side, columns.length, channels)), axis=2)
+        return rows.join(ops.reshape(x, (-1, rows.length, width, channels)), axis=1)
+
+    def _attend(self, x):
         _, height, width, channels = ops.shape(x)
         x = ops.reshape(x, (-1, height * width, 3, self.heads, channels // 3 // self.heads))
         queries, keys, values = (ops.transpose(x[:, :, i], (0, 2, 1, 3)) for i in range(3))
@@ -179,10 +215,48 @@ class TransposedAttention(keras.layers.Layer):
         return (*shape[:-1], shape[-1] // 3)
 
     def get_config(self):
-        return {**super().get_config(), "heads": self.heads}
+        return {**super().get_config(), "heads": self.heads, "window": self.window}
 
 
 def _lengths(x):
     """Of each channel over all pixels, `[B, heads, pixels, C]` -> `[B, heads, C]`; never 0."""
     # The authors' bound of 1e-12 would give 0 / 0 in the gradient of a root at 0.
     return ops.sqrt(ops.maximum(ops.sum(ops.square(x), axis=2), 1e-24))
+
+
+class _Windows:
+    """Windows of at most `side` pixels that lie evenly over an axis of `size` pixels."""
+
+    MOST = 3  # of which a pixel is part
+
+    def __init__(self, size, side):
+        # Sizes known in advance stay Python's: JAX takes no others for shapes.
+        known = isinstance(size, int)
+        smaller, larger = (min, max) if known else (ops.minimum, ops.maximum)
+        self.side = smaller(size, side)
+        rest = size - self.side
+        steps = larger(-(-size // self.side) - 1, 1)
+        step = larger(-(-rest // steps), 1)
+        self.count = -(-rest // step) + 1
+        self.length = self.count * self.side
+        self.starts = ops.minimum(ops.arange(self.count, dtype="int32") * step, rest)
+        self.pixels = ops.arange(size, dtype="int32")
+
+    def cut(self, x, axis):
+        """Puts an axis of windows before the axis of the pixels: `size` -> `count, side`."""
+        index = self.starts[:, None] + ops.arange(self.side, dtype="int32")
+        return ops.take(x, index, axis=axis)
+
+    def join(self, x, axis):
+        """Averages over the windows that a pixel lies in: `count * side` -> `size`."""
+        last = ops.sum(ops.cast(self.starts <= self.pixels[:, None], "int32"), axis=1) - 1
+        total, parts = 0, 0
+        for k in range(self.MOST):
+            window = ops.maximum(last - k, 0)
+            place = self.pixels - ops.take(self.starts, window, axis=0)
+            inside = ops.cast((last >= k) & (place < self.side), x.dtype)
+            index = window * self.side + ops.minimum(place, self.side - 1)
+            shape = [-1 if i == axis else 1 for i in range(len(x.shape))]
+            total += ops.take(x, index, axis=axis) * ops.reshape(inside, shape)
+            parts += inside
+        return total / ops.reshape(parts, shape)

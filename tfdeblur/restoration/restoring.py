@@ -43,7 +43,8 @@ def restore(
             grey, with alpha, a PIL image, or a path: see `kinds.as_pixels`.
         tile: None restores the image at once; otherwise in overlapping tiles of at most this many
             pixels in height and width, so that memory does not grow with the image. "auto": at
-            once if that fits the memory that is free, else in the largest tiles that do.
+            once if that fits the memory that is free, else in the largest tiles that do; but in
+            none that are larger than the network restores best.
         overlap: pixels that neighbouring tiles share at least; they are blended across it. None:
             what the network needs, or half of a tile that is smaller than two of that.
         self_ensemble: mean of the results over the four rotations by 90 degrees, as in
@@ -118,8 +119,11 @@ def _plan(net, image, tile, overlap, bucketed):
         )
         return grid
     free = memory.of_device()
-    # Where nobody tells, a size that any accelerator has memory for.
-    tiles_to_try = [1024] if free is None else [None, *range(LARGEST, SMALLEST - 1, -STEP)]
+    if net.largest_tile:
+        tiles_to_try = range(net.largest_tile, SMALLEST - 1, -STEP)
+    else:
+        # Where nobody tells, a size that any accelerator has memory for.
+        tiles_to_try = [1024] if free is None else [None, *range(LARGEST, SMALLEST - 1, -STEP)]
     for tile in tiles_to_try:
         grid = _grid(net, image, tile, overlap, bucketed)
         needed = _bytes_needed(net, image, grid)
