@@ -28,7 +28,7 @@ flags.DEFINE_string(
     required=True,
 )
 
-flags.DEFINE_string("picture", "maxim_and_dmphn.jpg", "The picture to write.")
+flags.DEFINE_string("picture", None, "The picture to write; none: it stays as it is.")
 
 PROTOCOL = "deepdeblur_pytorch"  # of the tables with a row for each scene
 PART = (192, 256)  # height and width of what is shown of a sample
@@ -41,7 +41,8 @@ def main(argv):
     for name, value in restorers.items():
         network, _ = weights.open_network(name, value)
         restorers[name] = functools.partial(restoration.restore_float, network, precision="float32")
-    draw_samples(restorers)
+    if FLAGS.picture:
+        draw_samples(restorers)
     print(
         f"""# Results
 

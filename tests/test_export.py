@@ -143,6 +143,19 @@ def test_a_form_that_restores_otherwise_is_not_written(tmp_path, net, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
+def test_a_network_that_a_format_cannot_hold_is_refused_in_one_line(tmp_path, net, monkeypatch):
+    def refuse(path, images):
+        raise RuntimeError("INVALID_GRAPH: no operator Erfc\nin node 7")
+
+    monkeypatch.setattr(
+        export, "FORMATS", {"onnx": (lambda net, path: path.write_text(""), refuse)}
+    )
+    with pytest.raises(InputError, match="onnx cannot hold 'deepdeblur', INVALID_GRAPH") as raised:
+        export.export(net, tmp_path / "net.onnx", "onnx")
+    assert "\n" not in str(raised.value) and "node 7" not in str(raised.value)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "overwrite", "message"),
     [

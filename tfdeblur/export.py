@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras import ops
 
 from tfdeblur import files, precision
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, printable
 
 __all__ = [
     "FORMATS",
@@ -66,7 +66,8 @@ def export(net, target, format="saved_model", overwrite=False):
 
     Raises:
         InputError: `target` exists or has another format's suffix, the format is unknown, a package
-            is missing, Keras does not run on TensorFlow, or the difference exceeds `TOLERANCE`.
+            is missing, Keras does not run on TensorFlow, the format cannot hold the network, or the
+            difference exceeds `TOLERANCE`.
     """
     target = pathlib.Path(target)
     check(target, format, overwrite)
@@ -74,8 +75,16 @@ def export(net, target, format="saved_model", overwrite=False):
     target.parent.mkdir(parents=True, exist_ok=True)
     write, run = FORMATS[format]
     with _replacing(target, format, net.name) as temporary:
-        write(net, temporary)
-        difference = _largest_difference(net, lambda images: run(temporary, images))
+        try:
+            write(net, temporary)
+            difference = _largest_difference(net, lambda images: run(temporary, images))
+        except (InputError, OSError, MemoryError):
+            raise
+        except Exception as error:  # converters and runtimes raise all kinds
+            reason = printable(str(error).strip().partition("\n")[0])
+            raise InputError(
+                f"{target} is not written: {format} cannot hold {net.name!r}, {reason}"
+            ) from error
         if not difference <= TOLERANCE:
             raise InputError(
                 f"{target} is not written: as {format}, {net.name!r} restores with differences of "

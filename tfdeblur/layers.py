@@ -309,12 +309,21 @@ class PixelNormalization(keras.layers.Layer):
         return {**super().get_config(), "epsilon": self.epsilon, "centred": self.centred}
 
 
+def gelu(x):
+    """The exact GELU, `x (1 + erf(x / sqrt 2)) / 2`, computed in float32: 1 and erf may cancel.
+
+    Keras's own is by the complement of erf on TensorFlow, which ONNX does not know.
+    """
+    wide = ops.cast(x, "float32")
+    return x * ops.cast(0.5 + 0.5 * ops.erf(wide * 0.5**0.5), x.dtype)
+
+
 @keras.saving.register_keras_serializable("tfdeblur")
 class GatedHalves(keras.layers.Layer):
     """`[B, H, W, 2C]` -> `[B, H, W, C]`: the first half of the channels times the second.
 
     Args:
-        activation: of the first half, by its Keras name; None is NAFNet's SimpleGate.
+        activation: of the first half, "gelu"; None is NAFNet's SimpleGate.
     """
 
     def __init__(self, activation=None, **kwargs):
@@ -323,7 +332,7 @@ class GatedHalves(keras.layers.Layer):
 
     def call(self, x):
         first, second = ops.split(x, 2, axis=-1)
-        return keras.activations.get(self.activation)(first) * second
+        return (gelu(first) if self.activation == "gelu" else first) * second
 
     def compute_output_shape(self, shape):
         return (*shape[:-1], shape[-1] // 2)

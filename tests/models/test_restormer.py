@@ -1,3 +1,5 @@
+import math
+
 import golden
 import numpy as np
 import pytest
@@ -34,6 +36,16 @@ def test_attention_in_windows_equals_the_reference():
     # Training attends to the crop.
     (output,) = net(x, training=True)
     np.testing.assert_allclose(output, arrays["output_1"], atol=2e-4)
+
+
+def test_gelu_is_the_exact_one():
+    x = np.linspace(-6, 6, 97, dtype="float32")
+    expected = [v * (1 + math.erf(v / math.sqrt(2))) / 2 for v in x.tolist()]
+    np.testing.assert_allclose(layers.gelu(x), expected, atol=1e-6)
+    in_16_bits = layers.gelu(ops.cast(x, "bfloat16"))
+    assert in_16_bits.dtype == "bfloat16"
+    # 1 and erf do not cancel: all but a few of the 8 bits stay.
+    np.testing.assert_allclose(ops.cast(in_16_bits, "float32"), expected, rtol=0.05, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 15, 16, 17, 23, 24, 25, 40, 79])

@@ -125,7 +125,7 @@ class MPRNet(Network):
             image,
             [latent3, latent2, latent1],
             stride=8,
-            inference_bytes_per_pixel=(64 + 40 * filters, 64 + 32 * filters),
+            inference_bytes_per_pixel=(64 + 86 * filters, 64 + 80 * filters),
             activation_channels=3 * 5 * blocks * (filters + orsnet_filters),
             hyperparameters=hyperparameters,
             name=name,
