@@ -1,5 +1,4 @@
 import io
-import itertools
 import subprocess
 import sys
 
@@ -8,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_networks import SMALL, all_but_few_long
 
 import tfdeblur
 from tfdeblur import export, files, models, restoration
@@ -20,7 +20,14 @@ NETWORKS = {
     "mtwnet": {"filters": 2, "two_way": False},
     "dmphn": {"filters": 2, "patches": (1, 2)},
     "srn": {"filters": 2},
+    # Windows are smaller than the pictures.
+    "nafnet": SMALL["nafnet"] | {"window": 16},
+    "mprnet": SMALL["mprnet"] | {"window": 16},
+    "restormer": SMALL["restormer"] | {"window": 16},
+    **{name: SMALL[name] for name in ("mt_rnn", "pss_nsc", "deblurgan", "deblurgan_v2", "maxim")},
 }
+FEW = ("deepdeblur", "deepdeblur, sub_pixel", "mimo_unet_plus", "restormer")
+LIMITS = {"maxim": 3e-5}  # its norms divide what is nearly 0 at fresh weights
 RUNTIMES = {"litert": "ai_edge_litert", "onnx": "onnxruntime"}
 
 
@@ -119,20 +126,22 @@ def test_broken_files_are_errors(served):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "kind"), itertools.product(NETWORKS, RUNTIMES))
+@pytest.mark.parametrize("name", all_but_few_long(NETWORKS, FEW))
+@pytest.mark.parametrize("kind", RUNTIMES)
 def test_every_network_in_the_runtime_of_each_format(name, kind, tmp_path):
     pytest.importorskip(RUNTIMES[kind])
     path = tmp_path / f"net{export.SUFFIXES[kind]}"
     # It runs the file with two images of 37x53.
     net = build(name)
-    assert export.export(net, path, kind) <= 1e-5
+    limit = LIMITS.get(name, 1e-5)
+    assert export.export(net, path, kind) <= limit
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     # Another size than the one that was checked.
     image = np.random.default_rng(1).integers(0, 256, (3, 5, 3), dtype="uint8")
     _, run = export.FORMATS[kind]
     restored = run(path, (image[None] / 255).astype("float32"))
     assert restored.dtype == np.float32 and restored.shape == (1, 3, 5, 3)
-    np.testing.assert_allclose(restored[0], restoration.restore_float(net, image), atol=1e-5)
+    np.testing.assert_allclose(restored[0], restoration.restore_float(net, image), atol=limit)
 
 
 def test_a_form_that_restores_otherwise_is_not_written(tmp_path, net, monkeypatch):

@@ -312,10 +312,11 @@ class PixelNormalization(keras.layers.Layer):
 def gelu(x):
     """The exact GELU, `x (1 + erf(x / sqrt 2)) / 2`, computed in float32: 1 and erf may cancel.
 
-    Keras's own is by the complement of erf on TensorFlow, which ONNX does not know.
+    Keras's own is by the complement of erf on TensorFlow, which ONNX does not know; LiteRT, which
+    knows neither, knows this form of the whole, with these operations in this order.
     """
     wide = ops.cast(x, "float32")
-    return x * ops.cast(0.5 + 0.5 * ops.erf(wide * 0.5**0.5), x.dtype)
+    return ops.cast((0.5 * wide) * (1 + ops.erf(wide * 0.5**0.5)), x.dtype)
 
 
 @keras.saving.register_keras_serializable("tfdeblur")

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_networks import NAMES, SMALL, shared
+from small_networks import NAMES, SMALL, all_but_few_long, shared
 
 import tfdeblur
 from tfdeblur import models, pyramid
@@ -42,7 +42,7 @@ def test_fit_evaluate_and_predict(net, options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["nafnet", "mprnet", "deblurgan_v2", "mimo_unet_plus"])
+@pytest.mark.parametrize("name", all_but_few_long(SMALL, ("nafnet", "mimo_unet_plus")))
 def test_predict(name):
     net = shared(name)
     images = np.random.default_rng(0).random((1, 64, 64, 3), "float32")

@@ -109,7 +109,7 @@ class Restormer(Network):
             # In float32: 8 bits of mantissa would round the image itself.
             [Add(dtype="float32", name="latent_image")([x, image])],
             stride=2 ** (LEVELS - 1),
-            inference_bytes_per_pixel=(64 + 96 * filters, 64 + 80 * filters),
+            inference_bytes_per_pixel=(64 + 168 * filters, 64 + 140 * filters),
             activation_channels=20 * filters * (blocks[0] + refinement_blocks),
             hyperparameters={
                 "filters": filters,
@@ -235,9 +235,9 @@ class _Windows:
         smaller, larger = (min, max) if known else (ops.minimum, ops.maximum)
         self.side = smaller(size, side)
         rest = size - self.side
-        steps = larger(-(-size // self.side) - 1, 1)
-        step = larger(-(-rest // steps), 1)
-        self.count = -(-rest // step) + 1
+        steps = larger(_divided_up(size, self.side) - 1, 1)
+        step = larger(_divided_up(rest, steps), 1)
+        self.count = _divided_up(rest, step) + 1
         self.length = self.count * self.side
         self.starts = ops.minimum(ops.arange(self.count, dtype="int32") * step, rest)
         self.pixels = ops.arange(size, dtype="int32")
@@ -260,3 +260,8 @@ class _Windows:
             total += ops.take(x, index, axis=axis) * ops.reshape(inside, shape)
             parts += inside
         return total / ops.reshape(parts, shape)
+
+
+def _divided_up(a, b):
+    """a / b, rounded up: without negative numbers, which ONNX rounds towards 0."""
+    return (a + b - 1) // b
