@@ -24,7 +24,7 @@ NETWORKS = {
     "nafnet": SMALL["nafnet"] | {"window": 16},
     "mprnet": SMALL["mprnet"] | {"window": 16},
     "restormer": SMALL["restormer"] | {"window": 16},
-    **{name: SMALL[name] for name in ("mt_rnn", "pss_nsc", "deblurgan", "deblurgan_v2", "maxim")},
+    **{name: SMALL[name] for name in ("mt_rnn", "pss_nsc", "deblurgan", "maxim")},
 }
 FEW = ("deepdeblur", "deepdeblur, sub_pixel", "mimo_unet_plus", "restormer")
 LIMITS = {"maxim": 3e-5}  # its norms divide what is nearly 0 at fresh weights

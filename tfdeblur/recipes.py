@@ -348,7 +348,7 @@ PHOTOGRAPHS_SMALL = Recipe(
     dataset="moving_stills/photographs_short+moving_stills/photographs",
     crop=96,
     batch_size=4,
-    steps=11_700,
+    steps=11_000,
     schedule=CosineDecay(rate=2e-3, warmup=0.05, end=1e-6),
     augmentations=_TURNS_AND_COLOURS,
     loss="mimo_unet",
