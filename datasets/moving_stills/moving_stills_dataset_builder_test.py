@@ -86,7 +86,8 @@ def test_photographs_in_the_manual_directory_need_no_folder(tmp_path):
             assert set(config.options.responses) == set(RESPONSES)
             assert config.options.highlights > 1 and config.options.jpeg
         else:
-            assert config.options == Options(uniform=config.name == "uniform")
+            size = {"size": 192} if config.name == "photographs_short" else {}
+            assert config.options == Options(uniform=config.name == "uniform", **size)
 
 
 @pytest.mark.slow

@@ -32,7 +32,10 @@ SMALL = {
 # Tracing these takes long at any size.
 _MARKS = {
     "maxim": pytest.mark.long,
-    **dict.fromkeys(("mprnet", "pss_nsc", "deblurgan_v2", "dmphn"), pytest.mark.slow),
+    **dict.fromkeys(
+        ("mprnet", "pss_nsc", "deblurgan_v2", "dmphn", "mtwnet", "srn", "mt_rnn", "restormer"),
+        pytest.mark.slow,
+    ),
 }
 # For `pytest.mark.parametrize`.
 NAMES = [pytest.param(name, marks=_MARKS.get(name, ())) for name in SMALL]

@@ -45,6 +45,7 @@ def test_new_weights_are_seen(net):
     np.testing.assert_allclose(net.predict_on_batch(images)[0], outputs(net, images)[0], atol=1e-2)
 
 
+@pytest.mark.slow
 def test_files_are_the_same_as_without(net, tmp_path):
     net.predict_on_batch(np.zeros((1, 4, 4, 3), "float32"))
     net.save(tmp_path / "a.keras")

@@ -55,6 +55,7 @@ def test_outputs_have_their_sizes_at_any_multiple_of_the_stride():
     assert shapes == [(2, 64 // k, 128 // k, 3) for k in (1, 2, 4)]
 
 
+@pytest.mark.slow
 def test_the_seed_decides_about_fresh_weights():
     kernels = []
     for seed in (0, 0, 1):

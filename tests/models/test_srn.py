@@ -106,6 +106,7 @@ def test_colours_are_restored_by_themselves(name, hyperparameters):
         np.testing.assert_allclose(output, np.asarray(turned)[..., ::-1], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "hyperparameters"), SMALL)
 def test_keras_file_gives_the_same_pixels(name, hyperparameters, tmp_path):
     net = models.build(name, **hyperparameters)
