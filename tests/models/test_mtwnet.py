@@ -44,6 +44,7 @@ def test_resizing_as_in_tensorflow_1(blurry):
     np.testing.assert_allclose(link[:, ::2, 1:-1:2], middle, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_every_level_has_its_size(net, blurry):
     shapes = [tuple(image.shape) for image in net(blurry)]
     assert shapes == [(2, 16 // k, 32 // k, 3) for k in LEVELS]
@@ -145,6 +146,7 @@ def test_weights_begin_as_xavier_has_it():
     assert all(not np.any(w) for w in scale.weights if w.name == "bias")
 
 
+@pytest.mark.slow
 def test_any_size_is_restored(net):
     for size in ((5, 3), (37, 53), (1, 1)):
         image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype="uint8")

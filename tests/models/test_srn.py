@@ -91,6 +91,7 @@ def test_any_size_is_restored(name, hyperparameters):
         assert restored.shape == image.shape and restored.dtype == np.uint8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "hyperparameters"), SMALL)
 def test_every_level_has_its_size(name, hyperparameters):
     net = models.build(name, **hyperparameters)
@@ -98,6 +99,7 @@ def test_every_level_has_its_size(name, hyperparameters):
     assert shapes == [(2, 16 // k, 48 // k, 3) for k in (1, 2, 4)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "hyperparameters"), [SMALL[0], SMALL[2], SMALL[3]])
 def test_colours_are_restored_by_themselves(name, hyperparameters):
     net = models.build(name, **hyperparameters)
