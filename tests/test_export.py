@@ -26,7 +26,7 @@ NETWORKS = {
     "restormer": SMALL["restormer"] | {"window": 16},
     **{name: SMALL[name] for name in ("mt_rnn", "pss_nsc", "deblurgan", "maxim")},
 }
-FEW = ("deepdeblur", "deepdeblur, sub_pixel", "mimo_unet_plus", "restormer")
+FEW = ("deepdeblur", "deepdeblur, sub_pixel", "mimo_unet_plus")
 LIMITS = {"maxim": 3e-5}  # its norms divide what is nearly 0 at fresh weights
 RUNTIMES = {"litert": "ai_edge_litert", "onnx": "onnxruntime"}
 
