@@ -22,10 +22,10 @@ GROUPS = [KINDS[i::3] for i in range(3)]  # each in a process of its own, which 
 @pytest.mark.parametrize("kinds", GROUPS, ids=" ".join)
 def test_broken_files(kinds):
     program = str(ROOT / "benchmarks" / "fuzz_files.py")
-    command = [sys.executable, program, "--count=12", f"--kinds={','.join(kinds)}"]
+    command = [sys.executable, program, "--count=30", f"--kinds={','.join(kinds)}"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
-    assert f"12 files of each of {len(kinds)} kinds, 0 failures" in done.stdout
+    assert f"30 files of each of {len(kinds)} kinds, 0 failures" in done.stdout
     seconds, mebibytes = re.search(
         r"slowest ([\d.]+) s .* memory \+(\d+) MiB", done.stdout
     ).groups()

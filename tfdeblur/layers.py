@@ -36,7 +36,6 @@ __all__ = [
     "conv",
     "depthwise_conv",
     "feature_attention_module",
-    "global_mean",
     "res_block",
     "shallow_convolutional_module",
     "sub_pixel_upconvolution",
@@ -163,14 +162,11 @@ def channel_attention(x, filters, use_bias=True, window=None, name=None):
 
     Source: Zhang et al. 2018 (RCAN), figure 3; `filters` are those of the bottleneck.
     """
-    if window is None:
-        means = global_mean(x, name=f"{name}_mean")
-    else:
-        means = LocalMean(window, dtype="float32", name=f"{name}_mean")(x)
+    # In float32: 16 bits do not hold a sum of many pixels.
+    means = LocalMean(window, dtype="float32", name=f"{name}_mean")(x)
     y = conv(means, filters, 1, activation="relu", use_bias=use_bias, name=f"{name}_conv1")
     factors = conv(y, x.shape[-1], 1, activation="sigmoid", use_bias=use_bias, name=f"{name}_conv2")
-    product = keras.layers.Multiply if window is None else LocalProduct
-    return product(name=name)([x, factors])
+    return LocalProduct(name=name)([x, factors])
 
 
 def supervised_attention_module(x, image, kernel_size, use_bias=True, name=None):
@@ -188,13 +184,6 @@ def supervised_attention_module(x, image, kernel_size, use_bias=True, name=None)
     y = conv(x, x.shape[-1], name=f"{name}_conv1", **options)
     y = keras.layers.Multiply(name=f"{name}_product")([y, attention])
     return keras.layers.Add(name=name)([y, x]), restored
-
-
-def global_mean(x, name):
-    """`[B, H, W, C]` -> `[B, 1, 1, C]`, in float32: 16 bits do not hold a sum of many pixels."""
-    return keras.layers.GlobalAveragePooling2D(
-        keepdims=True, dtype="float32", name=name, data_format="channels_last"
-    )(x)
 
 
 @keras.saving.register_keras_serializable("tfdeblur")

@@ -9,7 +9,7 @@ import sys
 
 import tensorflow as tf
 
-PATIENCE = 900  # seconds until all of them must have ended
+PATIENCE = 900  # seconds until all of them must have ended, beside other work too
 
 
 def make_two_devices():

@@ -14,7 +14,7 @@ from tfdeblur.layers import (
     conv,
     supervised_attention_module,
 )
-from tfdeblur.models.network import Network, require_counts
+from tfdeblur.models.network import Network, require_counts, require_window
 
 ROWS, COLUMNS = 1, 2  # axes, along which images and features are halves of larger ones
 QUARTER, HALF, WHOLE = (2, 2), (2, 1), (1, 1)  # by how much they are smaller than the image
@@ -74,10 +74,7 @@ class MPRNet(Network):
         hyperparameters["window"] = window
         if filters < 4:
             raise InputError(f"filters={filters}: channel attention needs 4 at least.")
-        if window is not None:
-            require_counts(window=window)
-            if window < 8:
-                raise InputError(f"window={window}: the lowest level needs 8 pixels.")
+        require_window(window, 8)
         widths = [filters + level * unet_filters for level in range(3)]
         prelu = PReLU(
             alpha_initializer=keras.initializers.Constant(0.25), shared_axes=(1, 2, 3), name="prelu"

@@ -3,7 +3,6 @@
 import keras
 from keras.layers import Add
 
-from tfdeblur.errors import InputError
 from tfdeblur.layers import (
     GatedHalves,
     LocalMean,
@@ -13,7 +12,7 @@ from tfdeblur.layers import (
     conv,
     depthwise_conv,
 )
-from tfdeblur.models.network import Network, require_counts, require_lists_of_counts
+from tfdeblur.models.network import Network, require_counts, require_lists_of_counts, require_window
 
 
 @keras.saving.register_keras_serializable("tfdeblur")
@@ -55,10 +54,7 @@ class NAFNet(Network):
         require_lists_of_counts(None, encoder_blocks=encoder_blocks)
         levels = len(encoder_blocks)
         require_lists_of_counts(levels, decoder_blocks=decoder_blocks)
-        if window is not None:
-            require_counts(window=window)
-            if window < 2**levels:
-                raise InputError(f"window={window}: the lowest level needs {2**levels} pixels.")
+        require_window(window, 2**levels)
 
         def blocks(x, count, level, name):
             for i in range(count):

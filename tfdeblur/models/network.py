@@ -174,6 +174,14 @@ def require_choice(choices, **arguments):
             raise InputError(f"{name}={value!r}: choose one of {', '.join(sorted(choices))}.")
 
 
+def require_window(window, stride):
+    """Raises an InputError unless a window of statistics is None, or has a pixel at each level."""
+    if window is not None:
+        require_counts(window=window)
+        if window < stride:
+            raise InputError(f"window={window}: the lowest level needs {stride} pixels.")
+
+
 def require_lists_of_counts(length, **arguments):
     """Likewise for lists or tuples of such numbers, of this length; None: of any but 0."""
     for name, value in arguments.items():

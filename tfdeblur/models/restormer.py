@@ -13,7 +13,7 @@ from tfdeblur.layers import (
     conv,
     depthwise_conv,
 )
-from tfdeblur.models.network import Network, require_counts, require_lists_of_counts
+from tfdeblur.models.network import Network, require_counts, require_lists_of_counts, require_window
 
 LEVELS = 4
 EXPANSION = 2.66  # of the channels inside the feed-forward network
@@ -72,12 +72,7 @@ class Restormer(Network):
         if not isinstance(bias_free, bool):
             raise InputError(f"bias_free={bias_free!r}: give True or False.")
 
-        if window is not None:
-            require_counts(window=window)
-            if window < 2 ** (LEVELS - 1):
-                raise InputError(
-                    f"window={window}: the lowest level needs {2 ** (LEVELS - 1)} pixels."
-                )
+        require_window(window, 2 ** (LEVELS - 1))
 
         def transformer_blocks(x, count, level, name):
             attention = {"heads": heads[level], "window": window and window // 2**level}
