@@ -1,4 +1,4 @@
-"""Seconds and memory of restoring an image: tfdeblur beside the authors' PyTorch or Flax code.
+"""Seconds and memory of restoring an image: tfdeblur beside the authors' own code.
 
 git clone https://github.com/SeungjunNah/DeepDeblur-PyTorch
 git clone https://github.com/chosj95/MIMO-UNet
@@ -13,10 +13,21 @@ python -m venv flax && flax/bin/pip install jax flax einops numpy
 python benchmarks/restore.py --networks=maxim --size=256x256 --image=... \\
     --peer_python=flax/bin/python --maxim_code=maxim --maxim_weights=checkpoint.npz
 
+git clone https://github.com/megvii-research/NAFNet
+git clone https://github.com/swz30/Restormer
+git clone https://github.com/swz30/MPRNet
+torch/bin/pip install einops
+python benchmarks/restore.py --networks=nafnet,restormer,mprnet --size=640x352 --image=... \\
+    --peer_python=torch/bin/python --nafnet_code=NAFNet --restormer_code=Restormer \\
+    --mprnet_code=MPRNet
+
+git clone https://github.com/jiangsutx/SRN-Deblur
+python benchmarks/restore.py --networks=srn --image=... --peer_python=python --srn_code=SRN-Deblur
+
 All programs restore the same image with the same weights: DMPHN's are the published ones, the
 others' those that the authors' networks begin with. Theirs run as shipped (float32) and at their
 best (PyTorch's: bfloat16 autocast, channels_last, inference_mode; Flax's: bfloat16 parameters and
-images). Each program runs in a process of its own;
+images; TensorFlow 1's: its automatic mixed precision). Each program runs in a process of its own;
 they take turns, one image each, while the others wait: absolute times of a shared machine drift,
 their ratio much less. Each ends with its result on the host. Without --peer_python only ours is
 measured, with fresh weights.
@@ -45,17 +56,27 @@ from tfdeblur.evaluation import complexity, reports
 from tfdeblur.io import images
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("networks", list(restore_ours.CONVOLUTIONS), "Names, see tfdeblur.models.")
+flags.DEFINE_list(
+    "networks",
+    ["deepdeblur", "mimo_unet", "mimo_unet_plus", "dmphn"],
+    "Names, see tfdeblur.models; also: " + ", ".join(list(restore_ours.CONVOLUTIONS)[4:]) + ".",
+)
 flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of the programs.")
 flags.DEFINE_string("image", None, "A photograph; cropped or mirrored to --size.", required=True)
 flags.DEFINE_string("size", "1280x720", "Width and height, multiples of 16; of 64 for MAXIM.")
 flags.DEFINE_integer("rounds", 5, "Timed images of each, after one that is not timed.", 1)
 flags.DEFINE_integer("threads", None, "Of each program; None: what its library chooses.", 1)
-flags.DEFINE_string("peer_python", None, "The Python of an environment with PyTorch, or Flax.")
+flags.DEFINE_string(
+    "peer_python", None, "The Python of an environment with PyTorch, Flax or, for SRN, TensorFlow."
+)
 flags.DEFINE_string("deepdeblur_code", None, "A checkout of SeungjunNah/DeepDeblur-PyTorch.")
 flags.DEFINE_string("mimo_unet_code", None, "A checkout of chosj95/MIMO-UNet.")
 flags.DEFINE_string("dmphn_code", None, "A checkout of HongguangZhang/DMPHN-cvpr19-master.")
 flags.DEFINE_string("maxim_code", None, "A checkout of google-research/maxim.")
+flags.DEFINE_string("nafnet_code", None, "A checkout of megvii-research/NAFNet.")
+flags.DEFINE_string("restormer_code", None, "A checkout of swz30/Restormer.")
+flags.DEFINE_string("mprnet_code", None, "A checkout of swz30/MPRNet.")
+flags.DEFINE_string("srn_code", None, "A checkout of jiangsutx/SRN-Deblur.")
 flags.DEFINE_string("maxim_weights", None, "The authors' checkpoint.npz.")
 flags.DEFINE_float("peak_tflops", None, "The device's peak for bfloat16; None: measured.")
 
@@ -94,7 +115,8 @@ def start(network, folder):
             theirs = [FLAGS.peer_python, HERE / "restore_theirs_flax.py", network]
             shutil.copy(FLAGS.maxim_weights, pathlib.Path(folder, "weights.npz"))
         else:
-            theirs = [FLAGS.peer_python, HERE / "restore_theirs.py", network]
+            program = "restore_theirs_tf1.py" if network == "srn" else "restore_theirs.py"
+            theirs = [FLAGS.peer_python, HERE / program, network]
             subprocess.run([*theirs, "export", *options], check=True)
         for precision in FLAGS.precisions:
             command = [*theirs, precision, *options]

@@ -21,9 +21,18 @@ CONVOLUTIONS = {
     "mimo_unet_plus": [(3, 32, 1), (3, 64, 2), (3, 128, 4)],
     "dmphn": [(3, 32, 1), (3, 64, 2), (3, 128, 4)],
     "maxim": [(3, 32, 1), (3, 64, 2), (3, 128, 4)],
+    "nafnet": [(3, 32, 1), (3, 64, 2), (3, 128, 4)],
+    "restormer": [(3, 48, 1), (3, 96, 2), (3, 192, 4)],
+    "mprnet": [(3, 96, 1), (3, 144, 2), (3, 192, 4)],
+    "srn": [(5, 32, 1), (5, 64, 2), (5, 128, 4)],
 }
 REPEATS = 10  # of each convolution
-HYPERPARAMETERS = {"deepdeblur": {"upsampling": "sub_pixel"}}  # as the authors' code is
+HYPERPARAMETERS = {  # as the authors' code is
+    "deepdeblur": {"upsampling": "sub_pixel"},
+    "restormer": {"window": None},
+    "mprnet": {"window": None},
+}
+WEIGHTS = {"maxim": weights.from_flax, "srn": weights.from_tf1}  # the others' are PyTorch's
 
 
 def main():
@@ -44,7 +53,7 @@ def main():
         net = models.build(args.network, **HYPERPARAMETERS.get(args.network, {}))
     weights_file = args.folder / "weights.npz"
     if weights_file.exists():
-        assign = weights.from_flax if args.network == "maxim" else weights.from_torch
+        assign = WEIGHTS.get(args.network, weights.from_torch)
         with np.load(weights_file) as arrays:
             assign(net, dict(arrays))
     output = args.folder / f"ours_{args.precision}.npy"

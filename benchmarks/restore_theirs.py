@@ -1,13 +1,13 @@
 """Restoring with the authors' public PyTorch code; started by restore.py.
 
-It needs PyTorch, NumPy and, for DeepDeblur, imageio, but not tfdeblur.
+It needs PyTorch, NumPy and, for DeepDeblur, imageio, for Restormer einops, but not tfdeblur.
 """
 
 import argparse
 import contextlib
 import pathlib
 import sys
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import stopwatch
@@ -130,11 +130,62 @@ def restore_dmphn(network, pyramid):
     return restored + 0.5
 
 
+def nafnet(code):
+    """Of 32 channels and with local means (TLC), as their test configuration for GOPRO has it."""
+    skip_package("basicsr", code)
+    skip_package("basicsr.models", code)
+    skip_package("basicsr.models.archs", code)
+    skip_package("basicsr.utils", code).get_root_logger = None  # imported, and not called here
+    from basicsr.models.archs.NAFNet_arch import NAFNetLocal
+
+    network = NAFNetLocal(
+        width=32, enc_blk_nums=[1, 1, 1, 28], middle_blk_num=1, dec_blk_nums=[1, 1, 1, 1]
+    )
+    with torch.no_grad():  # factors of 0 would hide what a block computes
+        for name, parameter in network.named_parameters():
+            if name.endswith(("beta", "gamma")):
+                parameter.normal_(std=0.1)
+    return network
+
+
+def restormer(code):
+    """As their configuration for GOPRO has it."""
+    sys.path.insert(0, f"{code}/basicsr/models/archs")
+    from restormer_arch import Restormer
+
+    return Restormer()
+
+
+def mprnet(code):
+    sys.path.insert(0, f"{code}/Deblurring")
+    from MPRNet import MPRNet
+
+    return MPRNet()
+
+
+def skip_package(name, code):
+    """An empty module in place of a package whose `__init__.py` imports all of a project."""
+    module = sys.modules[name] = ModuleType(name)
+    module.__path__ = [f"{code}/{name.replace('.', '/')}"]
+    return module
+
+
+def restore_alone(network, pyramid):
+    return network(pyramid[0])
+
+
+def restore_mprnet(network, pyramid):
+    return network(pyramid[0])[0]
+
+
 NETWORKS = {
     "deepdeblur": (deepdeblur, restore_deepdeblur),
     "mimo_unet": (mimo_unet, restore_mimo_unet),
     "mimo_unet_plus": (mimo_unet_plus, restore_mimo_unet),
     "dmphn": (dmphn, restore_dmphn),
+    "nafnet": (nafnet, restore_alone),
+    "restormer": (restormer, restore_alone),
+    "mprnet": (mprnet, restore_mprnet),
 }
 
 if __name__ == "__main__":
