@@ -50,6 +50,19 @@ def test_costs_of_progressive_learning(capsys):
     assert costs["the whole run"].startswith(f"about {flops:.1e} floating")
 
 
+def test_large_crops_are_timed_in_part(capsys, monkeypatch):
+    macs = 3 * 16 * 16 * 25 * (3 * 4 + 2 * 4 * 4 + 4 * 3)
+    monkeypatch.setattr(estimates, "TIMED_MACS", macs / 4)
+
+    def seconds_per_step(trainer, crops, crop, timed):
+        assert (crops, crop) == (1, 8)
+        return 0.5
+
+    monkeypatch.setattr(estimates.complexity, "seconds_per_step", seconds_per_step)
+    shown = printed(SMALL, capsys)["time on this machine"]
+    assert "at 0.50 patches/s (timed steps of 1 crop of 8x8, float32, one device)" in shown
+
+
 def test_what_does_not_fit_is_not_timed(capsys, monkeypatch):
     monkeypatch.setattr("tfdeblur.memory.available", lambda: 1000)
     costs = printed(SMALL, capsys)

@@ -201,3 +201,13 @@ def test_the_authors_files(tmp_path, monkeypatch):
     (tmp_path / "dmphn" / "gopro").symlink_to(PUBLISHED / "dmphn_1_2_4_8")
     net, _ = weights.open_network("dmphn", "gopro")
     assert net.hyperparameters["patches"] == [1, 2, 4, 8]
+
+
+def test_two_entries_of_the_same_files_share_them():
+    of_windows, whole = (
+        catalogue.find("restormer", "gopro"),
+        catalogue.find("restormer", "gopro_global"),
+    )
+    assert catalogue.paths(of_windows) == catalogue.paths(whole)
+    files = [path for entry in catalogue.CATALOGUE for path in catalogue.paths(entry)]
+    assert len(files) == len(set(files)) + 1

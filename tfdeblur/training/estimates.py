@@ -11,7 +11,7 @@ from tfdeblur.training.callbacks import duration
 from tfdeblur.training.trainers import AdversarialTrainer
 
 FORWARD_PASSES = 3  # in a training step: forward, backward to the features and to the weights
-TIMED_MACS = 1e12  # at most, in a timed step on a CPU, where larger batches gain nothing then
+TIMED_MACS = 3e11  # in a timed step on a CPU, where more at once gains nothing
 
 
 def print_recipe(recipe, precision_name="auto", training_pairs=None):
@@ -48,9 +48,7 @@ def print_recipe(recipe, precision_name="auto", training_pairs=None):
     _print("the whole run", f"about {flops:.1e} floating-point operations")
     needed = max(build.memory_of_step(trainer, size, crop) for _, crop, size in recipe.stages())
     _print("memory of a step", f"more than {needed / 2**20:,.0f} MiB in {precision_name}")
-    timed = min(recipe.batch_size, max(1, int(TIMED_MACS / (FORWARD_PASSES * macs))))
-    timed = timed if precision.on_cpu() else recipe.batch_size
-    _print("time on this machine", _time(trainer, recipe, precision_name, timed))
+    _print("time on this machine", _time(trainer, recipe, precision_name, FORWARD_PASSES * macs))
 
 
 def count_training_pairs(recipe, data_dir=None, blurry_dir=None, sharp_dir=None, pairs=None):
@@ -89,19 +87,37 @@ def _crops(recipe):
     return sum(steps * size * (crop / recipe.crop) ** 2 for steps, crop, size in recipe.stages())
 
 
-def _time(trainer, recipe, precision_name, timed):
-    """In words, from a few steps of `timed` crops."""
+def _time(trainer, recipe, precision_name, macs):
+    """In words, from a few steps; `macs` are of one crop."""
+    crops, crop = _timed_part(trainer, recipe, macs)
     try:
-        build.check_memory(trainer, timed, recipe.crop)
-        seconds = complexity.seconds_per_step(trainer, timed, recipe.crop, timed=2) / timed
+        build.check_memory(trainer, crops, recipe.crop)
+        seconds = complexity.seconds_per_step(trainer, crops, crop, timed=2) / crops
     except Exception as error:
         if isinstance(error, errors.InputError) or errors.is_out_of_memory(error):
             return "unknown: a step does not fit into memory"
         raise
+    seconds *= (recipe.crop / crop) ** 2
+    size = "" if crop == recipe.crop else f" crop of {crop}x{crop}"
     return (
         f"{duration(seconds * _crops(recipe))}, at {1 / seconds:.2f} patches/s "
-        f"(timed steps of {timed}, {precision_name}, one device)"
+        f"(timed steps of {crops}{size}, {precision_name}, one device)"
     )
+
+
+def _timed_part(trainer, recipe, macs):
+    """How many crops of the recipe's batch make a timed step, and their side."""
+    crops, crop = recipe.batch_size, recipe.crop
+    if not precision.on_cpu():
+        return crops, crop
+    crops = min(crops, max(1, int(TIMED_MACS / macs)))
+    if isinstance(trainer, AdversarialTrainer):  # its discriminator takes crops of one size
+        return crops, crop
+    while (
+        macs * (crop / recipe.crop) ** 2 > TIMED_MACS and crop % (2 * trainer.network.stride) == 0
+    ):
+        crop //= 2
+    return crops, crop
 
 
 def _print(name, value):

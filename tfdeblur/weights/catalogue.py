@@ -194,7 +194,11 @@ def _still_missing(entry):
 
 def paths(entry):
     """Where the cache has the files of published weights, or will have them."""
-    return [cache_folder() / entry.network / entry.name / file for file in entry.files]
+    # The same files may serve several networks: the first of them gives the folder its name.
+    first = next(
+        (x for x in CATALOGUE if (x.address, x.files) == (entry.address, entry.files)), entry
+    )
+    return [cache_folder() / entry.network / first.name / file for file in entry.files]
 
 
 def cached():
