@@ -469,12 +469,44 @@ def _norm(x, name):
     return layers.PixelNormalization(EPSILON, name=name)(x)
 
 
+@keras.saving.register_keras_serializable("tfdeblur")
+class Conv2D(keras.layers.Conv2D):
+    """A 1x1 convolution with `gelu`: on a CPU TensorFlow computes both in one pass over the memory.
+
+    It does so of a product, a bias and GELU by just these operations, in a third of the time of a
+    convolution and `gelu`. In training, whose gradients need what lies between, it is the latter.
+
+    Named as Keras's: files of weights name layers by their classes.
+    """
+
+    def call(self, x, training=False):
+        if training or keras.backend.backend() != "tensorflow":
+            return super().call(x)
+        import tensorflow as tf
+
+        *places, channels = ops.shape(x)
+        kernel, bias = (ops.cast(y, x.dtype) for y in (self.kernel, self.bias))
+        product = tf.matmul(ops.reshape(x, (-1, channels)), kernel[0, 0])
+        y = tf.nn.gelu(tf.nn.bias_add(product, bias), approximate=True)
+        return ops.reshape(y, (*places, self.filters))
+
+
 def _dense(x, units, name, activation=None):
     """A dense layer over the channels, as the convolution that it is.
 
     Keras's Dense makes some 20 operations of it in TensorFlow, where sizes are known at run time.
     """
-    return conv(x, units, 1, activation=activation, name=name)
+    if activation is not gelu:
+        return conv(x, units, 1, activation=activation, name=name)
+    layer = Conv2D(
+        units,
+        1,
+        activation=gelu,
+        kernel_initializer=lecun_normal,
+        data_format="channels_last",
+        name=name,
+    )
+    return layer(x)
 
 
 def _concat(features, name):
