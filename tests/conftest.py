@@ -8,7 +8,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "helpers"))  # for `impor
 
 import numpy as np
 import pytest
-from absl import flags
+from absl import app, flags
 
 
 @pytest.hookimpl(tryfirst=True)  # before the marks choose
@@ -39,6 +39,7 @@ def run_command(monkeypatch, capsys):
     """
 
     def run(module, *arguments):
+        app.define_help_flags()  # which it does once in a process: they stay
         before = set(flags.FLAGS)
         monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, arguments)])
         capsys.readouterr()
