@@ -11,6 +11,7 @@ from small_networks import SMALL, all_but_few_long
 
 import tfdeblur
 from tfdeblur import export, files, models, restoration
+from tfdeblur.cli import export as cli
 from tfdeblur.errors import InputError
 
 NETWORKS = {
@@ -190,7 +191,7 @@ def test_a_missing_package_is_an_error_that_names_the_extra(tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-def test_command(tmp_path, net):
+def test_command(tmp_path, net, run_command):
     net.save(tmp_path / "net.keras")
     command = [sys.executable, "-m", "tfdeblur.export", tmp_path / "net.keras"]
     target = tmp_path / "served" / "1"
@@ -198,7 +199,7 @@ def test_command(tmp_path, net):
     assert done.returncode == 0, done.stderr
     assert f"Wrote {target}: {tmp_path / 'net.keras'}, which it equals within" in done.stdout
     assert sorted(file.name for file in (tmp_path / "served").iterdir()) == ["1"]
-    done = subprocess.run([*command, target], capture_output=True, text=True, check=False)
+    done = run_command(cli, tmp_path / "net.keras", target)
     assert done.returncode == 1 and f"error: {target} exists" in done.stderr
 
 

@@ -1,5 +1,6 @@
 """The three commands in a row, as a newcomer runs them, on a few made-up pairs."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -9,19 +10,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from tfdeblur.cli import train
+from tfdeblur.cli import evaluate, restore, train
+from tfdeblur.recipes import RECIPES
 
 ROOT = pathlib.Path(__file__).parents[2]
-
-
-def run(script, *arguments, cwd):
-    return subprocess.run(
-        [sys.executable, str(ROOT / script), *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -39,23 +31,26 @@ OWN_PAIRS = ("--blurry_dir=blurry", "--sharp_dir=sharp")
 
 @pytest.mark.slow
 def test_train_evaluate_deblur(folders, monkeypatch, run_command):
+    monkeypatch.chdir(folders)
+    recipe = RECIPES["quickstart"]
+    smaller = dataclasses.replace(recipe, hyperparameters={"filters": 4, "resblocks": 1})
+    monkeypatch.setitem(RECIPES, "quickstart", smaller)
     small = ("--steps=2", "--batch_size=2", "--crop=16")
-    trained = run("train.py", *OWN_PAIRS, *small, cwd=folders)
+    trained = run_command(train, *OWN_PAIRS, *small)
     assert trained.returncode == 0, trained.stderr
     assert "restored" in trained.stdout
     model = "--model=runs/quickstart/model.keras"
     assert trained.stdout.splitlines()[-1] == f"To restore with it: tfdeblur photo.jpg {model}"
 
-    evaluated = run("evaluate.py", *OWN_PAIRS, model, "--report=report", cwd=folders)
+    evaluated = run_command(evaluate, *OWN_PAIRS, model, "--report=report")
     assert evaluated.returncode == 0, evaluated.stderr
     assert "runs/quickstart/model.keras" in evaluated.stdout
     assert json.loads((folders / "report" / "metrics.json").read_text())["images"] == 3
 
-    restored = run("deblur.py", "blurry", model, "--output=out", cwd=folders)
+    restored = run_command(restore, "blurry", model, "--output=out")
     assert restored.returncode == 0, restored.stderr
     assert PIL.Image.open(folders / "out" / "2.png").size == (40, 32)
 
-    monkeypatch.chdir(folders)
     again = run_command(train, *OWN_PAIRS, *small)
     assert again.returncode == 1 and "--resume" in again.stderr
 
