@@ -40,6 +40,12 @@ def small(backbone="mobilenet", **more):
     return models.build("deblurgan_v2", backbone=backbone, **SMALL, **more)
 
 
+@pytest.fixture(scope="module")
+def inception():
+    """For tests that do not ask for its weights."""
+    return small("inception")
+
+
 @pytest.mark.slow
 def test_outputs_equal_the_reference(reference):
     backbone, arrays, state = reference
@@ -94,12 +100,11 @@ def test_any_size_is_restored_as_by_the_authors(mobilenet):
 
 
 @pytest.mark.slow
-def test_small_pictures_and_tiles_with_the_large_backbone():
-    net = small("inception")
+def test_small_pictures_and_tiles_with_the_large_backbone(inception):
     image = np.random.default_rng(0).integers(0, 256, (5, 3, 3), dtype="uint8")
-    assert tfdeblur.restore(net, image).shape == image.shape
+    assert tfdeblur.restore(inception, image).shape == image.shape
     with pytest.raises(InputError, match=r"`tile=64` .*at least 128"):
-        tfdeblur.restore(net, np.zeros((200, 200, 3), "uint8"), tile=64)
+        tfdeblur.restore(inception, np.zeros((200, 200, 3), "uint8"), tile=64)
 
 
 @pytest.mark.slow
@@ -150,7 +155,7 @@ def test_the_authors_files(mobilenet, tmp_path):
 
 
 @pytest.mark.slow
-def test_unused_weights_of_the_large_backbone(reference):
+def test_unused_weights_of_the_large_backbone(reference, inception):
     backbone, _, state = reference
     assert torch_networks.recognise(state) == ("deblurgan_v2", {"backbone": backbone, **SMALL})
     if backbone == "inception":
@@ -162,7 +167,7 @@ def test_unused_weights_of_the_large_backbone(reference):
             "fpn.inception.last_linear.weight": np.ones((2, 2)),
             "fpn.enc1.0.conv.weight": state[f"fpn.inception.{kernel}"],
         }
-        weights.from_torch(small("inception"), state)
+        weights.from_torch(inception, state)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +190,7 @@ def test_damaged_weights_are_refused(mobilenet, damage, message):
 
 
 @pytest.mark.slow
-def test_weights_of_the_other_backbone_are_refused_in_one_line(mobilenet):
+def test_weights_of_the_other_backbone_are_refused_in_one_line(mobilenet, inception):
     with pytest.raises(InputError, match=r"not of 'deblurgan_v2'.*missing.*unexpected") as error:
-        weights.from_torch(small("inception"), mobilenet[1])
+        weights.from_torch(inception, mobilenet[1])
     assert "\n" not in str(error.value) and len(str(error.value)) < 1500
