@@ -12,11 +12,11 @@ from tfdeblur.training.trainers import MultiScaleTrainer
     ("name", "hyperparameters", "giga"),
     [
         ("mimo_unet", {}, 63.7),
-        ("mimo_unet_plus", {}, 150.7),
+        pytest.param("mimo_unet_plus", {}, 150.7, marks=pytest.mark.long),
         ("deepdeblur", {"scales": 3}, 335.9),
-        ("srn", {"variant": "color"}, 83.5),
+        pytest.param("srn", {"variant": "color"}, 83.5, marks=pytest.mark.long),
         ("srn", {"variant": "lstm"}, 3 * 89.4),
-        ("pss_nsc", {}, 3 * 78.4),
+        pytest.param("pss_nsc", {}, 3 * 78.4, marks=pytest.mark.long),
     ],
 )
 def test_the_published_networks_cost_what_their_authors_counted(name, hyperparameters, giga):

@@ -41,6 +41,16 @@ _MARKS = {
 NAMES = [pytest.param(name, marks=_MARKS.get(name, ())) for name in SMALL]
 
 
+def long_but_for(*names):
+    """NAMES, for what takes long to trace and is shown by the quick ones and these."""
+    return [
+        pytest.param(name, marks=pytest.mark.long)
+        if name in _MARKS and name not in names
+        else pytest.param(name, marks=_MARKS.get(name, ()))
+        for name in SMALL
+    ]
+
+
 def all_but_few_long(values, few):
     """For `pytest.mark.parametrize`: where few of the values show what the others confirm."""
     return [pytest.param(x, marks=() if x in few else pytest.mark.long) for x in values]

@@ -43,7 +43,9 @@ def test_outputs_equal_the_reference_on_jax():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("stages", "parameters"), [(1, 6_139_561), (3, 22_212_795)])
+@pytest.mark.parametrize(
+    ("stages", "parameters"), [(1, 6_139_561), pytest.param(3, 22_212_795, marks=pytest.mark.long)]
+)
 def test_parameter_count(stages, parameters):
     assert models.build("maxim", stages=stages).count_params() == parameters
 

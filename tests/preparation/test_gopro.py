@@ -384,7 +384,9 @@ def link_archives(data_dir, other):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", ["blur_gamma", "blur", "synthesized"])
+@pytest.mark.parametrize(
+    "config", ["blur_gamma", pytest.param("blur", marks=pytest.mark.long), "synthesized"]
+)
 def test_from_archives_to_scores(data_dir, tmp_path, config):
     recipe = dataclasses.replace(
         recipes.QUICKSTART,
