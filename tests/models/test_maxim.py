@@ -57,7 +57,6 @@ def test_outputs_have_their_sizes_at_any_multiple_of_the_stride():
     assert shapes == [(2, 64 // k, 128 // k, 3) for k in (1, 2, 4)]
 
 
-@pytest.mark.slow
 def test_training_and_restoring_compute_the_same_dense_layer():
     x = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype("float32")
     layer = maxim.Conv2D(6, 1, activation=maxim.gelu, data_format="channels_last")
@@ -66,6 +65,7 @@ def test_training_and_restoring_compute_the_same_dense_layer():
     np.testing.assert_allclose(layer(x), layer(x, training=True), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_seed_decides_about_fresh_weights():
     kernels = []
     for seed in (0, 0, 1):
