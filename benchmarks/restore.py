@@ -59,7 +59,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list(
     "networks",
     ["deepdeblur", "mimo_unet", "mimo_unet_plus", "dmphn"],
-    "Names, see tfdeblur.models; also: " + ", ".join(list(restore_ours.CONVOLUTIONS)[4:]) + ".",
+    f"Of {', '.join(restore_ours.CONVOLUTIONS)}.",
 )
 flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of the programs.")
 flags.DEFINE_string("image", None, "A photograph; cropped or mirrored to --size.", required=True)

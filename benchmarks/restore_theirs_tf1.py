@@ -127,7 +127,6 @@ def conv2d_transpose(x, filters, size, scope, stride, **settings):
 
 def _layer(scope, shape, filters, convolve, settings):
     settings = _defaults[-1] | settings
-    settings.pop("stride", None)
     with tf.variable_scope(scope):
         kernel = tf.get_variable("weights", shape, initializer=settings["weights_initializer"])
         bias = tf.get_variable("biases", [filters], initializer=settings["biases_initializer"])

@@ -43,12 +43,8 @@ NAMES = [pytest.param(name, marks=_MARKS.get(name, ())) for name in SMALL]
 
 def long_but_for(*names):
     """NAMES, for what takes long to trace and is shown by the quick ones and these."""
-    return [
-        pytest.param(name, marks=pytest.mark.long)
-        if name in _MARKS and name not in names
-        else pytest.param(name, marks=_MARKS.get(name, ()))
-        for name in SMALL
-    ]
+    marks = _MARKS | dict.fromkeys(_MARKS.keys() - names, pytest.mark.long)
+    return [pytest.param(name, marks=marks.get(name, ())) for name in SMALL]
 
 
 def all_but_few_long(values, few):

@@ -194,11 +194,11 @@ def _still_missing(entry):
 
 def paths(entry):
     """Where the cache has the files of published weights, or will have them."""
-    # The same files may serve several networks: the first of them gives the folder its name.
+    # The same files may serve several entries: the first of them gives the folder its name.
     first = next(
         (x for x in CATALOGUE if (x.address, x.files) == (entry.address, entry.files)), entry
     )
-    return [cache_folder() / entry.network / first.name / file for file in entry.files]
+    return [cache_folder() / first.network / first.name / file for file in entry.files]
 
 
 def cached():
