@@ -12,9 +12,11 @@ but reading and refusing happened.
 """
 
 import collections
+import dataclasses
 import functools
 import io
 import json
+import multiprocessing
 import os
 import pathlib
 import re
@@ -484,8 +486,12 @@ MUTATIONS = (cut, flip, flip, flip, number, number, number, overwrite, insert, r
 # ------------------------------------------------------------------------ the process that reads
 
 
-def read_all(kind, folder, start, count):
-    """Reads files of a kind, and tells of each on a line of standard output: a JSON list."""
+def read_all(kind, folder, start, limits):
+    """Reads files of a kind, and tells of each on a line of standard output: a JSON list.
+
+    Args:
+        limits: a `Limits`.
+    """
     from tfdeblur.errors import InputError
 
     warnings.simplefilter("ignore")
@@ -495,18 +501,18 @@ def read_all(kind, folder, start, count):
         path = folder / f"whole{door.suffix}"
         path.write_bytes(content)
         door.read(path)
-    limit = memory("VmSize") + int(FLAGS.gigabytes * 2**30)
+    limit = memory("VmSize") + int(limits.gigabytes * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     sys.addaudithook(watch(folder, FORBIDDEN - set(door.may_do)))
     before = memory("VmHWM")
-    for index in range(start, count):
-        rng = np.random.default_rng([FLAGS.seed, list(KINDS).index(kind), index])
+    for index in range(start, limits.count):
+        rng = np.random.default_rng([limits.seed, list(KINDS).index(kind), index])
         content, other = (samples[rng.integers(len(samples))] for _ in range(2))
         path = folder / f"{index}{door.suffix}"
         changed = mutate(rng, content, other)
         path.write_bytes(changed)
         say("begin", index)
-        signal.alarm(FLAGS.seconds)
+        signal.alarm(limits.seconds)
         began, seen, what, message = time.process_time(), list(SEEN), "read", ""
         try:
             door.read(path)
@@ -524,7 +530,7 @@ def read_all(kind, folder, start, count):
         say(what, index, time.process_time() - began, message[:300])
         if what != "FAILED":
             path.unlink(missing_ok=True)
-    say("end", count, (memory("VmHWM") - before) / 2**20)
+    say("end", limits.count, (memory("VmHWM") - before) / 2**20)
 
 
 SEEN = []  # what should not have happened
@@ -559,21 +565,39 @@ def memory(name):
 # ------------------------------------------------------------------------ the process that watches
 
 
-def fuzz(kind, count):
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How many files are read, drawn how, within what; see the flags."""
+
+    count: int
+    seed: int
+    gigabytes: float
+    seconds: int
+
+
+def child(kind, folder, start, limits):
+    """The process that reads: it leaves what it prints in the folder's files "out" and "err"."""
+    os.chdir(folder)
+    tempfile.tempdir = str(folder)
+    for stream, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+    read_all(kind, folder, start, limits)
+
+
+def fuzz(kind, limits):
     """Prints a line about a kind; returns the number of failures."""
+    count = limits.count
     results, slowest, peak, at, deaths = collections.Counter(), (0, -1), 0, 0, 0
     with tempfile.TemporaryDirectory(prefix="fuzz_") as folder:
-        stray = pathlib.Path(folder).parent / "outside.txt"  # where a member of an archive points
+        folder = pathlib.Path(folder)
+        stray = folder.parent / "outside.txt"  # where a member of an archive points
         was_there = stray.exists()
         while at < count:
-            command = [sys.executable, __file__, f"--child={kind}", f"--folder={folder}"]
-            command += [f"--start={at}", f"--count={count}", f"--seed={FLAGS.seed}"]
-            command += [f"--gigabytes={FLAGS.gigabytes}", f"--seconds={FLAGS.seconds}"]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": folder}
-            done = subprocess.run(
-                command, capture_output=True, text=True, cwd=folder, env=environment
-            )
-            for line in done.stdout.splitlines():
+            process = SERVER.Process(target=child, args=(kind, folder, at, limits))
+            process.start()
+            process.join()
+            out, err = ((folder / name).read_text(errors="replace") for name in ("out", "err"))
+            for line in out.splitlines():
                 if not line.startswith('["'):
                     continue
                 what, index, *rest = json.loads(line)
@@ -588,8 +612,8 @@ def fuzz(kind, count):
             if at < count:  # it died
                 results["FAILED"] += 1
                 deaths += 1
-                last = done.stderr.strip()[-300:]
-                print(f"FAILED {keep(folder, at)}: exit status {done.returncode} {last}")
+                last = err.strip()[-300:]
+                print(f"FAILED {keep(folder, at)}: exit status {process.exitcode} {last}")
                 at += 1
                 if deaths > 20:
                     print(f"{kind}: given up")
@@ -616,12 +640,16 @@ def keep(folder, index):
 
 
 def main(_):
-    if FLAGS.child:
-        return read_all(FLAGS.child, pathlib.Path(FLAGS.folder), FLAGS.start, FLAGS.count)
-    failures = sum(fuzz(kind, FLAGS.count) for kind in FLAGS.kinds)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    limits = Limits(FLAGS.count, FLAGS.seed, FLAGS.gigabytes, FLAGS.seconds)
+    failures = sum(fuzz(kind, limits) for kind in FLAGS.kinds)
     print(f"{FLAGS.count} files of each of {len(FLAGS.kinds)} kinds, {failures} failures")
     return 1 if failures else 0
 
+
+# Forks from one that has imported what takes long.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["tfdeblur.models", "tfdeblur.weights", "scipy.io"])
 
 if __name__ == "__main__":
     flags.DEFINE_integer("count", 500, "Files of each kind.")
@@ -629,7 +657,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer("seed", 0, "Of the mutations.")
     flags.DEFINE_float("gigabytes", 1.0, "Of address space above that at the start.")
     flags.DEFINE_integer("seconds", 10, "For each file.")
-    flags.DEFINE_string("child", None, "Internal: the kind to read.")
-    flags.DEFINE_string("folder", None, "Internal: where to read.")
-    flags.DEFINE_integer("start", 0, "Internal: the first file.")
     app.run(main)
