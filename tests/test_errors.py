@@ -108,3 +108,38 @@ def test_arguments_are_flags_on_the_command_line(capsys):
         "error: --tile_of_a_test=8 is too small: give --overwrite_of_a_test, another "
         "--tile_of_a_test, or `not_a_flag=1`, in `train.py`.\n"
     )
+
+
+@pytest.mark.parametrize("words", [["--help"], ["weights", "list"]])
+def test_who_stops_reading_gets_no_traceback(words):
+    read, write = os.pipe()
+    os.close(read)
+    assert tfdeblur_to(write, words) == (128 + signal.SIGPIPE, "")
+    os.close(write)
+
+
+def test_a_full_disk_behind_the_output_is_told():
+    with open("/dev/full", "wb") as full:
+        assert tfdeblur_to(full, ["weights", "list"]) == (
+            1,
+            "error: no space is left for it all.\n",
+        )
+
+
+def tfdeblur_to(output, words):
+    """The status of `tfdeblur WORDS` and what it says on stderr, as its user would see it."""
+    environment = {name: x for name, x in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-m", "tfdeblur", *words]
+    options = {"stdout": output, "stderr": subprocess.PIPE, "text": True, "env": environment}
+    done = subprocess.run(command, **options)
+    return done.returncode, done.stderr
+
+
+def test_flags_are_refused_in_words(capsys):
+    flags.DEFINE_bool("switch_of_a_test", False, "Switches.")
+    with pytest.raises(SystemExit):
+        errors._parse(["program", "--switch_of_a_test=yes"])
+    assert capsys.readouterr().err == (
+        "error: flag --switch_of_a_test=yes: Non-boolean argument to boolean flag (--help explains "
+        "the flags)\n"
+    )

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import errno
 import functools
 import logging
 import os
@@ -201,10 +202,14 @@ def run(main):
     @functools.wraps(main)
     def guarded(argv):
         try:
-            return main(argv)
+            status = main(argv)
+            sys.stdout.flush()  # here what cannot be written is told, at Python's end it is not
+            return status
         except InputError as error:
             say_error(error)
             return 1
+        except BrokenPipeError:
+            return _without_reader()
         except Stopped as stopped:
             print(_farewell(stopped.number), file=sys.stderr)
             return 128 + stopped.number
@@ -212,13 +217,17 @@ def run(main):
             print("interrupted", file=sys.stderr)
             return 130
         except Exception as error:
+            if getattr(error, "errno", None) == errno.ENOSPC:
+                say_error(f"no space is left for {getattr(error, 'filename', None) or 'it all'}.")
+                return 1
             if not is_out_of_memory(error):
                 raise
             say_error(OUT_OF_MEMORY)
             return 1
 
     absl.logging.set_verbosity(absl.logging.WARNING)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # deprecations inside libraries
+    for library in ("tensorflow", "urllib3"):  # deprecations inside libraries, failures to come
+        logging.getLogger(library).setLevel(logging.ERROR)
     app.run(guarded, flags_parser=_parse)
 
 
@@ -226,7 +235,20 @@ def _parse(argv):
     try:
         return flags.FLAGS(argv)
     except SystemExit:  # --help was answered, which absl takes for a failure
-        sys.exit(0)
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
+            sys.exit(0)
+        sys.exit(_without_reader())
+    except BrokenPipeError:
+        sys.exit(_without_reader())
     except flags.Error as error:
-        say(f"error: {' '.join(str(error).split())} (--help explains the flags)", file=sys.stderr)
+        text = re.sub(r"\('(.*)', '.*'\)", r"\1", " ".join(str(error).split()))
+        say(f"error: {text} (--help explains the flags)", file=sys.stderr)
         sys.exit(1)
+
+
+def _without_reader():
+    """The status of a program whose output nobody reads any more, as `| head` does."""
+    # What is still to be written would fail once more when Python ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE

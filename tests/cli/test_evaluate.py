@@ -20,6 +20,7 @@ from tfdeblur.published import Published
 
 ROOT = pathlib.Path(__file__).parents[2]
 FOLDERS = ("--blurry_dir=blurry", "--sharp_dir=sharp")
+UNBUILT = ("--dataset=dead_leaves/small", "--data_dir=new")
 
 
 def command(*flags):
@@ -160,6 +161,10 @@ def test_the_blurry_images_alone(folder, evaluate):
         ([], "give either --dataset, or both --blurry_dir and --sharp_dir"),
         ([*FOLDERS, "--compare_at=1,2", "--report=r"], "--compare_at=1,2: give x,y,size"),
         (["--dataset=no_such_dataset"], "no_such_dataset"),
+        # Before the dataset is made, which would take a minute.
+        ([*UNBUILT, "--model=mimo_unit"], "Did you mean mimo_unet?"),
+        ([*UNBUILT, "--model=dmphn"], "dmphn has random weights without --weights=FILE"),
+        ([*UNBUILT, "--protocol=nah"], "--protocol=nah is unknown"),
         ([*FOLDERS, "--protocol=kohler"], "but this data has one sharp image each"),
         ([*FOLDERS, "--model=dmphn,dmphn", "--weights=x"], "--weights=x names 1, --model 2"),
     ],
@@ -171,6 +176,7 @@ def test_mistakes_end_in_one_line(tmp_path, monkeypatch, flags, message, evaluat
     assert done.returncode == 1
     assert message in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+    assert not pathlib.Path("new").exists()
 
 
 def test_the_papers_tables_are_printed_without_data_or_weights(

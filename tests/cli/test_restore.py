@@ -106,13 +106,14 @@ def test_without_the_default_the_network_in_the_package_restores(photos, monkeyp
     assert done.returncode == 0
     address = "https://storage.googleapis.com/gresearch/maxim/ckpt/Deblurring/GoPro/checkpoint.npz"
     assert f"{address} cannot be fetched" in done.stdout
-    assert "photographs restores in its place" in done.stdout
+    assert "note: photographs, which is smaller and not as good, restores" in done.stdout
+    assert "Restoring with photographs.\n" in done.stdout  # it is not the default
     assert "Restored 2 of 2 files" in done.stdout
-    # Nothing is restored twice, but the default, once it can be had, would do otherwise.
+    # Nothing is restored twice, but by the default, once it can be had.
     for flags in ([], ["--fast"]):
         done = run_command(cli, "photos", *flags)
         assert "Restored 0 of 2 files into restored; skipped 2" in done.stdout
-    assert "give --overwrite to replace it" in run_command(cli, "photos", "--dry_run").stderr
+    assert "Would restore 2 of 2 files." in run_command(cli, "photos", "--dry_run").stdout
 
 
 def test_a_mistyped_command_is_no_photo(photos, run_command):
@@ -131,6 +132,9 @@ def test_no_network_is_opened_where_all_is_done(photos, run_command, monkeypatch
     assert run_command(cli, *flags).returncode == 0
     monkeypatch.setattr(cli, "open_restorer", lambda given: pytest.fail("opened"))
     assert "Restored 0 of 2 files into restored; skipped 2" in run_command(cli, *flags).stdout
+    # Nor where all of it will fail.
+    done = run_command(cli, "photos", "--fast")
+    assert done.returncode == 1 and done.stderr.count("restored by another network") == 2
 
 
 def test_fast_is_the_network_in_the_package(photos, run_command):

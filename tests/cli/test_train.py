@@ -100,6 +100,10 @@ def test_a_dry_run_shows_the_recipe_and_writes_nothing(folders, monkeypatch, run
     [
         (("--recipe=nothing",), "--recipe=nothing is unknown: choose one of quickstart"),
         (("--dataset=nothing",), "--blurry_dir and --sharp_dir"),
+        # Before the dataset is made, which would take a minute.
+        (("--data_dir=new", "--augmentations=flip"), "--augmentations=flip is unknown"),
+        (("--data_dir=new", "--weights=a.keras"), "a.keras: no such file"),
+        (("--data_dir=new", "--hyperparameters=filterz=1"), "Did you mean filters?"),
         (("--blurry_dir=blurry",), "--blurry_dir and --sharp_dir go together"),
         (("--blurry_dir=none", "--sharp_dir=sharp"), "--blurry_dir=none is not a folder"),
         (("--manual_dir=none", "--dry_run"), "--manual_dir=none is not a folder"),
@@ -117,6 +121,7 @@ def test_wrong_flags_end_in_one_line(folders, arguments, message, monkeypatch, r
     (line,) = done.stderr.splitlines()
     assert line.startswith("error:") and message in line
     assert not (folders / "runs" / "quickstart").exists()
+    assert not (folders / "new").exists()
 
 
 def tree(folder):

@@ -88,6 +88,12 @@ def test_what_is_refused_at_once(photos):
         files.plan(["nowhere.png"], "out")
     with pytest.raises(InputError, match=r"photos/note\.txt` is a file: name a folder"):
         files.plan(["photos"], "photos/note.txt")
+    with pytest.raises(InputError, match="is empty: name a folder"):
+        files.plan(["photos"], "")
+    with pytest.raises(InputError, match="`suffix=/x` goes to the end of names"):
+        files.plan(["photos"], "out", suffix="/x")
+    with pytest.raises(InputError, match=r"\.jpgg is no format .* Did you mean \.jpg\?"):
+        files.plan(["photos/a.jpg"], "x.jpgg")
     pathlib.Path("demo").mkdir()
     with pytest.raises(InputError, match=r"no image or video .* in \./demo"):
         files.plan(["./demo"], "out")
@@ -289,6 +295,50 @@ def test_read_only_files_are_not_replaced(photos, capsys):
     assert pathlib.Path("photos/a.jpg").read_bytes() == content
 
 
+def test_what_was_restored_of_a_read_only_file_may_be_restored_again(photos):
+    os.chmod("photos/a.jpg", 0o444)
+    jobs = files.plan(["photos/a.jpg"], "out", overwrite=True)
+    for _ in range(2):
+        assert files.restore_files(jobs, invert, overwrite=True).restored == 1
+
+
+def test_a_folder_that_cannot_be_written_into_is_told_before_the_work(photos, capsys, monkeypatch):
+    pathlib.Path("file").touch()
+    cases = [("file/out", "file is no folder")]
+    monkeypatch.setattr(os, "access", lambda path, mode: pathlib.Path(path).name != "locked")
+    pathlib.Path("locked").mkdir()
+    cases.append(("locked/new", "cannot write into locked: permission denied"))
+    for output, message in cases:
+        (job,) = files.plan(["photos/a.jpg"], output)
+        with pytest.raises(InputError, match=message):
+            files.check(job)
+        assert files.restore_files([job], restore=None).failed == 1
+        assert message in capsys.readouterr().err
+
+
+def test_a_comparison_is_made_of_what_is_done_already(photos):
+    files.restore_files(files.plan(["photos"], "plain"), invert)
+    jobs = files.plan(["photos"], "out")
+    files.restore_files(jobs, invert)
+    assert files.restore_files(files.plan(["photos"], "out", compare=True), None).skipped == 2
+    files.restore_files(files.plan(["photos"], "whole", compare=True), invert)
+    for name in ("a.jpg", "trip/b.png.jpg"):
+        made, expected = (images.read(f"{x}/compare/{name}") for x in ("out", "whole"))
+        np.testing.assert_allclose(made.astype(int), expected.astype(int), atol=40)  # two JPEGs
+
+
+def test_what_a_stand_in_restored_is_replaced(photos, capsys):
+    jobs = files.plan(["photos"], "out")
+    files.restore_files(jobs, lambda x, progress: x, done=files.Done("out", "small"))
+    pathlib.Path("out").mkdir(exist_ok=True)
+    done = files.Done("out", "best", stand_in="small")
+    os.utime("out/a.jpg")  # somebody has changed it
+    assert files.restore_files(jobs, invert, done=done) == files.Outcome(1, 0, 1)
+    assert "out/a.jpg exists" in capsys.readouterr().err
+    assert (images.read("out/trip/b.png") == 255 - images.read("photos/trip/b.png")).all()
+    assert files.restore_files(jobs, invert, done=done).skipped == 1
+
+
 def test_the_target_of_a_link_is_restored(photos):
     os.rename("photos/a.jpg", "kept.jpg")
     os.symlink("../kept.jpg", "photos/a.jpg")
@@ -323,7 +373,7 @@ def test_a_file_stays_what_its_content_says(photos, capsys):
 
 
 def test_what_a_search_leaves_out_is_counted(photos):
-    for name in ("photos/x.jp2", "photos/y.JP2", "photos/z.tga", "photos/.hidden.jp2"):
+    for name in ("photos/x.jp2", "photos/y.JP2", "photos/z.tga", "photos/.hidden.png"):
         pathlib.Path(name).write_bytes(b"x")
     os.makedirs("photos/@eaDir")
     images.write("photos/@eaDir/a.jpg", np.zeros((4, 4, 3), np.uint8))
@@ -336,6 +386,7 @@ def test_what_a_search_leaves_out_is_counted(photos):
     assert +left_out == {
         ".jp2 files": 2,
         ".tga files": 1,
+        "hidden files": 1,
         "folders of thumbnails and waste": 1,
         "linked folders": 1,
     }

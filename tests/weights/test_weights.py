@@ -80,7 +80,7 @@ def test_the_authors_file_of_a_network_is_a_model(state, tmp_path):
     assert (found.name, source) == ("mimo_unet", str(path))
     with pytest.raises(InputError, match=r"none\.pkl: no such file"):
         weights.open_network(str(tmp_path / "none.pkl"))
-    with pytest.raises(InputError, match=r"unknown model 'mimo_unett'.* Did you mean mimo_unet\?"):
+    with pytest.raises(InputError, match=r"`model=mimo_unett` .* Did you mean mimo_unet\?"):
         weights.open_network("mimo_unett")
 
 

@@ -1,11 +1,11 @@
 """Measures networks on blurry/sharp pairs, by the papers' own protocols.
 
-python evaluate.py --dataset=gopro/blur_gamma --protocol=nah2017 --report=report/
-python evaluate.py --blurry_dir=blurry/ --sharp_dir=sharp/ --model=runs/quickstart/model.keras
-python evaluate.py --blurry_dir=photos/ --model=a.keras,b.keras --report=pictures/
-python evaluate.py --dataset=gopro/blur --model=a.keras,b.keras --protocol=all --report=report/
-python evaluate.py --dataset=kohler --blurry_baseline
-python evaluate.py --table=gopro
+tfdeblur evaluate --dataset=gopro/blur_gamma --protocol=nah2017 --report=report/
+tfdeblur evaluate --blurry_dir=blurry/ --sharp_dir=sharp/ --model=runs/quickstart/model.keras
+tfdeblur evaluate --blurry_dir=photos/ --model=a.keras,b.keras --report=pictures/
+tfdeblur evaluate --dataset=gopro/blur --model=a.keras,b.keras --protocol=all --report=report/
+tfdeblur evaluate --dataset=kohler --blurry_baseline
+tfdeblur evaluate --table=gopro
 
 With --report, an evaluation that was stopped goes on where it was when it is started again.
 """
@@ -52,10 +52,11 @@ def _run(argv):
     chosen_precision = precision.resolve(FLAGS.precision)
     if FLAGS.table:
         return print_table(chosen_precision)
-    compare_at()  # before anything takes long
+    check_names()
+    networks = open_networks() if FLAGS.dataset else {}
     source = open_data()
     chosen = protocols.choose_for(source.reference, FLAGS.protocol)
-    networks = open_networks()
+    networks = networks or open_networks()
     restorers = {
         method: restorer(network, chosen_precision) for method, (network, _) in networks.items()
     }
@@ -169,8 +170,11 @@ def networks_at_hand():
             yield name, network, catalogue.published_of(network, FLAGS.self_ensemble)
 
 
-def open_data():
-    """The `test_sets.Data` that the flags mean."""
+def check_names():
+    """What is mistyped is told before a dataset is fetched or made for hours."""
+    compare_at()
+    if FLAGS.protocol not in (None, "all"):
+        protocols.choose(FLAGS.protocol)
     own = (FLAGS.blurry_dir, FLAGS.sharp_dir, FLAGS.pairs)
     alone = FLAGS.sharp_dir and not FLAGS.blurry_dir and not FLAGS.pairs
     if bool(FLAGS.dataset) == any(own) or alone:
@@ -178,11 +182,17 @@ def open_data():
             "give either --dataset, or both --blurry_dir and --sharp_dir, or --pairs, or "
             "--blurry_dir alone: that gives pictures without scores."
         )
+    for name in FLAGS.dataset.split("+") if FLAGS.dataset else ():
+        opening.find_builder(name, FLAGS.data_dir)
+
+
+def open_data():
+    """The `test_sets.Data` that the flags mean."""
     if FLAGS.dataset:
         return test_sets.from_tfds(FLAGS.dataset, FLAGS.split, FLAGS.data_dir, FLAGS.manual_dir)
     if not FLAGS.sharp_dir and not FLAGS.pairs:
         return test_sets.from_folder(FLAGS.blurry_dir)
-    return test_sets.from_folders(*own)
+    return test_sets.from_folders(FLAGS.blurry_dir, FLAGS.sharp_dir, FLAGS.pairs)
 
 
 def open_networks():

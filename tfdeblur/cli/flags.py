@@ -95,9 +95,7 @@ def define_weights(of):
 
 
 _SEVERAL = "; several separated by commas"
-_WEIGHTS = (
-    "a file, or published ones by their name, such as gopro (`python -m tfdeblur.weights list`)."
-)
+_WEIGHTS = "a file, or published ones by their name, such as gopro (`tfdeblur weights list`)."
 
 
 def define_data(dataset):

@@ -122,7 +122,8 @@ def _run(argv):
     if "-" in inputs:
         return _pipe(inputs)
     jobs = plan(inputs)
-    done = files.Done(folder(jobs), how())
+    default = not FLAGS.model and not FLAGS.weights
+    done = files.Done(folder(jobs), how(), stand_in=how(model=OWN) if default else None)
     if FLAGS.dry_run:
         return show(jobs, done)
     outcome = _restore(jobs, done)
@@ -255,16 +256,26 @@ def _open_classical(given, mask):
 
 
 def _restore(jobs, done=None):
-    if done and not FLAGS.overwrite and all(files.is_done(job, done) for job in jobs):
-        return files.Outcome(0, len(jobs), 0)  # for which no network need be opened
-    restore, description, kernel = open_restorer(settings())
-    if done and description == OWN:  # in place of the default, perhaps, which then may come later
-        done = files.Done(done.folder, how(model=OWN))
-    chosen = "" if FLAGS.model or FLAGS.weights else ", the default: --model names another"
-    errors.say(f"Restoring with {description}{chosen}.")
+    restore = kernel = None
+    if any(_can_be_restored(job, done) for job in jobs):  # else no network need be opened
+        restore, description, kernel = open_restorer(settings())
+        if done and description == OWN:  # in the place of the default, perhaps
+            done = files.Done(done.folder, how(model=OWN))
+        is_default = not FLAGS.model and not FLAGS.weights and description != OWN
+        chosen = ", the default: --model names another" * is_default
+        errors.say(f"Restoring with {description}{chosen}.")
     return files.restore_files(
         jobs, restore, FLAGS.overwrite, FLAGS.quality, FLAGS.fallback, done, kernel
     )
+
+
+def _can_be_restored(job, done):
+    if not FLAGS.overwrite and files.is_done(job, done):
+        return False
+    try:
+        return bool(files.check(job, FLAGS.overwrite, done))
+    except InputError:
+        return False
 
 
 def _pipe(inputs):
@@ -313,7 +324,7 @@ def show(jobs, done):
             skipped += 1
             continue
         try:
-            errors.say(f"{job.source} -> {job.target} ({files.check(job, FLAGS.overwrite)})")
+            errors.say(f"{job.source} -> {job.target} ({files.check(job, FLAGS.overwrite, done)})")
         except InputError as error:
             errors.say_error(error)
             failures += 1

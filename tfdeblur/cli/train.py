@@ -1,4 +1,4 @@
-"""Trains a recipe: `python train.py` alone trains the small quickstart network on made-up scenes.
+"""Trains a recipe: `tfdeblur train` alone trains the small quickstart network on made-up scenes.
 
 Ends with PSNR and SSIM on held-out images, and leaves model.keras, saved_model/ and report.md in
 the --workdir.
@@ -50,7 +50,7 @@ def _run(argv):
     from tfdeblur.data import cache
     from tfdeblur.data.pairs import open_pairs
     from tfdeblur.evaluation import protocols, reports
-    from tfdeblur.training import runs, strategies, targets, workdirs
+    from tfdeblur.training import build, runs, strategies, targets, workdirs
 
     recipe = change(recipes.choose(FLAGS.recipe))
     precision.resolve(FLAGS.precision)
@@ -67,6 +67,7 @@ def _run(argv):
             f"This is {strategies.place(strategy)}: it computes its part of every batch. Worker 1 "
             f"tells of the progress, and writes {workdir}."
         )
+    build.build_network(recipe, FLAGS.weights)  # mistakes are told before data is fetched or made
     train_pairs, validation_pairs, test_pairs = open_pairs(
         recipe,
         FLAGS.data_dir,

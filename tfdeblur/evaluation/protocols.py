@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfdeblur import metrics
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, did_you_mean
 from tfdeblur.evaluation import alignment
 from tfdeblur.restoration import quantise
 
@@ -194,6 +194,7 @@ def choose(name):
     if name not in PROTOCOLS:
         raise InputError(
             f"`protocol={name}` is unknown: choose one of {', '.join(PROTOCOLS)}, or all."
+            + did_you_mean(name, PROTOCOLS)
         )
     return PROTOCOLS[name]
 

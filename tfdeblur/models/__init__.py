@@ -41,12 +41,12 @@ NETWORKS = {
 }
 
 
-def build(name, **hyperparameters):
+def build(name, **given):
     """A network with fresh weights, in the global dtype policy.
 
     Args:
         name: a key of `NETWORKS`.
-        **hyperparameters: arguments of that network's constructor.
+        **given: hyperparameters, the arguments of that network's constructor.
 
     Returns:
         A `keras.Model` from `[B, H, W, 3]` in [0, 1] to `[level 1, level 2, ...]`, finest first
@@ -56,8 +56,14 @@ def build(name, **hyperparameters):
         InputError: unknown name or hyperparameter.
     """
     check_name(name)
+    known = [*hyperparameters(name), "name"]
+    if unknown := [argument for argument in given if argument not in known]:
+        raise InputError(
+            f"`hyperparameters={unknown[0]}`: {name} has {', '.join(known[:-1])}."
+            + did_you_mean(unknown[0], known)
+        )
     try:
-        return NETWORKS[name](**hyperparameters)
+        return NETWORKS[name](**given)
     except TypeError as error:
         raise InputError(f"model {name!r}: {error}") from error
 

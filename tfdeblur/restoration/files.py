@@ -18,7 +18,7 @@ import time
 import tqdm
 
 from tfdeblur import errors
-from tfdeblur.errors import InputError, NotFiniteError
+from tfdeblur.errors import InputError, NotFiniteError, did_you_mean
 from tfdeblur.io import animations, ffmpeg, images, photos, raw
 from tfdeblur.restoration import harm
 
@@ -71,11 +71,13 @@ class Done:
     Args:
         folder: where the files are written.
         how: what decides about the result, the network say: any words.
+        stand_in: what decided where something stood in for it; such results may be replaced.
     """
 
-    def __init__(self, folder, how):
+    def __init__(self, folder, how, stand_in=None):
         self.folder = pathlib.Path(folder)
-        self.how = hashlib.sha256(how.encode()).hexdigest()[:16]
+        self.how = _short(how)
+        self.stand_in = stand_in and _short(stand_in)
         self.found = {}
         with contextlib.suppress(InputError), images.open_regular(self.folder / DONE) as file:
             for line in file.read().decode(errors="replace").splitlines():
@@ -84,6 +86,11 @@ class Done:
 
     def knows(self, target):
         return self.found.get(self._name(target)) == self.how
+
+    def may_replace(self, job):
+        """Whether only a stand-in has restored the target, and nobody has changed it since."""
+        of_stand_in = self.stand_in and self.found.get(self._name(job.target)) == self.stand_in
+        return bool(of_stand_in) and _same_time(job)
 
     def add(self, target):
         """Without a word where it cannot be written: then the file is restored once more."""
@@ -96,6 +103,10 @@ class Done:
 
     def _name(self, target):
         return ascii(os.path.relpath(target, self.folder))  # in one line, whatever it is
+
+
+def _short(how):
+    return hashlib.sha256(how.encode()).hexdigest()[:16]
 
 
 def plan(
@@ -131,9 +142,13 @@ def plan(
         InputError: no input exists; one would be overwritten; two would go to one file; there is
             nothing to restore; or `output` or `format` does not fit the inputs.
     """
-    output = pathlib.Path(output)
     if not inputs:
         raise InputError("no input: name images, videos or folders, such as `tfdeblur photo.jpg`.")
+    if not str(output):
+        raise InputError("`output=` is empty: name a folder; . is the one that you are in.")
+    if pathlib.PurePath(suffix).name != suffix:
+        raise InputError(f"`suffix={suffix}` goes to the end of names: it cannot hold a folder.")
+    output = pathlib.Path(output)
     kind = format and "." + format.lower().removeprefix(".")
     if kind and kind not in SUFFIXES:
         raise InputError(f"`format={kind[1:]}`: choose {_listed(SUFFIXES)}.")
@@ -145,7 +160,8 @@ def plan(
             missing.append(Job(pathlib.Path(pattern), output, problem=str(error)))
     if not given:
         raise InputError(missing[0].problem)
-    to_file = output.suffix.lower() in SUFFIXES + animations.SUFFIXES and not output.is_dir()
+    formats = SUFFIXES + animations.SUFFIXES
+    to_file = output.suffix.lower() in formats and not output.is_dir()
     if to_file and (len(inputs) > 1 or len(given) > 1 or given[0][0].is_dir()):
         raise InputError(f"`output={output}` is one file, for one input file: name a folder.")
     if to_file and (suffix or kind):
@@ -153,6 +169,12 @@ def plan(
         raise InputError(f"{named} is for folders, but `output={output}` is a file.")
     if not to_file and output.exists() and not output.is_dir():
         raise InputError(f"`output={output}` is a file: name a folder.")
+    unknown = output.suffix.lower() not in ("", *formats) and not output.exists()
+    if unknown and (hint := did_you_mean(output.suffix, SUFFIXES)):
+        raise InputError(
+            f"`output={output}`: {output.suffix} is no format that can be written.{hint} If a "
+            "folder is meant, make it first."
+        )
     jobs = {}
     left_out = collections.Counter() if left_out is None else left_out
     for path, root in given:
@@ -169,23 +191,31 @@ def plan(
     return [*missing, *jobs.values()]
 
 
-def check(job, overwrite=False):
+def check(job, overwrite=False, done=None):
     """Tells what is wrong with a job, as far as names and headers say.
+
+    Args:
+        job: of `plan`.
+        overwrite: whether a target that exists may be replaced.
+        done: `Done`, which knows what may be replaced anyhow; or None.
 
     Returns:
         str, what is to be restored: "1280x720 pixels".
 
     Raises:
-        InputError: the target exists and `overwrite` is not given, its format cannot be written or
-            is of the other kind, or the source cannot be read.
+        InputError: the target exists and `overwrite` is not given, cannot be written, its format
+            cannot be written or is of the other kind, or the source cannot be read.
     """
     if job.problem:
         raise InputError(job.problem)
     if os.path.lexists(job.target):
-        if not overwrite and not _is_copy(job):
+        if not overwrite and not _is_copy(job) and not (done and done.may_replace(job)):
             how = ", restored by another network or with other options" * _same_time(job)
             raise InputError(f"{job.target} exists{how}: give `overwrite=True` to replace it.")
-        _refuse_read_only(job.target)
+        if not _same_time(job):  # otherwise it is ours, and as the source is
+            _refuse_read_only(job.target)
+    for path in filter(None, (job.target, job.compared)):
+        _refuse_unwritable(path.parent)
     if _is_video(job.source):
         if not _is_video(job.target):
             raise InputError(f"{job.source} is a video: name one, not {job.target}.")
@@ -238,6 +268,7 @@ def _is_copy(job):
     try:
         if os.path.islink(job.target) or os.path.samefile(job.source, job.target):
             return False
+        filecmp.clear_cache()  # it goes by size and time, and what is restored keeps the time
         return filecmp.cmp(job.source, job.target, shallow=False)
     except (OSError, ValueError):
         return False
@@ -282,6 +313,7 @@ def restore_files(
             try:
                 if not overwrite and is_done(job, done):
                     skipped += 1
+                    _compare_afterwards(job)
                     continue
                 restore_file(
                     job,
@@ -322,7 +354,7 @@ def restore_file(
     Raises:
         InputError: see `check`; or it cannot be read, restored or written.
     """
-    check(job, overwrite)
+    check(job, overwrite, done)
     harmless = _Harmless(restore, fallback)
     _restore_file(job, harmless, quality, progress, kernel)
     harmless.tell(job.target)
@@ -384,7 +416,10 @@ def _search(folder, follow_links, left_out):
         for name in names:
             path = pathlib.Path(root, name)
             suffix = path.suffix.lower()
-            if name.startswith(".") or (suffix == ".ts" and not _is_transport_stream(path)):
+            if suffix == ".ts" and not _is_transport_stream(path):
+                continue
+            if name.startswith("."):
+                left_out["hidden files"] += suffix in SUFFIXES
                 continue
             if suffix in SUFFIXES + animations.SUFFIXES or raw.is_raw(path):
                 found.append(path)
@@ -499,6 +534,19 @@ def _restore_file(job, restore, quality, progress, kernel):
         _note(f"{job.target} had {others} other names (hard links), which keep the old version.")
 
 
+def _compare_afterwards(job):
+    """The picture of before and after of an image that an earlier run has restored without it."""
+    if not job.compared or job.compared.exists() or _is_video(job.source):
+        return
+    if animations.find(job.source, job.target):
+        return
+    from tfdeblur.io import comparisons
+
+    before, after = (photos.read(path).pixels for path in (job.source, job.target))
+    if before.shape == after.shape and before.dtype == after.dtype:
+        comparisons.before_and_after(job.compared, before, after)
+
+
 class _Harmless:
     """`restore`, but what it does to an image is measured, and undone where that is wanted."""
 
@@ -555,3 +603,16 @@ def _refuse_read_only(path):
     with contextlib.suppress(OSError):  # writing will tell
         if not os.stat(path).st_mode & 0o222:
             raise InputError(f"{path} is read-only: make it writable first, if it is to go.")
+
+
+def _refuse_unwritable(folder):
+    """No file can be written into a folder, nor into one that has to be made in it."""
+    there = folder
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise InputError(f"cannot write into {folder}: {there} is no folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(
+            f"cannot write into {there}: permission denied; name another folder with `output`."
+        )

@@ -62,8 +62,14 @@ def restore(
 
     Raises:
         InputError: the image is of another type or shape, tile and overlap do not fit, memory does
-            not suffice, the network returned values that are not finite, or the mask does not fit.
+            not suffice, the network returned values that are not finite, or the mask does not fit;
+            or `net` is no network.
     """
+    if not callable(net):
+        raise InputError(
+            f"net is {net!r}, no network: tfdeblur.weights.open_network(...) returns one, and a "
+            "line about it."
+        )
     image, back = kinds.as_pixels(image)
     mask = None if mask is None else blending.as_mask(mask)
     blending.check(image, strength, mask)

@@ -20,7 +20,36 @@ def build_trainer(recipe, initial_weights=None):
     features of a perceptual loss are those of random weights until `weights.vgg19.load_vgg19`.
 
     Raises:
-        InputError: the crops do not fit the network or its discriminator, or see `weights.load`.
+        InputError: see `build_network`; or the crops do not fit the discriminator.
+    """
+    network = build_network(recipe, initial_weights)
+    jit = network.jit_compile and tf.distribute.get_strategy().num_replicas_in_sync == 1
+    arguments = {
+        "network": network,
+        "loss": recipe.loss,
+        "loss_weight": recipe.loss_weight,
+        "label_pyramid": recipe.label_pyramid,
+        "gradient_checkpointing": recipe.gradient_checkpointing,
+    }
+    if recipe.perceptual:
+        chosen = recipe.perceptual
+        arguments["features"] = vgg19.vgg19_conv3_3(chosen.mean, chosen.deviation)
+        arguments["features_weight"] = chosen.weight
+    if recipe.adversarial is None:
+        trainer = MultiScaleTrainer(**arguments)
+        trainer.compile(_adam(recipe), jit_compile=jit)
+        return trainer
+    trainer = _adversarial_trainer(recipe, arguments)
+    trainer.compile(_adam(recipe), _adam(recipe), jit_compile=jit)
+    return trainer
+
+
+def build_network(recipe, initial_weights=None):
+    """The network that a training of a recipe begins with.
+
+    Raises:
+        InputError: the recipe names what does not exist, or its crops do not fit the network; or
+            see `weights.load`.
     """
     for argument, names, known in (
         ("augmentations", recipe.augmentations, AUGMENTATIONS),
@@ -43,25 +72,7 @@ def build_trainer(recipe, initial_weights=None):
     INITIALIZATIONS[recipe.initialization](network)
     if initial_weights:
         weights.load(network, initial_weights)
-    jit = network.jit_compile and tf.distribute.get_strategy().num_replicas_in_sync == 1
-    arguments = {
-        "network": network,
-        "loss": recipe.loss,
-        "loss_weight": recipe.loss_weight,
-        "label_pyramid": recipe.label_pyramid,
-        "gradient_checkpointing": recipe.gradient_checkpointing,
-    }
-    if recipe.perceptual:
-        chosen = recipe.perceptual
-        arguments["features"] = vgg19.vgg19_conv3_3(chosen.mean, chosen.deviation)
-        arguments["features_weight"] = chosen.weight
-    if recipe.adversarial is None:
-        trainer = MultiScaleTrainer(**arguments)
-        trainer.compile(_adam(recipe), jit_compile=jit)
-        return trainer
-    trainer = _adversarial_trainer(recipe, arguments)
-    trainer.compile(_adam(recipe), _adam(recipe), jit_compile=jit)
-    return trainer
+    return network
 
 
 def _adversarial_trainer(recipe, arguments):

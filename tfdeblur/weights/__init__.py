@@ -10,7 +10,7 @@ import pathlib
 import sys
 
 from tfdeblur import errors, models
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, did_you_mean
 from tfdeblur.weights import (
     catalogue,
     flax_files,
@@ -116,7 +116,7 @@ def open_network(model=None, weights=None):
         model: a name of `models.NETWORKS`, a `.keras` file, the authors' file of a network, or
             `OWN`. None: that of `DEFAULT`.
         weights: as for `load`; a name needs them. Published weights and the authors' files
-            decide about hyperparameters, too. None beside no model: those of `DEFAULT`.
+            decide about hyperparameters, too. None beside the model of `DEFAULT`: its.
 
     Returns:
         The network, and a line that says where it came from.
@@ -124,7 +124,7 @@ def open_network(model=None, weights=None):
     Raises:
         InputError: nothing fits; the message lists the choices.
     """
-    if not model and not weights:
+    if (model or DEFAULT[0]) == DEFAULT[0] and not weights:
         return _open_default()
     model = model or DEFAULT[0]
     if model == OWN or str(model).endswith(".keras"):
@@ -137,7 +137,7 @@ def open_network(model=None, weights=None):
         if weights:
             load(net, weights)
         return net, str(model)
-    models.check_name(model)
+    _check_name(model)
     if not weights:
         published = catalogue.names(model)
         or_published = f", or one of the published {', '.join(published)}" if published else ""
@@ -161,8 +161,21 @@ def open_best(model=None, weights=None):
     except InputError as error:
         if model or weights:
             raise
-        errors.say(f"{error} {OWN} restores in its place: it is smaller, and not as good.")
+        errors.say(
+            f"note: {OWN}, which is smaller and not as good, restores in the place of the default "
+            f"network, {DEFAULT[0]}: {error}"
+        )
         return open_network(OWN)
+
+
+def _check_name(model):
+    """Raises an InputError where no network that restores has this name."""
+    names = [OWN, *(name for name in models.NETWORKS if "discriminator" not in name)]
+    if model not in names:
+        raise InputError(
+            f"`model={model}` is no .keras file, and no network's name: those are "
+            f"{', '.join(names)}." + did_you_mean(model, names)
+        )
 
 
 def _open_default():
@@ -171,7 +184,8 @@ def _open_default():
     except InputError as error:
         here = [OWN, *map(str, trained_models())]
         here = [f"`model={name}`" for name in here]
-        here += [f"`model={x.network}` `weights={x.name}`" for x in catalogue.cached()]
+        cached = [(x.network, x.name) for x in catalogue.cached()]
+        here += [f"`model={x}` `weights={name}`" for x, name in cached if (x, name) != DEFAULT]
         raise InputError(f"{error} Networks that are here already: {'; '.join(here)}.") from error
 
 
@@ -203,9 +217,10 @@ def _local(weights):
 def _existing(path):
     path = pathlib.Path(path)
     if not path.exists() and not tf1_files.is_checkpoint(path):
+        names = dict.fromkeys(entry.name for entry in catalogue.CATALOGUE)
         raise InputError(
-            f"{path}: no such file; give `weights` or `model` the path of one, or `weights` a name "
-            "that `python -m tfdeblur.weights list` shows."
+            f"{path}: no such file, and no name of published weights: `tfdeblur weights list` "
+            "shows those." + did_you_mean(path, names)
         )
     return path
 

@@ -1,9 +1,9 @@
 """Published weights, and their authors' files as Keras files.
 
-python -m tfdeblur.weights list                                      # the published weights
-python -m tfdeblur.weights convert MIMO-UNet.pkl mimo_unet.keras     # a file, or a folder of them
-python -m tfdeblur.weights convert deblur.model-523000 srn.keras     # a TensorFlow 1 checkpoint
-python -m tfdeblur.weights convert checkpoint.npz maxim.keras        # a Flax checkpoint
+tfdeblur weights list                                      # the published weights
+tfdeblur weights convert MIMO-UNet.pkl mimo_unet.keras     # a file, or a folder of them
+tfdeblur weights convert deblur.model-523000 srn.keras     # a TensorFlow 1 checkpoint
+tfdeblur weights convert checkpoint.npz maxim.keras        # a Flax checkpoint
 """
 
 import pathlib
