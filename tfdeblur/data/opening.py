@@ -1,5 +1,7 @@
 """Opening datasets of TFDS, for training, for evaluation, and only to count their examples."""
 
+import sys
+
 from tfdeblur import files
 from tfdeblur.errors import InputError, did_you_mean
 
@@ -48,6 +50,8 @@ def open_dataset(name, split, data_dir=None, manual_dir=None):
     """
     import tensorflow_datasets as tfds
 
+    if not sys.stderr.isatty():  # TFDS would write a line for each example
+        tfds.disable_progress_bar()
     builder = find_builder(name, data_dir)
     if is_built(builder):
         return builder, count_examples(builder, split)
