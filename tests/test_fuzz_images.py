@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 )
 @pytest.mark.slow
 def test_broken_images():
-    command = [sys.executable, str(ROOT / "benchmarks" / "fuzz_images.py"), "--count=1000"]
+    command = [sys.executable, str(ROOT / "benchmarks" / "fuzz_images.py"), "--count=400"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
-    assert "1000 of 1000 files read or refused, 0 failures" in done.stdout
+    assert "400 of 400 files read or refused, 0 failures" in done.stdout

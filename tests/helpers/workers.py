@@ -1,15 +1,20 @@
-"""Processes that train together: TensorFlow's devices are fixed when a process starts."""
+"""Processes that train together: TensorFlow's devices are fixed when a process first uses them."""
 
 import json
+import multiprocessing
 import os
 import pathlib
+import runpy
 import socket
-import subprocess
 import sys
+import tempfile
 
 import tensorflow as tf
 
 PATIENCE = 900  # seconds until all of them must have ended, beside other work too
+# Forks of a process that has imported what takes long, and has used none of it.
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["tfdeblur.training.runs"])
 
 
 def make_two_devices():
@@ -19,14 +24,23 @@ def make_two_devices():
 
 
 def start(script, *arguments, **environment):
-    """Runs a test file as a script that finds these helpers: a Popen, with all that it prints."""
-    return subprocess.Popen(
-        [sys.executable, script, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    """Runs a test file as a script that finds these helpers: what `end` waits for."""
+    number, output = tempfile.mkstemp()
+    os.close(number)
+    words = [script, *map(str, arguments)]
+    process = _SERVER.Process(target=_run, args=(words, environment, output))
+    process.start()
+    return process, pathlib.Path(output)
+
+
+def _run(words, environment, output):
+    file = os.open(output, os.O_WRONLY | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    os.environ.update(environment)
+    sys.path.insert(0, str(pathlib.Path(__file__).parent))
+    sys.argv = words
+    runpy.run_path(words[0], run_name="__main__")
 
 
 def start_cluster(script, *arguments):
@@ -45,8 +59,13 @@ def start_cluster(script, *arguments):
 def end(processes):
     """Their (status, output)."""
     try:
-        outputs = [process.communicate(timeout=PATIENCE)[0] for process in processes]
+        for process, _ in processes:
+            process.join(PATIENCE)
     finally:
-        for process in processes:
+        for process, _ in processes:
             process.kill()  # one may be waiting for another that failed
-    return [(process.returncode, out) for process, out in zip(processes, outputs, strict=True)]
+            process.join()
+    outputs = [output.read_text(errors="replace") for _, output in processes]
+    for _, output in processes:
+        output.unlink()
+    return [(process.exitcode, out) for (process, _), out in zip(processes, outputs, strict=True)]

@@ -25,7 +25,14 @@ def assert_close(outputs, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{}, {"steps_per_execution": 2}, {"run_eagerly": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        pytest.param({"steps_per_execution": 2}, marks=pytest.mark.long),
+        {"run_eagerly": True},
+    ],
+)
 def test_fit_evaluate_and_predict(net, options):
     labels = [np.asarray(level) / 2 for level in net(IMAGES)]
     net.compile("sgd", loss=["mse"] * 3, **options)

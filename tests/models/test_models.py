@@ -161,17 +161,3 @@ def test_networks_give_the_same_pixels_on_jax(names, tmp_path):
             limit = 3e-5 if name == "deblurgan_v2" else 1e-5
             limit *= max(1, np.abs(array).max())
             np.testing.assert_allclose(output, array, atol=limit, err_msg=name)
-
-
-@pytest.mark.slow
-def test_import_is_light():
-    """`import tfdeblur` brings Keras, not the heavy libraries that only some commands need."""
-    code = (
-        "import sys, keras\n"
-        "before = set(sys.modules)\n"  # Keras itself imports OpenCV where that is installed
-        "import tfdeblur\n"
-        "heavy = {'tensorflow_datasets', 'apache_beam', 'cv2', 'torch'}\n"
-        "print(sorted(heavy & (set(sys.modules) - before)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

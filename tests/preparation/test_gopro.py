@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from small_networks import all_but_few_long
 
 from tfdeblur import blur, evaluation, recipes, restoration, weights
 from tfdeblur.data.pairs import open_pairs
@@ -385,7 +386,7 @@ def link_archives(data_dir, other):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "config", ["blur_gamma", pytest.param("blur", marks=pytest.mark.long), "synthesized"]
+    "config", all_but_few_long(["blur_gamma", "blur", "synthesized"], few=["synthesized"])
 )
 def test_from_archives_to_scores(data_dir, tmp_path, config):
     recipe = dataclasses.replace(

@@ -48,7 +48,9 @@ def test_psnr_by_hand(batch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "name", ["float32", "bfloat16", pytest.param("float16", marks=pytest.mark.long)]
+)
 def test_one_batch_is_overfitted(name, batch):
     keras.utils.set_random_seed(0)
     with precision.policy(name):
@@ -491,7 +493,7 @@ def test_two_devices_train_as_one(end_on_one_device, tmp_path):
     assert_end(result, path, end_on_one_device)
 
 
-@pytest.mark.slow
+@pytest.mark.long  # that runs do, test_strategies.py shows; here is a discriminator, too
 def test_two_machines_train_as_one(end_on_one_device, tmp_path):
     paths = [tmp_path / f"worker{i}.npz" for i in range(2)]
     machines = workers.start_cluster(__file__, *(("machines", path) for path in paths))
