@@ -12,6 +12,9 @@ import sys
 # TensorFlow's notes to its developers would stand between what a command prints; what goes wrong
 # still raises.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# After Beam has used gRPC, a fork for FFmpeg would now and then begin with a line of gRPC's own on
+# stderr, which passes for FFmpeg's, or die of it.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 __all__ = [
     "blur",

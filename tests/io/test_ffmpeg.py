@@ -1,6 +1,8 @@
 """Videos through FFmpeg: hostile names and contents."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -62,3 +64,25 @@ def test_pipes_and_devices_are_no_videos(tmp_path):
     for name in ("a.mp4", "b.mp4"):
         with pytest.raises(InputError, match="pipe or a device"):
             ffmpeg.probe(tmp_path / name)
+
+
+SCRIPT = """
+import sys, tfdeblur
+import apache_beam as beam
+from tfdeblur.io import ffmpeg
+options = ["--direct_num_workers=2", "--direct_running_mode=multi_threading"]
+with beam.Pipeline(options=beam.options.pipeline_options.PipelineOptions(options)) as pipeline:
+    pipeline | beam.Create(range(4)) | beam.Map(lambda x: x)
+for _ in range(100):
+    ffmpeg.probe(sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_videos_are_read_beside_beam(tmp_path):
+    """Where gRPC hears of forks, 1 in 25 fails."""
+    pytest.importorskip("apache_beam")
+    write_video(tmp_path / "a.mp4", panned(5), fps=240)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "a.mp4")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -2,7 +2,7 @@
 
 tfdeblur batch INPUT... --output=restored/ [--runner=FlinkRunner --beam_option=name=value]
 
-INPUT, and what becomes of it, are those of `tfdeblur`: the same bytes. Each process opens the
+INPUT, and what becomes of it, are those of `tfdeblur`, but for rounding. Each process opens the
 network once, and takes one file after the other, so that its memory does not grow with their
 number. Files that fail are listed at the end; the same command again skips what is done. The
 folders have to be on a disk that all machines share. Without --runner this computer does the work,
