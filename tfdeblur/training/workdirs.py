@@ -62,10 +62,11 @@ def check(workdir, resume=False, overwrite=False):
     """
     workdir = pathlib.Path(workdir)
     try:
-        existed = workdir.exists()
+        missing = [path for path in (workdir, *workdir.parents) if not path.exists()]
         workdir.mkdir(parents=True, exist_ok=True)
-        if not existed:
-            workdir.rmdir()  # the rest of the input may be wrong
+        for path in missing:
+            path.rmdir()  # the rest of the input may be wrong
+        if missing:
             return
     except OSError as error:
         raise InputError(
