@@ -39,6 +39,7 @@ FLAGS = flags.FLAGS
 TINY = {"scales": 1, "filters": 2, "resblocks": 1}
 TESTS = pathlib.Path(__file__).parents[1] / "tests" / "helpers"
 FORBIDDEN = {"os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "socket.connect"}
+SERVER = multiprocessing.get_context("forkserver")
 NUMBERS = (0, 1, 127, 128, 255, 2**15, 2**31 - 1, 2**31, 2**32 - 1)
 
 # ------------------------------------------------------------------------ kinds of files
@@ -593,6 +594,8 @@ def fuzz(kind, limits):
         stray = folder.parent / "outside.txt"  # where a member of an archive points
         was_there = stray.exists()
         while at < count:
+            for name in ("out", "err"):  # a process may die before it does so
+                (folder / name).write_text("")
             process = SERVER.Process(target=child, args=(kind, folder, at, limits))
             process.start()
             process.join()
@@ -641,15 +644,13 @@ def keep(folder, index):
 
 def main(_):
     os.environ["OMP_NUM_THREADS"] = "1"
+    # The readers are forks of a process that has imported what takes long.
+    SERVER.set_forkserver_preload(["tfdeblur.models", "tfdeblur.weights", "scipy.io"])
     limits = Limits(FLAGS.count, FLAGS.seed, FLAGS.gigabytes, FLAGS.seconds)
     failures = sum(fuzz(kind, limits) for kind in FLAGS.kinds)
     print(f"{FLAGS.count} files of each of {len(FLAGS.kinds)} kinds, {failures} failures")
     return 1 if failures else 0
 
-
-# Forks from one that has imported what takes long.
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["tfdeblur.models", "tfdeblur.weights", "scipy.io"])
 
 if __name__ == "__main__":
     flags.DEFINE_integer("count", 500, "Files of each kind.")

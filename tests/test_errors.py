@@ -118,12 +118,18 @@ def test_who_stops_reading_gets_no_traceback(words):
     os.close(write)
 
 
-def test_a_full_disk_behind_the_output_is_told():
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="it is Linux's")
+@pytest.mark.parametrize("words", [["--help"], ["weights", "list"]])
+def test_a_full_disk_behind_the_output_is_told(words):
+    message = "error: no space is left for what is printed.\n"
     with open("/dev/full", "wb") as full:
-        assert tfdeblur_to(full, ["weights", "list"]) == (
-            1,
-            "error: no space is left for it all.\n",
-        )
+        assert tfdeblur_to(full, words) == (1, message)
+
+
+def test_who_has_closed_the_output_gets_status_0():
+    words = "sys.stdout = None; errors.run(lambda argv: 0)"
+    script = f"import sys; from tfdeblur import errors; {words}"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
 def tfdeblur_to(output, words):

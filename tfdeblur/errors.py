@@ -203,7 +203,7 @@ def run(main):
     def guarded(argv):
         try:
             status = main(argv)
-            sys.stdout.flush()  # here what cannot be written is told, at Python's end it is not
+            _flush()  # here what cannot be written is told, at Python's end it is not
             return status
         except InputError as error:
             say_error(error)
@@ -218,8 +218,7 @@ def run(main):
             return 130
         except Exception as error:
             if getattr(error, "errno", None) == errno.ENOSPC:
-                say_error(f"no space is left for {getattr(error, 'filename', None) or 'it all'}.")
-                return 1
+                return _without_space(error)
             if not is_out_of_memory(error):
                 raise
             say_error(OUT_OF_MEMORY)
@@ -235,20 +234,44 @@ def _parse(argv):
     try:
         return flags.FLAGS(argv)
     except SystemExit:  # --help was answered, which absl takes for a failure
-        with contextlib.suppress(BrokenPipeError):
-            sys.stdout.flush()
-            sys.exit(0)
-        sys.exit(_without_reader())
+        sys.exit(_help_status())
     except BrokenPipeError:
         sys.exit(_without_reader())
+    except OSError as error:
+        sys.exit(_without_space(error))
     except flags.Error as error:
         text = re.sub(r"\('(.*)', '.*'\)", r"\1", " ".join(str(error).split()))
         say(f"error: {text} (--help explains the flags)", file=sys.stderr)
         sys.exit(1)
 
 
+def _help_status():
+    try:
+        _flush()
+    except BrokenPipeError:
+        return _without_reader()
+    except OSError as error:
+        return _without_space(error)
+    return 0
+
+
+def _flush():
+    if sys.stdout:  # which may have been closed when the program started
+        sys.stdout.flush()
+
+
 def _without_reader():
     """The status of a program whose output nobody reads any more, as `| head` does."""
-    # What is still to be written would fail once more when Python ends.
+    _give_up_output()
+    return 128 + getattr(signal, "SIGPIPE", 13)
+
+
+def _without_space(error):
+    say_error(f"no space is left for {error.filename or 'what is printed'}.")
+    _give_up_output()
+    return 1
+
+
+def _give_up_output():
+    """What is still to be printed would fail once more when Python ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 128 + signal.SIGPIPE

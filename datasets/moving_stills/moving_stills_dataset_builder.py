@@ -80,9 +80,11 @@ class Builder(ParallelBuilder):
         ),
         MovingStillsConfig(
             name="photographs_short",
-            pairs_per_photo=8,
+            version=tfds.core.Version("1.1.0"),
+            release_notes={"1.1.0": "32 pairs of each photograph, in place of 8."},
+            pairs_per_photo=32,
             options=moving_stills.Options(size=192),
-            description="8 pairs of each, blurred as REDS is at 320x180 pixels.",
+            description="32 pairs of each, blurred as REDS is at 320x180 pixels.",
         ),
         MovingStillsConfig(
             name="uniform",

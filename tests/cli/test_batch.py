@@ -41,7 +41,7 @@ def net(photos):
 @pytest.mark.slow
 def test_the_same_bytes_and_what_fails(net):
     jobs = files.plan(["photos"], "out")
-    (failure,) = batch.run(jobs, SETTINGS, "out", "how", IN_MEMORY)
+    (failure,) = batch.run(jobs, SETTINGS, files.Done("out", "how"), IN_MEMORY)
     assert failure.startswith("photos/broken.png cannot be read as an image (the file is empty)")
     restore, *_ = plain.open_restorer(SETTINGS)
     assert files.restore_files(files.plan(["photos"], "plain"), restore).failed == 1

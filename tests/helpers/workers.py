@@ -25,6 +25,7 @@ def make_two_devices():
 
 def start(script, *arguments, **environment):
     """Runs a test file as a script that finds these helpers: what `end` waits for."""
+    environment = {**os.environ, **environment}  # the server has that of its own start
     number, output = tempfile.mkstemp()
     os.close(number)
     words = [script, *map(str, arguments)]
@@ -61,11 +62,12 @@ def end(processes):
     try:
         for process, _ in processes:
             process.join(PATIENCE)
+            assert process.exitcode is not None, f"{process.name} hangs"
     finally:
         for process, _ in processes:
             process.kill()  # one may be waiting for another that failed
             process.join()
-    outputs = [output.read_text(errors="replace") for _, output in processes]
-    for _, output in processes:
-        output.unlink()
+        outputs = [output.read_text(errors="replace") for _, output in processes]
+        for _, output in processes:
+            output.unlink()
     return [(process.exitcode, out) for (process, _), out in zip(processes, outputs, strict=True)]

@@ -1,6 +1,7 @@
 """Files and folders: what goes where, what is refused, and that the rest goes on."""
 
 import collections
+import functools
 import os
 import pathlib
 import shutil
@@ -297,9 +298,13 @@ def test_read_only_files_are_not_replaced(photos, capsys):
 
 def test_what_was_restored_of_a_read_only_file_may_be_restored_again(photos):
     os.chmod("photos/a.jpg", 0o444)
+    pathlib.Path("out").mkdir()
     jobs = files.plan(["photos/a.jpg"], "out", overwrite=True)
-    for _ in range(2):
-        assert files.restore_files(jobs, invert, overwrite=True).restored == 1
+    for how in ("so", "otherwise"):
+        done = files.Done("out", how)
+        assert files.restore_files(jobs, invert, overwrite=True, done=done).restored == 1
+    os.chmod("photos/a.jpg", 0o644)  # so it was the user who made the result read-only
+    assert files.restore_files(jobs, invert, overwrite=True, done=done).failed == 1
 
 
 def test_a_folder_that_cannot_be_written_into_is_told_before_the_work(photos, capsys, monkeypatch):
@@ -317,26 +322,51 @@ def test_a_folder_that_cannot_be_written_into_is_told_before_the_work(photos, ca
 
 
 def test_a_comparison_is_made_of_what_is_done_already(photos):
-    files.restore_files(files.plan(["photos"], "plain"), invert)
-    jobs = files.plan(["photos"], "out")
-    files.restore_files(jobs, invert)
-    assert files.restore_files(files.plan(["photos"], "out", compare=True), None).skipped == 2
+    files.restore_files(files.plan(["photos"], "out"), invert)
+    compared = files.plan(["photos"], "out", compare=True)
+    for _ in range(2):
+        assert files.restore_files(compared, None) == files.Outcome(0, 2, 0)
     files.restore_files(files.plan(["photos"], "whole", compare=True), invert)
     for name in ("a.jpg", "trip/b.png.jpg"):
         made, expected = (images.read(f"{x}/compare/{name}") for x in ("out", "whole"))
         np.testing.assert_allclose(made.astype(int), expected.astype(int), atol=40)  # two JPEGs
+    # One that shows an older result is made anew, the others stay.
+    pathlib.Path("out/compare/trip/b.png.jpg").write_bytes(b"ours")
+    again = files.plan(["photos/a.jpg"], "out")
+    files.restore_files(again, lambda x, progress: x // 2, overwrite=True)
+    files.restore_files(compared, None)
+    assert (images.read("out/compare/a.jpg") != made.mean()).any()
+    assert pathlib.Path("out/compare/trip/b.png.jpg").read_bytes() == b"ours"
+
+
+def test_a_picture_of_floating_point(photos):
+    tifffile.imwrite("photos/f.tif", np.full((5, 6, 3), 0.5, np.float32), photometric="rgb")
+    jobs = files.plan(["photos/f.tif"], "out", compare=True)
+    assert files.restore_files(jobs, lambda x, progress: x).restored == 1
+    assert abs(images.read("out/compare/f.tif.jpg")[-20, 20].astype(int) - 128).max() < 6
 
 
 def test_what_a_stand_in_restored_is_replaced(photos, capsys):
+    pathlib.Path("out").mkdir()
     jobs = files.plan(["photos"], "out")
-    files.restore_files(jobs, lambda x, progress: x, done=files.Done("out", "small"))
-    pathlib.Path("out").mkdir(exist_ok=True)
-    done = files.Done("out", "best", stand_in="small")
-    os.utime("out/a.jpg")  # somebody has changed it
-    assert files.restore_files(jobs, invert, done=done) == files.Outcome(1, 0, 1)
+    best = functools.partial(files.Done, "out", "best", stand_in="small")
+    files.restore_files(jobs, lambda x, progress: x // 2, done=best().by_stand_in())
+    assert files.Done("out", "small").knows("out/a.jpg")
+    times = os.stat("out/a.jpg")
+    pathlib.Path("out/a.jpg").write_bytes(b"changed by somebody")
+    os.utime("out/a.jpg", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert files.restore_files(jobs, invert, done=best()) == files.Outcome(1, 0, 1)
     assert "out/a.jpg exists" in capsys.readouterr().err
     assert (images.read("out/trip/b.png") == 255 - images.read("photos/trip/b.png")).all()
-    assert files.restore_files(jobs, invert, done=done).skipped == 1
+    assert files.restore_files(jobs, invert, done=best()) == files.Outcome(0, 1, 1)
+
+
+def test_what_was_wanted_of_the_stand_in_is_not_replaced(photos):
+    pathlib.Path("out").mkdir()
+    jobs = files.plan(["photos"], "out")
+    files.restore_files(jobs, lambda x, progress: x // 2, done=files.Done("out", "small"))
+    done = files.Done("out", "best", stand_in="small")
+    assert files.restore_files(jobs, invert, done=done).failed == 2
 
 
 def test_the_target_of_a_link_is_restored(photos):

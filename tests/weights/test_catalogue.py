@@ -153,7 +153,7 @@ def test_weights_for_browsers_only():
 def test_unknown_names_are_told_where_to_look(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        InputError, match=r"goproo: no such file.*tfdeblur weights list.* Did you mean gopro\?"
+        InputError, match=r"goproo: no such file.* of dmphn \(gopro, .* Did you mean gopro\?"
     ):
         weights.open_network("dmphn", "goproo")
 

@@ -4,9 +4,9 @@ tfdeblur batch INPUT... --output=restored/ [--runner=FlinkRunner --beam_option=n
 
 INPUT, and what becomes of it, are those of `tfdeblur`, but for rounding. Each process opens the
 network once, and takes one file after the other, so that its memory does not grow with their
-number. Files that fail are listed at the end; the same command again skips what is done. The
-folders have to be on a disk that all machines share. Without --runner this computer does the work,
-with --workers processes.
+number. Files that fail are listed at the end; the same command again skips what is done, of which
+--compare makes no picture any more. The folders have to be on a disk that all machines share.
+Without --runner this computer does the work, with --workers processes.
 """
 
 import pathlib
@@ -49,8 +49,7 @@ def _stoppable(argv):
 def _run(argv):
     restore.choose_fast()
     jobs = restore.plan(argv[1:])
-    folder, how = restore.folder(jobs), restore.how()
-    done = files.Done(folder, how)
+    done = restore.done_before(jobs)
     if FLAGS.dry_run:
         return restore.show(jobs, done)
     left = [job for job in jobs if FLAGS.overwrite or not files.is_done(job, done)]
@@ -58,7 +57,7 @@ def _run(argv):
     if FLAGS.runner == "DirectRunner":
         mode = "multi_processing" if FLAGS.workers > 1 else "in_memory"
         options += [f"--direct_num_workers={FLAGS.workers}", f"--direct_running_mode={mode}"]
-    failures = run(left, restore.settings(), folder, how, options)
+    failures = run(left, restore.settings(), done, options)
     for failure in failures:
         errors.say(f"error: {failure}", file=sys.stderr)
     skipped = f"; skipped {len(jobs) - len(left)} already done" * (len(left) < len(jobs))
@@ -68,13 +67,13 @@ def _run(argv):
     return 1 if failures else 0
 
 
-def run(jobs, settings, folder, how, options):
+def run(jobs, settings, done, options):
     """Restores files on Beam, and waits for it.
 
     Args:
         jobs: of `files.plan`.
         settings: of `restore.settings`.
-        folder, how: of `files.Done`.
+        done: `files.Done`.
         options: Beam's, as on its command lines.
 
     Returns:
@@ -93,14 +92,14 @@ def run(jobs, settings, folder, how, options):
         raise InputError(
             'tfdeblur batch needs Apache Beam: pip install "tfdeblur[beam]".'
         ) from error
-    handler = _handler(base.ModelHandler)(settings, str(folder), how)
+    handler = _handler(base.ModelHandler)(settings, done)
     try:
         pipeline = beam.Pipeline(options=PipelineOptions(options))
     except ValueError as error:
         raise InputError(f"Beam refuses {' '.join(options)}: {errors.reason(error)}.") from error
-    pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+    done.folder.mkdir(parents=True, exist_ok=True)
     # There all machines can write; nobody else's file is in the way.
-    with tempfile.TemporaryDirectory(prefix=FAILED, dir=folder) as ours:
+    with tempfile.TemporaryDirectory(prefix=FAILED, dir=done.folder) as ours:
         listed = pathlib.Path(ours, "reasons")
         with pipeline:
             _ = (
@@ -121,17 +120,15 @@ def _handler(base):
     class Files(base):
         """Takes jobs, and gives why each failed, or ""."""
 
-        def __init__(self, settings, folder, how):
+        def __init__(self, settings, done):
             super().__init__()
             self.settings = settings
-            self.folder = folder
-            self.how = how
+            self.done = done
 
         def load_model(self):
             # All machines restore with the same network, or fail.
             function, *_ = restore.open_restorer(self.settings, substitute=False)
-            done = files.Done(self.folder, self.how)
-            return lambda job: _failure(job, function, self.settings, done)
+            return lambda job: _failure(job, function, self.settings, self.done)
 
         def run_inference(self, batch, model, inference_args=None):
             return map(model, batch)

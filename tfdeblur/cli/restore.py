@@ -102,7 +102,11 @@ def define_flags():
         "tenth of the time or less.",
     )
     flags.DEFINE_bool("follow_links", False, "Search also folders that links point to.")
-    flags.DEFINE_bool("dry_run", False, "Only show what would be restored, and what would fail.")
+    flags.DEFINE_bool(
+        "dry_run",
+        False,
+        "Only show what would be restored, and what would fail, by names and headers.",
+    )
     shared.define_restoring(tile="auto")
     shared.define_kernel_size()
     shared.define_precision()
@@ -122,8 +126,7 @@ def _run(argv):
     if "-" in inputs:
         return _pipe(inputs)
     jobs = plan(inputs)
-    default = not FLAGS.model and not FLAGS.weights
-    done = files.Done(folder(jobs), how(), stand_in=how(model=OWN) if default else None)
+    done = done_before(jobs)
     if FLAGS.dry_run:
         return show(jobs, done)
     outcome = _restore(jobs, done)
@@ -168,6 +171,12 @@ def folder(jobs):
     """Where files are written: --output may be one."""
     output = pathlib.Path(FLAGS.output)
     return output.parent if jobs[-1].target == output else output
+
+
+def done_before(jobs):
+    """`files.Done` of what earlier runs restored as the flags say."""
+    default = not FLAGS.model and not FLAGS.weights
+    return files.Done(folder(jobs), how(), stand_in=how(model=OWN) if default else None)
 
 
 def how(model=None):
@@ -256,11 +265,13 @@ def _open_classical(given, mask):
 
 
 def _restore(jobs, done=None):
-    restore = kernel = None
+    from tfdeblur import classical
+
+    restore, kernel = _never, (_never if FLAGS.model in classical.MODELS else None)
     if any(_can_be_restored(job, done) for job in jobs):  # else no network need be opened
         restore, description, kernel = open_restorer(settings())
-        if done and description == OWN:  # in the place of the default, perhaps
-            done = files.Done(done.folder, how(model=OWN))
+        if done and done.stand_in and description == OWN:
+            done = done.by_stand_in()
         is_default = not FLAGS.model and not FLAGS.weights and description != OWN
         chosen = ", the default: --model names another" * is_default
         errors.say(f"Restoring with {description}{chosen}.")
@@ -274,8 +285,12 @@ def _can_be_restored(job, done):
         return False
     try:
         return bool(files.check(job, FLAGS.overwrite, done))
-    except InputError:
+    except (InputError, MemoryError):
         return False
+
+
+def _never(*_):
+    raise InputError("it could not be read a moment ago: start the command again.")
 
 
 def _pipe(inputs):

@@ -1,5 +1,6 @@
 """Opening datasets of TFDS, for training, for evaluation, and only to count their examples."""
 
+import contextlib
 import sys
 
 from tfdeblur import files
@@ -50,8 +51,6 @@ def open_dataset(name, split, data_dir=None, manual_dir=None):
     """
     import tensorflow_datasets as tfds
 
-    if not sys.stderr.isatty():  # TFDS would write a line for each example
-        tfds.disable_progress_bar()
     builder = find_builder(name, data_dir)
     if is_built(builder):
         return builder, count_examples(builder, split)
@@ -59,11 +58,27 @@ def open_dataset(name, split, data_dir=None, manual_dir=None):
     try:
         with files.locked(builder.data_path, waiting=True):
             builder = find_builder(name, data_dir)  # another process may just have built it
-            builder.download_and_prepare(download_config=config)
+            with _progress_for_terminals():
+                builder.download_and_prepare(download_config=config)
     # No network, no space (TFDS has its own kind of error for it), no permission.
     except (OSError, RuntimeError) as error:
         raise InputError(f"`dataset={name}` could not be built in `data_dir`: {error}") from error
     return builder, count_examples(builder, split)
+
+
+@contextlib.contextmanager
+def _progress_for_terminals():
+    """Elsewhere TFDS would write a line for each example."""
+    import tensorflow_datasets as tfds
+
+    if sys.stderr is None or sys.stderr.isatty():
+        yield
+        return
+    tfds.disable_progress_bar()
+    try:
+        yield
+    finally:
+        tfds.enable_progress_bar()
 
 
 def is_built(builder):

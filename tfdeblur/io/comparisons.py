@@ -156,6 +156,8 @@ def _fitted(pixels):
     pixels = np.ascontiguousarray(pixels[::step, ::step])  # large ones are not copied whole
     if pixels.dtype == np.uint16:
         pixels = images.to_eight_bits(pixels)
+    elif pixels.dtype != np.uint8:  # floating point, in [0, 1]
+        pixels = np.rint(255 * np.clip(pixels, 0, 1)).astype(np.uint8)
     scale = _SHOWN_SIDE / max(height, width)
     if scale >= 1:
         return Image.fromarray(pixels).resize(

@@ -41,7 +41,7 @@ NETWORKS = {
 }
 
 
-def build(name, **given):
+def build(name, /, **given):
     """A network with fresh weights, in the global dtype policy.
 
     Args:
@@ -56,10 +56,10 @@ def build(name, **given):
         InputError: unknown name or hyperparameter.
     """
     check_name(name)
-    known = [*hyperparameters(name), "name"]
+    known = hyperparameters(name)
     if unknown := [argument for argument in given if argument not in known]:
         raise InputError(
-            f"`hyperparameters={unknown[0]}`: {name} has {', '.join(known[:-1])}."
+            f"`hyperparameters={unknown[0]}`: {name} has {', '.join(known)}."
             + did_you_mean(unknown[0], known)
         )
     try:

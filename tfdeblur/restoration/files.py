@@ -5,6 +5,7 @@ Nothing here imports Keras, so that mistakes are answered at once.
 
 import collections
 import contextlib
+import copy
 import dataclasses
 import filecmp
 import glob
@@ -15,6 +16,7 @@ import pathlib
 import sys
 import time
 
+import numpy as np
 import tqdm
 
 from tfdeblur import errors
@@ -71,35 +73,47 @@ class Done:
     Args:
         folder: where the files are written.
         how: what decides about the result, the network say: any words.
-        stand_in: what decided where something stood in for it; such results may be replaced.
+        stand_in: how it is where something else stands in, whose results may be replaced; or None.
     """
 
     def __init__(self, folder, how, stand_in=None):
         self.folder = pathlib.Path(folder)
         self.how = _short(how)
         self.stand_in = stand_in and _short(stand_in)
+        self.standing_in = False
         self.found = {}
         with contextlib.suppress(InputError), images.open_regular(self.folder / DONE) as file:
             for line in file.read().decode(errors="replace").splitlines():
                 how, _, name = line.partition(" ")
                 self.found[name] = how
 
-    def knows(self, target):
-        return self.found.get(self._name(target)) == self.how
+    def by_stand_in(self):
+        """The same for a run in which what stands in does the work."""
+        other = copy.copy(self)
+        other.how, other.standing_in = self.stand_in, True
+        return other
 
-    def may_replace(self, job):
-        """Whether only a stand-in has restored the target, and nobody has changed it since."""
-        of_stand_in = self.stand_in and self.found.get(self._name(job.target)) == self.stand_in
-        return bool(of_stand_in) and _same_time(job)
+    def lists(self, target):
+        return self._name(target) in self.found
+
+    def knows(self, target):
+        how, _, _ = self.found.get(self._name(target), "").partition(":")
+        return how == self.how
+
+    def may_replace(self, target):
+        """Whether something stood in when the target was restored, and nobody has changed it."""
+        how, _, digest = self.found.get(self._name(target), "").partition(":")
+        return bool(digest) and how == self.stand_in and digest == _digest(target)
 
     def add(self, target):
         """Without a word where it cannot be written: then the file is restored once more."""
+        how = f"{self.how}:{_digest(target)}" if self.standing_in else self.how
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         with contextlib.suppress(OSError):
             number = os.open(self.folder / DONE, flags, 0o666)
             with open(number, "a", encoding="utf-8") as file:
-                file.write(f"{self.how} {self._name(target)}\n")
-        self.found[self._name(target)] = self.how
+                file.write(f"{how} {self._name(target)}\n")
+        self.found[self._name(target)] = how
 
     def _name(self, target):
         return ascii(os.path.relpath(target, self.folder))  # in one line, whatever it is
@@ -107,6 +121,13 @@ class Done:
 
 def _short(how):
     return hashlib.sha256(how.encode()).hexdigest()[:16]
+
+
+def _digest(path):
+    """Of a file's content; "" where it cannot be read."""
+    with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return ""
 
 
 def plan(
@@ -209,13 +230,14 @@ def check(job, overwrite=False, done=None):
     if job.problem:
         raise InputError(job.problem)
     if os.path.lexists(job.target):
-        if not overwrite and not _is_copy(job) and not (done and done.may_replace(job)):
+        if not overwrite and not _is_copy(job) and not (done and done.may_replace(job.target)):
             how = ", restored by another network or with other options" * _same_time(job)
             raise InputError(f"{job.target} exists{how}: give `overwrite=True` to replace it.")
-        if not _same_time(job):  # otherwise it is ours, and as the source is
+        ours = done and done.lists(job.target) and _same_time(job)
+        if not (ours and _is_read_only(job.source)):  # from which it has that
             _refuse_read_only(job.target)
     for path in filter(None, (job.target, job.compared)):
-        _refuse_unwritable(path.parent)
+        _refuse_unwritable(path)
     if _is_video(job.source):
         if not _is_video(job.target):
             raise InputError(f"{job.source} is a video: name one, not {job.target}.")
@@ -312,8 +334,9 @@ def restore_files(
                 errors.say(f"{count} of {len(jobs)} files are done.")
             try:
                 if not overwrite and is_done(job, done):
+                    if kernel is None:  # which would be missing in the picture
+                        _compare_afterwards(job)
                     skipped += 1
-                    _compare_afterwards(job)
                     continue
                 restore_file(
                     job,
@@ -536,15 +559,25 @@ def _restore_file(job, restore, quality, progress, kernel):
 
 def _compare_afterwards(job):
     """The picture of before and after of an image that an earlier run has restored without it."""
-    if not job.compared or job.compared.exists() or _is_video(job.source):
+    if not job.compared or _is_newer(job.compared, job.target) or _is_video(job.source):
         return
     if animations.find(job.source, job.target):
         return
     from tfdeblur.io import comparisons
 
-    before, after = (photos.read(path).pixels for path in (job.source, job.target))
-    if before.shape == after.shape and before.dtype == after.dtype:
-        comparisons.before_and_after(job.compared, before, after)
+    pictures = [photos.read(path).pixels for path in (job.source, job.target)]
+    if any(x.dtype != pictures[0].dtype for x in pictures):  # 16 bits became 8
+        pictures = [images.to_eight_bits(x) if x.dtype == np.uint16 else x for x in pictures]
+    if pictures[0].shape == pictures[1].shape:
+        comparisons.before_and_after(job.compared, *pictures)
+
+
+def _is_newer(picture, restored):
+    """Whether a picture of before and after was made since, going by what `utime` cannot change."""
+    try:
+        return os.lstat(picture).st_ctime_ns >= os.stat(restored).st_ctime_ns
+    except OSError:
+        return False
 
 
 class _Harmless:
@@ -599,19 +632,27 @@ def _other_names(path):
         return 0
 
 
+def _is_read_only(path):
+    try:
+        return not os.stat(path).st_mode & 0o222
+    except OSError:  # reading or writing will tell
+        return False
+
+
 def _refuse_read_only(path):
-    with contextlib.suppress(OSError):  # writing will tell
-        if not os.stat(path).st_mode & 0o222:
-            raise InputError(f"{path} is read-only: make it writable first, if it is to go.")
+    if _is_read_only(path):
+        raise InputError(f"{path} is read-only: make it writable first, if it is to go.")
 
 
-def _refuse_unwritable(folder):
-    """No file can be written into a folder, nor into one that has to be made in it."""
+def _refuse_unwritable(path):
+    """No file can be written there: its folder is none, or refuses, or cannot be made."""
+    # As `images.replacing`, which leaves links in their place.
+    folder = pathlib.Path(os.path.realpath(path) if os.path.islink(path) else path).parent
     there = folder
     while not os.path.lexists(there) and there != there.parent:
         there = there.parent
-    if not there.is_dir():
-        raise InputError(f"cannot write into {folder}: {there} is no folder.")
+    if not os.path.isdir(there):
+        raise InputError(f"cannot write into {folder}: {there} is no folder that can be reached.")
     if not os.access(there, os.W_OK | os.X_OK):
         raise InputError(
             f"cannot write into {there}: permission denied; name another folder with `output`."

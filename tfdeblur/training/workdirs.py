@@ -1,5 +1,6 @@
 """The folder of a training run: what may be resumed, what may be deleted, what is left alone."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -64,8 +65,9 @@ def check(workdir, resume=False, overwrite=False):
     try:
         missing = [path for path in (workdir, *workdir.parents) if not path.exists()]
         workdir.mkdir(parents=True, exist_ok=True)
-        for path in missing:
-            path.rmdir()  # the rest of the input may be wrong
+        with contextlib.suppress(OSError):  # another run may have begun there meanwhile
+            for path in missing:
+                path.rmdir()  # the rest of the input may be wrong
         if missing:
             return
     except OSError as error:

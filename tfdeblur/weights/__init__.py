@@ -65,7 +65,7 @@ def load(net, weights):
     if published:
         _load_published(lambda: net, published)
         return
-    path = _local(weights)
+    path = _local(weights, net.name)
     if _of_authors(path):
         _load_authors(net, path)
     elif path.suffix == ".keras":
@@ -196,7 +196,7 @@ def _open_named(name, weights):
         build = functools.cache(lambda: models.build(name, **published.hyperparameters))
         _load_published(build, published)
         return build()
-    path = _local(weights)
+    path = _local(weights, name)
     if _of_authors(path):
         net = import_network(path)
         if net.name != name:
@@ -207,21 +207,20 @@ def _open_named(name, weights):
     return net
 
 
-def _local(weights):
-    """The path of weights that may lie at an address."""
+def _local(weights, network):
+    """The path of weights of a network, which may lie at an address."""
     if str(weights).startswith(("http://", "https://")):
         return catalogue.fetch_url(weights)
-    return _existing(weights)
+    names = catalogue.names(network)
+    listed = ", ".join(names) or "there are none"
+    or_else = f", and none of the published weights of {network} ({listed})."
+    return _existing(weights, or_else + did_you_mean(weights, names))
 
 
-def _existing(path):
+def _existing(path, or_else="; name one that there is."):
     path = pathlib.Path(path)
     if not path.exists() and not tf1_files.is_checkpoint(path):
-        names = dict.fromkeys(entry.name for entry in catalogue.CATALOGUE)
-        raise InputError(
-            f"{path}: no such file, and no name of published weights: `tfdeblur weights list` "
-            "shows those." + did_you_mean(path, names)
-        )
+        raise InputError(f"{path}: no such file{or_else}")
     return path
 
 
