@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from tfdeblur import models, weights
+from tfdeblur.cli.weights import _run as weights_command
 from tfdeblur.errors import InputError
 from tfdeblur.weights import tf1_files, tf1_networks
-from tfdeblur.weights.__main__ import _run as weights_command
 
 SMALL = [
     ("srn", {"variant": "lstm", "filters": 2}),

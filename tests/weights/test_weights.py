@@ -8,8 +8,8 @@ import pytest
 import torch_writer
 
 from tfdeblur import models, weights
+from tfdeblur.cli.weights import _run as weights_command
 from tfdeblur.errors import InputError
-from tfdeblur.weights.__main__ import _run as weights_command
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ COMMANDS = {
     "train": "tfdeblur.cli.train",
     "evaluate": "tfdeblur.cli.evaluate",
     "export": "tfdeblur.cli.export",
-    "weights": "tfdeblur.weights.__main__",
+    "weights": "tfdeblur.cli.weights",
     "demo": "tfdeblur.cli.demo",
     "batch": "tfdeblur.cli.batch",
 }

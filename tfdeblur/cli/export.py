@@ -11,7 +11,6 @@ import sys
 
 from absl import flags
 
-from tfdeblur import export, weights
 from tfdeblur.cli import flags as shared
 from tfdeblur.errors import InputError
 
@@ -20,7 +19,7 @@ FLAGS = flags.FLAGS
 
 def _define_flags():
     shared.define_weights("the network that MODEL names")
-    flags.DEFINE_string("format", "saved_model", f"One of {', '.join(export.SUFFIXES)}.")
+    flags.DEFINE_string("format", "saved_model", "saved_model, litert or onnx.")
     flags.DEFINE_bool("overwrite", False, "Replace an export that exists already.")
 
 
@@ -32,6 +31,9 @@ def start():
 def _run(argv):
     if len(argv) != 3:
         raise InputError("give MODEL and OUT: `tfdeblur export model.keras served/1`.")
+    # After the flags, so that a wrong one is answered at once.
+    with shared.quiet_imports():
+        from tfdeblur import export, weights
     _, model, target = argv
     export.check(target, FLAGS.format, FLAGS.overwrite)
     net, description = weights.open_network(model, FLAGS.weights)

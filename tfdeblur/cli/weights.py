@@ -1,0 +1,47 @@
+"""Published weights, and their authors' files as Keras files.
+
+tfdeblur weights list                                      # the published weights
+tfdeblur weights convert MIMO-UNet.pkl mimo_unet.keras     # a file, or a folder of them
+tfdeblur weights convert deblur.model-523000 srn.keras     # a TensorFlow 1 checkpoint
+tfdeblur weights convert checkpoint.npz maxim.keras        # a Flax checkpoint
+"""
+
+import pathlib
+import sys
+
+from tfdeblur.cli import flags as shared
+from tfdeblur.errors import InputError
+
+
+def start():
+    """Runs the command line in `sys.argv`, and exits."""
+    shared.start(sys.modules[__name__], lambda: None, _run)
+
+
+def _run(argv):
+    match argv[1:]:
+        case ["list"]:
+            _list()
+        case ["convert", source, target]:
+            _convert(source, pathlib.Path(target))
+        case _:
+            raise InputError("give `list`, or `convert FILE OUT.keras`.")
+
+
+# Keras is imported after the words, so that wrong ones are answered at once.
+
+
+def _list():
+    with shared.quiet_imports():
+        from tfdeblur.weights import catalogue
+    print("\n\n".join(map(str, catalogue.CATALOGUE)))
+
+
+def _convert(source, target):
+    if target.suffix != ".keras" or target.exists():
+        raise InputError(f"{target}: name a new file ending in .keras.")
+    with shared.quiet_imports():
+        from tfdeblur import weights
+    net = weights.import_network(source)
+    net.save(target)
+    print(f"{source} holds {net.name} {net.hyperparameters}. Wrote {target}.")
