@@ -581,7 +581,7 @@ def child(kind, folder, start, limits):
     os.chdir(folder)
     tempfile.tempdir = str(folder)
     for stream, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+        os.dup2(os.open(folder / name, os.O_WRONLY), stream)
     read_all(kind, folder, start, limits)
 
 
@@ -594,7 +594,7 @@ def fuzz(kind, limits):
         stray = folder.parent / "outside.txt"  # where a member of an archive points
         was_there = stray.exists()
         while at < count:
-            for name in ("out", "err"):  # a process may die before it does so
+            for name in ("out", "err"):
                 (folder / name).write_text("")
             process = SERVER.Process(target=child, args=(kind, folder, at, limits))
             process.start()

@@ -21,6 +21,7 @@ from scipy import ndimage
 from tfdeblur import errors, metrics
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import test_sets
+from tfdeblur.io import photos
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Where TFDS keeps its datasets. None: its default.")
@@ -29,7 +30,6 @@ flags.DEFINE_integer("side", 64, "Of the squares that a kernel is fitted to, in 
 
 RIDGE = 1e-2  # of the mean power: what noise may have of it
 TEXTURE = 8.0  # standard deviation of a square that has something to be blurred
-LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def main(argv):
@@ -69,7 +69,7 @@ GRADIENT_RATIO = "mean gradient, blurry to sharp"
 
 def measure(blurry, sharp):
     """{what: value} of a pair, uint8 [H, W, 3]."""
-    light, dark = (image.astype(np.float64) @ LUMA for image in (sharp, blurry))
+    light, dark = (photos.luma(image.astype(np.float32))[..., 0] for image in (sharp, blurry))
     gradients = [np.hypot(*np.gradient(image)).mean() for image in (light, dark)]
     return {
         "PSNR of the blurry image, dB": metrics.psnr(sharp, blurry, 255),

@@ -232,9 +232,11 @@ def run(main):
 
 def _parse(argv):
     try:
-        return flags.FLAGS(argv)
-    except SystemExit:  # --help was answered, which absl takes for a failure
-        sys.exit(_help_status())
+        try:
+            return flags.FLAGS(argv)
+        except SystemExit:  # --help was answered, which absl takes for a failure
+            _flush()
+            sys.exit(0)
     except BrokenPipeError:
         sys.exit(_without_reader())
     except OSError as error:
@@ -243,16 +245,6 @@ def _parse(argv):
         text = re.sub(r"\('(.*)', '.*'\)", r"\1", " ".join(str(error).split()))
         say(f"error: {text} (--help explains the flags)", file=sys.stderr)
         sys.exit(1)
-
-
-def _help_status():
-    try:
-        _flush()
-    except BrokenPipeError:
-        return _without_reader()
-    except OSError as error:
-        return _without_space(error)
-    return 0
 
 
 def _flush():

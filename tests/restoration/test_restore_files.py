@@ -331,11 +331,12 @@ def test_a_comparison_is_made_of_what_is_done_already(photos):
         made, expected = (images.read(f"{x}/compare/{name}") for x in ("out", "whole"))
         np.testing.assert_allclose(made.astype(int), expected.astype(int), atol=40)  # two JPEGs
     # One that shows an older result is made anew, the others stay.
+    older = pathlib.Path("out/compare/a.jpg").read_bytes()
     pathlib.Path("out/compare/trip/b.png.jpg").write_bytes(b"ours")
     again = files.plan(["photos/a.jpg"], "out")
     files.restore_files(again, lambda x, progress: x // 2, overwrite=True)
     files.restore_files(compared, None)
-    assert (images.read("out/compare/a.jpg") != made.mean()).any()
+    assert pathlib.Path("out/compare/a.jpg").read_bytes() != older
     assert pathlib.Path("out/compare/trip/b.png.jpg").read_bytes() == b"ours"
 
 

@@ -175,8 +175,12 @@ def folder(jobs):
 
 def done_before(jobs):
     """`files.Done` of what earlier runs restored as the flags say."""
-    default = not FLAGS.model and not FLAGS.weights
-    return files.Done(folder(jobs), how(), stand_in=how(model=OWN) if default else None)
+    stand_in = how(model=OWN) if _is_default() else None
+    return files.Done(folder(jobs), how(), stand_in)
+
+
+def _is_default():
+    return not FLAGS.model and not FLAGS.weights
 
 
 def how(model=None):
@@ -272,8 +276,7 @@ def _restore(jobs, done=None):
         restore, description, kernel = open_restorer(settings())
         if done and done.stand_in and description == OWN:
             done = done.by_stand_in()
-        is_default = not FLAGS.model and not FLAGS.weights and description != OWN
-        chosen = ", the default: --model names another" * is_default
+        chosen = ", the default: --model names another" * (_is_default() and description != OWN)
         errors.say(f"Restoring with {description}{chosen}.")
     return files.restore_files(
         jobs, restore, FLAGS.overwrite, FLAGS.quality, FLAGS.fallback, done, kernel

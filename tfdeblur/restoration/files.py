@@ -565,11 +565,11 @@ def _compare_afterwards(job):
         return
     from tfdeblur.io import comparisons
 
-    pictures = [photos.read(path).pixels for path in (job.source, job.target)]
-    if any(x.dtype != pictures[0].dtype for x in pictures):  # 16 bits became 8
-        pictures = [images.to_eight_bits(x) if x.dtype == np.uint16 else x for x in pictures]
-    if pictures[0].shape == pictures[1].shape:
-        comparisons.before_and_after(job.compared, *pictures)
+    before, after = (photos.read(path).pixels for path in (job.source, job.target))
+    if (before.dtype, after.dtype) == (np.uint16, np.uint8):
+        before = images.to_eight_bits(before)
+    if before.shape == after.shape:
+        comparisons.before_and_after(job.compared, before, after)
 
 
 def _is_newer(picture, restored):

@@ -124,9 +124,9 @@ def open_network(model=None, weights=None):
     Raises:
         InputError: nothing fits; the message lists the choices.
     """
-    if (model or DEFAULT[0]) == DEFAULT[0] and not weights:
-        return _open_default()
     model = model or DEFAULT[0]
+    if model == DEFAULT[0] and not weights:
+        return _open_default()
     if model == OWN or str(model).endswith(".keras"):
         net = load_network(OWN_FILE if model == OWN else model)
         if weights:
