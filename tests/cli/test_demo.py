@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tfdeblur import models, restoration
-from tfdeblur.cli import demo
+from tfdeblur.cli import demo_guard, demo_page
 from tfdeblur.errors import InputError
 from tfdeblur.io import images, photos
 
@@ -49,7 +49,9 @@ def folder(tmp_path_factory, net):
 def test_restored_photo(net, folder, tmp_path):
     shares = []
     path = folder / "on its side.jpg"
-    before, after, kernel = demo.restore_photo(net, path, tmp_path, 1, "float32", shares.append)
+    before, after, kernel = demo_page.restore_photo(
+        net, path, tmp_path, 1, "float32", shares.append
+    )
     assert kernel is None
     assert (before.name, after.name) == ("on its side_blurry.png", "on its side_restored.png")
     assert images.size(after) == (70, 101)
@@ -61,19 +63,19 @@ def test_restored_photo(net, folder, tmp_path):
 
 def test_visitors_are_told_of_a_file_by_its_name_alone(net, folder, tmp_path):
     with pytest.raises(InputError, match=r"^text\.png cannot be read as an image"):
-        demo.restore_photo(net, folder / "text.png", tmp_path, 1, "float32")
+        demo_page.restore_photo(net, folder / "text.png", tmp_path, 1, "float32")
     with pytest.raises(InputError, match=r"^large\.png has 0\.0202 megapixels.* 0\.02 at most"):
-        demo.restore_photo(net, folder / "large.png", tmp_path, 0.02, "float32")
+        demo_page.restore_photo(net, folder / "large.png", tmp_path, 0.02, "float32")
 
 
 def test_photo_restored_by_its_kernel(folder, tmp_path):
     path = folder / "on its side.jpg"
-    _, after, kernel = demo.restore_photo("xu2013", path, tmp_path, 1, None, kernel_size=5)
+    _, after, kernel = demo_page.restore_photo("xu2013", path, tmp_path, 1, None, kernel_size=5)
     assert images.size(after) == (70, 101)
     assert (images.read(after) != images.read(path)).any()
     shown = images.read(kernel)
     assert shown.shape == (259, 259, 3) and shown.max() == 255  # 51 for each pixel, and a frame
-    assert "on its side, the blur kernel" in demo.compared(path, after, kernel)
+    assert "on its side, the blur kernel" in demo_page.compared(path, after, kernel)
 
 
 @pytest.fixture(scope="module")
@@ -245,12 +247,14 @@ def test_only_what_is_painted_is_restored(page, net, folder, tmp_path):
 def test_paint_is_stretched_over_the_photo(net, folder, tmp_path):
     path = folder / "on its side.jpg"
     layer = np.zeros((10, 7, 4), np.uint8)
-    assert not demo.painted_places({"layers": [layer]}).any()
-    assert demo.painted_places(None) is None and demo.painted_places({"layers": []}) is None
+    assert not demo_page.painted_places({"layers": [layer]}).any()
+    assert (
+        demo_page.painted_places(None) is None and demo_page.painted_places({"layers": []}) is None
+    )
     layer[:, :3, 3] = 255
-    painted = demo.painted_places({"layers": [layer]})
+    painted = demo_page.painted_places({"layers": [layer]})
     for model in (net, "xu2013"):
-        _, after, _ = demo.restore_photo(
+        _, after, _ = demo_page.restore_photo(
             model, path, tmp_path, 1, "float32", kernel_size=5, painted=painted
         )
         changed = (images.read(after) != images.read(path)).any(axis=-1)
@@ -268,26 +272,26 @@ def test_network_that_does_not_load(page, folder):
 @pytest.mark.slow
 def test_port_that_is_taken():
     gradio = pytest.importorskip("gradio", reason="the extra [demo] is not installed")
-    page = demo.build_page(gradio, ["a", "b"], lambda paths: None, restore, lambda: None)
+    page = demo_page.build_page(gradio, ["a", "b"], lambda paths: None, restore, lambda: None)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"--host=127.0.0.1 --port={port}: if another program"):
-            demo.serve(gradio, page, "127.0.0.1", port, max_file_size=1000)
+            demo_page.serve(gradio, page, "127.0.0.1", port, max_file_size=1000)
 
 
 def test_names_that_begin_with_a_dot(net, folder, tmp_path):
     for name in (".photo.jpg", ".jpg"):
         shutil.copy(folder / "on its side.jpg", tmp_path / name)
-        for path in demo.restore_photo(net, tmp_path / name, tmp_path, 1, "float32")[:2]:
+        for path in demo_page.restore_photo(net, tmp_path / name, tmp_path, 1, "float32")[:2]:
             assert not path.name.startswith(".") and path.exists()
 
 
 def test_paths_of_networks_are_not_shown():
     choices = ["/home/me/secret/model.keras", "runs/a/model.keras", "../model.keras", "dmphn"]
     choices.append("runs/a/model.keras")  # named on the command line, and found again
-    assert demo._shown(choices) == {
+    assert demo_page._shown(choices) == {
         "model.keras": "/home/me/secret/model.keras",
         "runs/a/model.keras": "runs/a/model.keras",
         "model.keras (2)": "../model.keras",
@@ -299,11 +303,11 @@ def test_leftovers_of_killed_demos_are_removed_and_nothing_else(tmp_path, monkey
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     for name, content in {"dead": "tfdeblur_demo_dead", "other": "tfdeblur_demo_x"}.items():
         (tmp_path / f"tfdeblur_demo_{name}").mkdir()
-        (tmp_path / f"tfdeblur_demo_{name}" / demo.MARKER).write_text(content)
+        (tmp_path / f"tfdeblur_demo_{name}" / demo_page.MARKER).write_text(content)
     (tmp_path / "tfdeblur_demo_mine").mkdir()
     (tmp_path / "tfdeblur_demo_mine" / "thesis.txt").touch()
     os.symlink("tfdeblur_demo_mine", tmp_path / "tfdeblur_demo_link")
-    with demo.visitors_folder() as running, demo.visitors_folder() as second:
+    with demo_page.visitors_folder() as running, demo_page.visitors_folder() as second:
         assert os.path.exists(running) and os.path.exists(second)
         assert not (tmp_path / "tfdeblur_demo_dead").exists()
     left = sorted(path.name for path in tmp_path.iterdir())
@@ -330,7 +334,7 @@ def asked(headers, chunks=(b"",), host="127.0.0.1"):
         sent.append(message)
 
     headers = [(name.encode(), value.encode()) for name, value in headers.items()]
-    guard = demo.Guard(page, host, 3 * demo.SLACK)
+    guard = demo_guard.Guard(page, host, 3 * demo_guard.SLACK)
     asking = guard({"type": "http", "headers": headers}, receive, send)
     with concurrent.futures.ThreadPoolExecutor() as thread:  # the browser has a loop in this one
         thread.submit(asyncio.run, asking).result()
@@ -362,13 +366,13 @@ def test_only_who_means_this_page_is_answered(host, origin, status):
 def test_requests_are_bounded():
     host = {"host": "localhost"}
     assert asked({**host, "content-length": "9" * 30})[0] == 413
-    assert asked({**host, "content-length": str(4 * demo.SLACK + 1)})[0] == 413
-    status, read = asked(host, [bytes(demo.SLACK)] * 9)  # whose length is not told
-    assert status == 413 and read == 4 * demo.SLACK
+    assert asked({**host, "content-length": str(4 * demo_guard.SLACK + 1)})[0] == 413
+    status, read = asked(host, [bytes(demo_guard.SLACK)] * 9)  # whose length is not told
+    assert status == 413 and read == 4 * demo_guard.SLACK
     many = {**host, "content-type": "multipart/form-data; boundary=xyz"}
     body = b"--xyz\r\n\r\nfile\r\n"
-    assert asked(many, [body * demo.MAX_FILES + b"--xyz--"])[0] == 200
-    pieces = [bytes([byte]) for byte in body * (demo.MAX_FILES + 1) + b"--xyz--"]
+    assert asked(many, [body * demo_guard.MAX_FILES + b"--xyz--"])[0] == 200
+    pieces = [bytes([byte]) for byte in body * (demo_guard.MAX_FILES + 1) + b"--xyz--"]
     assert asked(many, pieces)[0] == 413
 
 
@@ -383,7 +387,7 @@ def test_a_running_page_guards_itself_and_takes_dotted_names(address, folder, tm
         foreign = {"origin": "http://evil.example"}
         upload = "/gradio_api/upload"
         assert page.post(upload, files=files, headers=foreign).status_code == 403
-        many = [("files", (f"{i}.jpg", b"x")) for i in range(demo.MAX_FILES + 1)]
+        many = [("files", (f"{i}.jpg", b"x")) for i in range(demo_guard.MAX_FILES + 1)]
         assert page.post(upload, files=many).status_code == 413
         (path,) = page.post(upload, files=files).json()
     assert str(folder / "tmp") in path

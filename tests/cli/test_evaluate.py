@@ -14,7 +14,8 @@ import pytest
 
 from tfdeblur import metrics, models
 from tfdeblur.cli import evaluate as cli_evaluate
-from tfdeblur.evaluation import test_sets
+from tfdeblur.cli import evaluating
+from tfdeblur.evaluation import paper_tables, protocols, test_sets
 from tfdeblur.io import images
 from tfdeblur.published import Published
 
@@ -49,6 +50,12 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a", "b"):
         models.build("mimo_unet", filters=4, resblocks=1).save(f"{name}.keras")
+
+
+def test_the_flags_name_every_protocol_and_table():
+    assert tuple(protocols.PROTOCOLS) == cli_evaluate.PROTOCOLS
+    assert cli_evaluate.PROTOCOLS[0] == protocols.DEFAULT
+    assert cli_evaluate.TABLES == paper_tables.DATASETS
 
 
 @pytest.mark.slow
@@ -193,7 +200,7 @@ def test_what_is_measured_for_a_table_is_the_mean_by_the_protocol_of_its_row(fol
     make_pairs(2)
     source = test_sets.from_folders("blurry", "sharp")
     own = Published("gopro/blur", 30.0, 0.9, "mimo_unet", "a paper")
-    measured = cli_evaluate.measure(source, "mimo_unet", {"a": (lambda x: x / 255 + 0.1, own)})
+    measured = evaluating.measure(source, "mimo_unet", {"a": (lambda x: x / 255 + 0.1, own)})
     names = [f"s/00{i}.png" for i in range(2)]
     expected = [
         metrics.psnr(
