@@ -10,7 +10,7 @@ import numpy as np
 from tfdeblur.classical import boundary, inputs, kernels
 
 
-def estimate_kernel(image, size, weight=4e-3, kernel_weight=0.02, iterations=5):
+def estimate_kernel(image, size, weight=4e-3, kernel_weight=0.5, iterations=5):
     """As `tfdeblur.classical.estimate_kernel` with the prior "l0"."""
     luma = inputs.grey(inputs.unit_image(image))
     kernel = None
@@ -24,11 +24,11 @@ def estimate_kernel(image, size, weight=4e-3, kernel_weight=0.02, iterations=5):
         for _ in range(iterations):
             solved = latent(blurry, kernel, weight)[: picture.shape[0], : picture.shape[1]]
             edges = kernels.inner_edges(solved, size)
-            kernel = kernels._solve_kernel(edges, blurry_edges, size, kernel_weight)
-            kernel = kernels.clean(kernel)
+            seen = blurry_edges * kernels.near_edges(edges, size)
+            kernel = kernels.clean(kernels._solve_kernel(edges, seen, size, kernel_weight))
             weight = max(weight / kernels._DECAY, kernels._LEAST_WEIGHT)
         kernel = kernels.centre(kernel)
-    return kernels._finish(kernel).astype(np.float32)
+    return kernel.astype(np.float32)
 
 
 def latent(blurry, kernel, weight):

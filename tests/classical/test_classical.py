@@ -99,6 +99,12 @@ class TestDeconvolve:
         assert good > psnr(sharp, classical.deconvolve(blurry, diagonal())) + 3
 
     @pytest.mark.parametrize("method", classical.METHODS)
+    def test_noise_raises_the_weight(self, method):
+        sharp, blurry = blurred(scene(), diagonal(), 0.02)
+        chosen = psnr(sharp, classical.deconvolve(blurry, diagonal(), method))
+        assert chosen > psnr(sharp, classical.deconvolve(blurry, diagonal(), method, 1e-3)) + 2
+
+    @pytest.mark.parametrize("method", classical.METHODS)
     def test_delta_changes_little(self, method):
         sharp = scene()
         delta = np.zeros((5, 5))
@@ -159,7 +165,7 @@ class TestEstimateKernel:
 
     def test_delta_in_delta_out(self):
         kernel = classical.estimate_kernel(scene(160, 170), 9)
-        assert kernel[4, 4] > 0.99
+        assert kernel[4, 4] > 0.9
 
     @pytest.mark.parametrize(
         "image, size",
@@ -202,6 +208,20 @@ class TestEstimateKernel:
         picture = np.asarray(Image.open(KODAK / "13.png"))[150:358, 300:508] / 255
         _, blurry = blurred(picture, diagonal(13, 11), 0.01)
         assert similarity(classical.estimate_kernel(blurry, 13), diagonal(13, 11)) > 0.78
+
+
+@pytest.mark.parametrize("noise", [0.002, 0.01, 0.05])
+def test_noise_of_a_blurry_picture(noise):
+    _, blurry = blurred(scene(), diagonal(), noise)
+    assert inputs.noise(blurry) == pytest.approx(noise, rel=0.15)
+
+
+def test_places_near_edges():
+    edges = np.zeros((2, 30, 30))
+    edges[0, 10, 12] = 0.1
+    near = kernels.near_edges(edges, 9)
+    assert near.sum() == 9 and near[9:12, 11:14].all()
+    assert not kernels.near_edges(edges, 25).any()  # one pixel of a window of 7x7 is no edge
 
 
 def test_scale_sizes():
@@ -256,11 +276,11 @@ class TestRestore:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not KODAK.exists(), reason="needs the Kodak photographs")
-def test_three_of_the_nine_cases_of_the_benchmark():
-    """Each photograph with another kernel; all nine: `python benchmarks/classical.py`."""
+def test_cases_of_the_benchmark():
+    """A kernel for each photograph; all of 72: `python benchmarks/classical.py`."""
     benchmark = load_benchmark()
     rows = []
-    for seed, photo in enumerate(("05", "13", "19")):
+    for seed, photo in enumerate(("05", "14", "21")):
         sharp, blurry = benchmark.case(photo, seed, KODAK)
         true = benchmark.shake(seed)
         kernel = classical.estimate_kernel(blurry, benchmark.SIZE)

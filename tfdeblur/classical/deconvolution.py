@@ -15,7 +15,10 @@ from tfdeblur.classical.latent import LatentImage
 from tfdeblur.errors import InputError
 
 METHODS = ("tv", "hyper_laplacian")
-_WEIGHTS = {"tv": 1e-3, "hyper_laplacian": 1e-3}
+# (a, b) of the weight a * sigma^b, which restores best with noise of sigma: on 8-bit photographs of
+# the Kodak set, blurred by made-up shakes, for sigma up to 0.04.
+_WEIGHTS = {"tv": (1.0, 1.4), "hyper_laplacian": (1.4, 1.7)}
+_LEAST_NOISE = 2e-3  # no kernel is exact
 _RINGING_WEIGHT = 5e-4
 
 
@@ -32,7 +35,8 @@ def deconvolve(image, kernel, method="tv", weight=None, ringing=0.0, workers=Non
         image: uint8, uint16, or float in [0, 1]; [H, W] or RGB [H, W, 3], the blurry photograph.
         kernel: [h, w], odd sizes, not negative; it is divided by its sum.
         method: "tv" or "hyper_laplacian".
-        weight: larger for smoother results: 1e-3 for little noise, 1e-2 for much.
+        weight: larger for smoother results: 1e-4 without noise, 1e-2 for much. None: by the noise
+            that the image is estimated to have.
         ringing: from 0 to 1, how much is taken off of what a bilateral filter finds in the
             difference to a result of few edges (Pan 2014); 1 for an estimated kernel that rings.
         workers: threads of the Fourier transforms, by default all cores.
@@ -46,8 +50,7 @@ def deconvolve(image, kernel, method="tv", weight=None, ringing=0.0, workers=Non
     """
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}: choose one of {', '.join(METHODS)}.")
-    weight = _WEIGHTS[method] if weight is None else weight
-    if not 0 < weight < math.inf:
+    if weight is not None and not 0 < weight < math.inf:
         raise InputError(f"weight is {weight}: give a positive number, such as 0.003.")
     if not 0 <= ringing <= 1:
         raise InputError(f"ringing is {ringing}: give a number from 0 to 1.")
@@ -57,6 +60,9 @@ def deconvolve(image, kernel, method="tv", weight=None, ringing=0.0, workers=Non
     if min(height, width) < 2:
         raise InputError(f"the image has {width}x{height} pixels: give at least 2x2.")
     kernel = inputs.unit_kernel(kernel, height, width)
+    if weight is None:
+        share, power = _WEIGHTS[method]
+        weight = share * max(inputs.noise(blurry), _LEAST_NOISE) ** power
     margins = (kernel.shape[0] - 1, kernel.shape[1] - 1)
     sharp = np.empty_like(blurry)
     plain = np.empty_like(blurry) if ringing else None

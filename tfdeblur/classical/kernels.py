@@ -29,7 +29,7 @@ def estimate_kernel(
     progress=None,
     gamma=1.0,
     weight=4e-3,
-    kernel_weight=0.02,
+    kernel_weight=0.5,
     iterations=5,
     workers=None,
 ):
@@ -38,12 +38,13 @@ def estimate_kernel(
     At each scale, five times in turn:
 
         S = argmin |S * k - y|^2 + lambda (|grad S|_0 + P(S))
-        k = argmin |grad' S * k - grad y|^2 + gamma_k |k|^2 where k >= 0,
+        k = argmin |grad' S * k - grad' y|^2 + gamma_k |k|^2 where k >= 0,
 
     where P is 0 (prior "l0", after Xu 2013), the L0 norm of the dark channel ("dark_channel",
     Pan 2016), or that of the intensities ("text", Pan 2014), and grad' leaves out a border of half
-    a kernel. The published code of Pan et al. thresholds grad' and clips a k that may be negative:
-    the constraint alone gives kernels with less haze about the path. "l0" is the quickest by far.
+    a kernel in S, and what is far from the edges of S in y. The published code of Pan et al.
+    thresholds grad S and clips a k that may be negative: the constraint alone gives kernels with
+    less haze about the path. "l0" is the quickest by far.
 
     Args:
         image: uint8, uint16, or float in [0, 1]; [H, W] or RGB [H, W, 3], the blurry photograph.
@@ -96,12 +97,11 @@ def estimate_kernel(
                 solved = latent.solve(kernel, weight, prior)
                 solved = solved[: picture.shape[0], : picture.shape[1]]
                 edges = inner_edges(solved, sizes[index])
-                kernel = clean(_solve_kernel(edges, blurry_edges, sizes[index], kernel_weight))
+                seen = blurry_edges * near_edges(edges, sizes[index])
+                kernel = clean(_solve_kernel(edges, seen, sizes[index], kernel_weight))
                 weight = max(weight / _DECAY, _LEAST_WEIGHT)
                 if iteration == iterations - 1:
                     kernel = centre(kernel)
-                    if index == 0:
-                        kernel = _finish(kernel)
                 done += picture.size
                 if progress is not None:
                     progress(float(done / costs.sum()), kernel.astype(np.float32))
@@ -172,14 +172,25 @@ def inner_edges(image, size):
     return kept
 
 
+def near_edges(edges, size):
+    """bool [H, W]: where `edges` [2, H, W] are near; 5 % of a window of a quarter of a kernel.
+
+    Elsewhere, the blurry picture has texture and noise, which the picture of few edges cannot
+    explain: they would go into the kernel.
+    """
+    window = max(size // 4 | 1, 3)
+    share = ndimage.uniform_filter(np.any(edges, axis=0).astype(np.float32), window)
+    return share > 0.05
+
+
 def clean(kernel):
-    """Without what is below 5 % of its peak, and without the pieces lighter than 10 % of it all."""
+    """Without what is below 2 % of its peak, and without the pieces lighter than 10 % of it all."""
     peak = kernel.max()
     if not peak > 0:  # no edges
         kernel = np.zeros_like(kernel)
         kernel[len(kernel) // 2, len(kernel) // 2] = 1
         return kernel
-    kernel = np.where(kernel < 0.05 * peak, 0, kernel)
+    kernel = np.where(kernel < 0.02 * peak, 0, kernel)
     kernel /= kernel.sum()
     labels, count = ndimage.label(kernel, np.ones((3, 3)))
     sums = ndimage.sum_labels(kernel, labels, np.arange(count + 1))
@@ -195,11 +206,6 @@ def centre(kernel):
     shift = [round(middle - place) for place in ndimage.center_of_mass(kernel)]
     moved = ndimage.shift(kernel, shift, order=0)
     return moved / moved.sum()
-
-
-def _finish(kernel):
-    kernel = np.where(kernel < kernel.max() / 20, 0, kernel)
-    return kernel / kernel.sum()
 
 
 def _solve_kernel(edges, blurry_edges, size, kernel_weight):
