@@ -149,3 +149,10 @@ def test_flags_are_refused_in_words(capsys):
         "error: flag --switch_of_a_test=yes: Non-boolean argument to boolean flag (--help explains "
         "the flags)\n"
     )
+
+
+def test_warnings_are_told_without_a_place_in_the_code():
+    script = "from absl import logging; from tfdeblur import errors; errors.run({})"
+    script = script.format("lambda argv: logging.warning('one of %d', 2)")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stderr, done.returncode) == ("warning: one of 2\n", 0)

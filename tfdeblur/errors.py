@@ -225,6 +225,7 @@ def run(main):
             return 1
 
     absl.logging.set_verbosity(absl.logging.WARNING)
+    absl.logging.get_absl_handler().setFormatter(logging.Formatter("warning: %(message)s"))
     for library in ("tensorflow", "urllib3"):  # deprecations inside libraries, failures to come
         logging.getLogger(library).setLevel(logging.ERROR)
     app.run(guarded, flags_parser=_parse)

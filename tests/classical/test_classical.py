@@ -202,6 +202,17 @@ class TestEstimateKernel:
         assert len(said) == 1
 
     @pytest.mark.skipif(not KODAK.exists(), reason="needs the Kodak photographs")
+    def test_a_sharp_photograph_has_no_blur(self, monkeypatch):
+        from PIL import Image
+
+        said = []
+        monkeypatch.setattr(kernels.logging, "warning", said.append)
+        sharp = np.asarray(Image.open(KODAK / "19.png"))[128:384, 256:512]
+        restored, kernel = classical.restore(sharp, 25)
+        assert kernel[12, 12] == kernel.sum() == 1 and len(said) == 1
+        np.testing.assert_array_equal(restored, sharp)
+
+    @pytest.mark.skipif(not KODAK.exists(), reason="needs the Kodak photographs")
     def test_a_photograph(self):
         from PIL import Image
 

@@ -73,11 +73,16 @@ def test_strength_and_mask(photos, run_command):
 def test_one_kernel_for_the_whole(photos, run_command):
     y, x = np.mgrid[:60, :80]
     stripes = np.uint8(60 + 130 * ((x // 9 + y // 7) % 2))
-    images.write("shaken/a.png", np.stack(3 * [np.roll(stripes, 2, 1) // 2 + stripes // 2], -1))
+    shaken = np.mean([np.roll(stripes, step, 1) for step in range(4)], 0)
+    images.write("shaken/a.png", np.stack(3 * [np.uint8(shaken)], -1))
+    images.write("shaken/sharp.png", np.stack(3 * [stripes], -1))
     done = run_command(cli, "shaken", "photos", "--model=xu2013", "--kernel_size=7", "--compare")
     assert done.returncode == 1
     assert "Restoring with xu2013: one kernel of 7x7 pixels for all of it." in done.stdout
-    assert "Restored 1 of 3 files" in done.stdout
+    assert "Restored 2 of 4 files" in done.stdout
+    np.testing.assert_array_equal(
+        images.read("restored/sharp.png"), images.read("shaken/sharp.png")
+    )
     assert "photos/a.jpg: a kernel of 7x7 is too large for 9x6 pixels" in done.stderr
     assert (images.read("restored/a.png") != images.read("shaken/a.png")).any()
     shown = images.read("restored/compare/a.png.jpg")

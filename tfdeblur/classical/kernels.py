@@ -7,6 +7,7 @@ picture of few edges and the kernel that blurs it are estimated in turn.
 import math
 
 import numpy as np
+from absl import logging
 from scipy import fft, ndimage
 
 from tfdeblur.classical import boundary, inputs, spectra
@@ -20,6 +21,10 @@ _COARSEST = 5
 _LEAST_WEIGHT = 1e-4
 _DECAY = 1.1
 _STEPS = 300  # of projected gradients
+# By so much the objective may be above that of no blur. Of 24 sharp photographs of the Kodak set
+# 21 exceed it with kernels of 25x25, 15 with 13x13, all with 41x41; of 144 that were made to shake,
+# one does.
+_WORSE = 1.075
 
 
 def estimate_kernel(
@@ -45,6 +50,9 @@ def estimate_kernel(
     a kernel in S, and what is far from the edges of S in y. The published code of Pan et al.
     thresholds grad S and clips a k that may be negative: the constraint alone gives kernels with
     less haze about the path. "l0" is the quickest by far.
+
+    Where no blur at all explains the photograph better, by the objective of S, the kernel is a
+    point, and a warning says so.
 
     Args:
         image: uint8, uint16, or float in [0, 1]; [H, W] or RGB [H, W, 3], the blurry photograph.
@@ -83,6 +91,7 @@ def estimate_kernel(
 
     sizes = scale_sizes(size)
     pictures = [downscale(luma, _RATIO**index) for index in range(len(sizes))]
+    first_weight = weight
     costs = np.array([picture.size for picture in pictures]) * iterations
     kernel, done = None, 0
     with spectra.threads(workers):
@@ -102,10 +111,28 @@ def estimate_kernel(
                 weight = max(weight / _DECAY, _LEAST_WEIGHT)
                 if iteration == iterations - 1:
                     kernel = centre(kernel)
+                    if index == 0 and _is_worse_than_none(latent, kernel, first_weight):
+                        logging.warning(
+                            "no blur of the whole photo explains it better than none: it is sharp, "
+                            "or its blur is not the same all over."
+                        )
+                        kernel = delta(size)
                 done += picture.size
                 if progress is not None:
                     progress(float(done / costs.sum()), kernel.astype(np.float32))
     return kernel.astype(np.float32)
+
+
+def _is_worse_than_none(latent, kernel, weight):
+    without = latent.objective(delta(len(kernel)), weight)
+    return latent.objective(kernel, weight) > _WORSE * without
+
+
+def delta(size):
+    """The kernel of no blur."""
+    kernel = np.zeros((size, size))
+    kernel[size // 2, size // 2] = 1
+    return kernel
 
 
 def scale_sizes(size):
@@ -187,9 +214,7 @@ def clean(kernel):
     """Without what is below 2 % of its peak, and without the pieces lighter than 10 % of it all."""
     peak = kernel.max()
     if not peak > 0:  # no edges
-        kernel = np.zeros_like(kernel)
-        kernel[len(kernel) // 2, len(kernel) // 2] = 1
-        return kernel
+        return delta(len(kernel))
     kernel = np.where(kernel < 0.02 * peak, 0, kernel)
     kernel /= kernel.sum()
     labels, count = ndimage.label(kernel, np.ones((3, 3)))

@@ -13,6 +13,7 @@ from tfdeblur.classical import spectra
 PATCH = 35
 _LARGEST_GRADIENT_BETA = 1e5
 _LARGEST_PIXEL_BETA = 8.0
+_FLAT = 1e-6  # squares of differences that the splitting leaves where there are none
 
 
 class LatentImage:
@@ -57,6 +58,15 @@ class LatentImage:
             image = self._sparse_gradients(image, pixels, power + np.float32(beta), weight)
             beta *= 2
         return image
+
+    def objective(self, kernel, weight):
+        """|S * k - y|^2 + weight |grad S|_0 at the S of `solve`: how well a kernel explains y."""
+        image = self.solve(kernel, weight)
+        spectrum = fft.rfft2(image) * spectra.transfer(kernel, image.shape)
+        residual = fft.irfft2(spectrum, s=image.shape) - self._blurry
+        spectra.differences(image, self._x, self._y)
+        edges = np.count_nonzero(self._x**2 + self._y**2 > _FLAT)
+        return float(np.sum(residual**2)) + weight * edges
 
     def _sparse_gradients(self, image, data, power, weight):
         """Half-quadratic splitting of the L0 norm of the gradients.

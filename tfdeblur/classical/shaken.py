@@ -25,6 +25,7 @@ def restore(image, size=DEFAULT_SIZE, prior="l0", progress=None):
 
     Returns:
         (the restored image, of the type and shape of `image`; the kernel, float32 [size, size]).
+        Where the kernel is a point the image is as it was.
 
     Raises:
         InputError: see `estimate_kernel`.
@@ -36,7 +37,7 @@ def restore(image, size=DEFAULT_SIZE, prior="l0", progress=None):
             progress(_SHARE * share)
 
     kernel = estimate_kernel(_middle(image, max(_SIDE, _KERNELS * size)), size, prior, tell)
-    restored = deconvolve(image, kernel)
+    restored = image.copy() if kernel.max() == 1 else deconvolve(image, kernel)  # 1: no blur
     if progress is not None:
         progress(1.0)
     return restored, kernel
