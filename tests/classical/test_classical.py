@@ -227,6 +227,13 @@ def test_noise_of_a_blurry_picture(noise):
     assert inputs.noise(blurry) == pytest.approx(noise, rel=0.15)
 
 
+@pytest.mark.parametrize("shape", [(2, 2), (40, 50)])
+def test_noise_of_what_has_none(shape):
+    y, x = np.indices(shape, np.float32) / 50
+    assert inputs.noise((x * y)[..., None]) == pytest.approx(1 / 5000, rel=0.01)
+    assert inputs.noise(np.ones((*shape, 3), np.float32)) == 0
+
+
 def test_places_near_edges():
     edges = np.zeros((2, 30, 30))
     edges[0, 10, 12] = 0.1

@@ -62,15 +62,15 @@ def noise(unit):
     """Standard deviation of the noise in float32 [H, W, C] of at least 2x2, the mean of channels.
 
     From the diagonal differences of 2x2 pixels, to which a blurry photograph adds next to nothing,
-    without those above three deviations, again and again.
+    without those above three times their root mean square, again and again.
     """
     found = []
     for channel in np.moveaxis(unit, -1, 0):
         rows = channel[1:] - channel[:-1]
-        diagonal = np.ravel(rows[:, 1:] - rows[:, :-1]) / 2
+        squares = np.square(np.ravel(rows[:, 1:] - rows[:, :-1]) / 2)
         for _ in range(8):
-            diagonal = diagonal[np.abs(diagonal) <= 3 * diagonal.std()]
-        found.append(diagonal.std())
+            squares = squares[squares <= 9 * squares.mean()]
+        found.append(np.sqrt(squares.mean()))
     return float(np.mean(found))
 
 
