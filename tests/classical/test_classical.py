@@ -221,17 +221,23 @@ class TestEstimateKernel:
         assert similarity(classical.estimate_kernel(blurry, 13), diagonal(13, 11)) > 0.78
 
 
-@pytest.mark.parametrize("noise", [0.002, 0.01, 0.05])
+@pytest.mark.parametrize("noise", [0.005, 0.01, 0.05])
 def test_noise_of_a_blurry_picture(noise):
     _, blurry = blurred(scene(), diagonal(), noise)
     assert inputs.noise(blurry) == pytest.approx(noise, rel=0.15)
 
 
-@pytest.mark.parametrize("shape", [(2, 2), (40, 50)])
+@pytest.mark.parametrize("shape", [(2, 2), (3, 50), (40, 51)])
 def test_noise_of_what_has_none(shape):
     y, x = np.indices(shape, np.float32) / 50
-    assert inputs.noise((x * y)[..., None]) == pytest.approx(1 / 5000, rel=0.01)
+    assert 0 < inputs.noise((x * y)[..., None]) < 3e-4
     assert inputs.noise(np.ones((*shape, 3), np.float32)) == 0
+
+
+def test_noise_beside_what_is_saturated():
+    blurry = np.random.default_rng(0).normal(0.5, 0.02, (64, 64, 1)).astype(np.float32)
+    blurry[:, 32:] = 1
+    assert inputs.noise(blurry) == pytest.approx(0.02, rel=0.15)
 
 
 def test_places_near_edges():
