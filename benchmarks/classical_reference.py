@@ -11,7 +11,7 @@ from tfdeblur.classical import boundary, inputs, kernels
 
 
 def estimate_kernel(image, size, weight=4e-3, kernel_weight=0.5, iterations=5):
-    """As `tfdeblur.classical.estimate_kernel` with the prior "l0"."""
+    """As `tfdeblur.classical.estimate_kernel` with the prior "l0", but takes every kernel."""
     luma = inputs.grey(inputs.unit_image(image))
     kernel = None
     sizes = kernels.scale_sizes(size)

@@ -304,7 +304,7 @@ def test_cases_of_the_benchmark():
     """A kernel for each photograph; all of 72: `python benchmarks/classical.py`."""
     benchmark = load_benchmark()
     rows = []
-    for seed, photo in enumerate(("05", "14", "21")):
+    for seed, photo in enumerate(("05", "13", "19")):
         sharp, blurry = benchmark.case(photo, seed, KODAK)
         true = benchmark.shake(seed)
         kernel = classical.estimate_kernel(blurry, benchmark.SIZE)
