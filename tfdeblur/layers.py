@@ -9,6 +9,8 @@ Where a network began otherwise, `kernel_initializer` says how, and biases begin
 name or a function: a Keras initializer object would give all kernels of one shape the same values.
 """
 
+import contextlib
+import contextvars
 import math
 
 import keras
@@ -219,13 +221,14 @@ class LocalMean(keras.layers.Layer):
         size = ops.shape(x)[axis]
         # Sizes known in advance stay Python's: JAX takes no others for shapes.
         window = (min if isinstance(size, int) else ops.minimum)(size, side)
-        # Sums of the first 1, 2, ... pixels, less the mean, lest they grow and lose digits.
-        mean = ops.mean(x, axis=axis, keepdims=True)
-        sums = ops.cumsum(x - mean, axis=axis)
-        sums = ops.concatenate([ops.zeros_like(mean), sums], axis=axis)
-        first = ops.arange(size - window + 1, dtype="int32")
-        differences = ops.take(sums, first + window, axis=axis) - ops.take(sums, first, axis=axis)
-        return differences / ops.cast(window, x.dtype) + mean
+
+        def pixels(start, stop):
+            return x[(slice(None),) * axis + (slice(start, stop),)]
+
+        first = ops.mean(pixels(0, window), axis=axis, keepdims=True)
+        # From one window to the next a pixel comes in, and one goes: few sums where few windows.
+        change = (pixels(window, size) - pixels(0, size - window)) / ops.cast(window, x.dtype)
+        return ops.concatenate([first, first + ops.cumsum(change, axis=axis)], axis=axis)
 
     def compute_output_shape(self, shape):
         batch, height, width, channels = shape
@@ -260,6 +263,32 @@ class LocalProduct(keras.layers.Layer):
         return shapes[0]
 
 
+# Whether a graph is being traced that TensorFlow will run on a CPU, to restore and nothing else.
+_in_one_pass = contextvars.ContextVar("normalize in one pass", default=False)
+
+
+@contextlib.contextmanager
+def normalizing_in_one_pass():
+    """Graphs traced inside normalize pixels by what TensorFlow replaces by oneDNN's own function.
+
+    It passes over the memory once instead of seven times, but TensorFlow knows it in one form
+    alone, which takes longer where it is not replaced, and which export formats do not know.
+    """
+    token = _in_one_pass.set(_has_onednn())
+    try:
+        yield
+    finally:
+        _in_one_pass.reset(token)
+
+
+def _has_onednn():
+    try:
+        from tensorflow.python.util import _pywrap_util_port
+    except ImportError:  # nothing public tells, and versions may move it
+        return False
+    return _pywrap_util_port.IsMklEnabled()
+
+
 @keras.saving.register_keras_serializable("tfdeblur")
 class PixelNormalization(keras.layers.Layer):
     """Layer normalisation over the channels of each pixel, computed in float32.
@@ -282,6 +311,8 @@ class PixelNormalization(keras.layers.Layer):
             self.bias = self.add_weight(name="bias", initializer="zeros", **options)
 
     def call(self, x):
+        if _in_one_pass.get() and self.centred:
+            return self._normalize_in_one_pass(x)
         x = ops.cast(x, "float32")
         centred = x - ops.mean(x, axis=-1, keepdims=True)
         variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
@@ -290,6 +321,25 @@ class PixelNormalization(keras.layers.Layer):
         if self.centred:
             x = x + self.bias
         return ops.cast(x, self.compute_dtype)
+
+    def _normalize_in_one_pass(self, x):
+        import tensorflow as tf
+
+        channels, shape = x.shape[-1], tf.shape(x)
+        pixels = tf.reshape(x, (1, -1, channels))
+        count = tf.shape(pixels)[1]
+        # Batch normalization of each pixel by itself, as if its channels were its pixels.
+        normalized = tf.raw_ops.FusedBatchNormV3(
+            x=tf.reshape(pixels, (1, count, channels, 1)),
+            scale=tf.fill([count], 1.0),
+            offset=tf.fill([count], 0.0),
+            mean=[],
+            variance=[],
+            epsilon=self.epsilon,
+            data_format="NCHW",
+        ).y
+        scale, bias = (tf.cast(variable, x.dtype) for variable in (self.scale, self.bias))
+        return tf.reshape(tf.reshape(normalized, (1, -1, channels)) * scale + bias, shape)
 
     def compute_output_shape(self, shape):
         return shape

@@ -1,6 +1,8 @@
 import golden
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfdeblur
 from tfdeblur import layers, models, weights
@@ -135,3 +137,34 @@ def test_normalisation_is_computed_in_float32():
     normalised = layers.PixelNormalization(dtype="mixed_bfloat16")(x)
     assert normalised.dtype == "bfloat16"
     np.testing.assert_allclose(np.asarray(normalised).astype("float32"), expected, atol=0.01)
+
+
+@pytest.mark.parametrize(("policy", "tolerance"), [("float32", 1e-5), ("mixed_bfloat16", 0.02)])
+def test_normalisation_in_one_pass(policy, tolerance):
+    x = np.random.default_rng(0).normal(3, 1e-3, (2, 5, 7, 16)).astype("float32")
+    layer = layers.PixelNormalization(1e-5, dtype=policy)
+    layer.build(x.shape)
+    layer.scale.assign(np.linspace(0.5, 2, 16))
+    layer.bias.assign(np.linspace(-1, 1, 16))
+    x = np.asarray(keras.ops.cast(x, layer.compute_dtype)).astype("float32")
+    expected = np.asarray(layer(x)).astype("float32")
+    with layers.normalizing_in_one_pass():
+        trace = tf.function(layer).get_concrete_function(tf.TensorSpec((None, None, None, 16)))
+    np.testing.assert_allclose(np.asarray(trace(x)).astype("float32"), expected, atol=tolerance)
+
+
+@pytest.mark.skipif(not layers._has_onednn(), reason="TensorFlow has no oneDNN here")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_tensorflow_knows_the_normalisation_in_one_pass(dtype):
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        layer = layers.PixelNormalization(dtype=dtype)
+        x = tf.compat.v1.placeholder(dtype, (None, None, None, 16))
+        layer.build(x.shape)
+        with layers.normalizing_in_one_pass():
+            y = layer.call(x)
+        session.run(tf.compat.v1.global_variables_initializer())
+        options = tf.compat.v1.RunOptions(output_partition_graphs=True)
+        ran = tf.compat.v1.RunMetadata()
+        session.run(y, {x: np.zeros((1, 4, 4, 16), dtype)}, options=options, run_metadata=ran)
+    operations = {node.op for graph in ran.partition_graphs for node in graph.node}
+    assert "_MklLayerNorm" in operations and "Mean" not in operations

@@ -191,8 +191,7 @@ def multi_axis_gmlp(x, window, name):
     """
     channels = x.shape[-1]
     y = _norm(x, f"{name}_norm")
-    y = _dense(y, 2 * channels, f"{name}_in", activation=gelu)
-    on_grid, in_blocks = ops.split(y, 2, axis=-1)
+    on_grid, in_blocks = _dense_in_halves(y, 2 * channels, f"{name}_in")
     on_grid = _gated_mlp(on_grid, window, "grid", f"{name}_grid")
     in_blocks = _gated_mlp(in_blocks, window, "block", f"{name}_block")
     y = _concat([on_grid, in_blocks], f"{name}_concat")
@@ -431,8 +430,7 @@ def _gathered(features, levels, level, channels, name):
 def _gated_mlp(x, window, axis, name):
     """A gated MLP with its spatial gating unit across the grid or the blocks."""
     channels = x.shape[-1]
-    y = _dense(_norm(x, f"{name}_norm"), 2 * channels, f"{name}_in", activation=gelu)
-    u, v = ops.split(y, 2, axis=-1)
+    u, v = _dense_in_halves(_norm(x, f"{name}_norm"), 2 * channels, f"{name}_in")
     v = TokenDense(axis, window, plus=1, name=f"{name}_gate")(_norm(v, f"{name}_gate_norm"))
     y = _dense(u * v, channels, f"{name}_out")
     return Add(name=f"{name}_sum")([y, x])
@@ -441,8 +439,7 @@ def _gated_mlp(x, window, axis, name):
 def _spatial_gating_weights(x, window, name):
     channels = x.shape[-1]
     y = _norm(x, f"{name}_norm")
-    y = _dense(y, 2 * channels, f"{name}_in", activation=gelu)
-    on_grid, in_blocks = ops.split(y, 2, axis=-1)
+    on_grid, in_blocks = _dense_in_halves(y, 2 * channels, f"{name}_in")
     on_grid = TokenDense("grid", window, "ones", name=f"{name}_grid")(on_grid)
     in_blocks = TokenDense("block", window, "ones", name=f"{name}_block")(in_blocks)
     y = _concat([on_grid, in_blocks], f"{name}_concat")
@@ -477,18 +474,41 @@ class Conv2D(keras.layers.Conv2D):
     convolution and `gelu`. In training, whose gradients need what lies between, it is the latter.
 
     Named as Keras's: files of weights name layers by their classes.
+
+    Args:
+        parts: into how many maps of as many channels the result is cut: a list, unless it is 1.
+            Each is a product of its own, as cutting is a pass over the memory, too.
     """
+
+    def __init__(self, *args, parts=1, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.parts = parts
 
     def call(self, x, training=False):
         if training or keras.backend.backend() != "tensorflow":
-            return super().call(x)
+            maps = ops.split(super().call(x), self.parts, axis=-1)
+        else:
+            kernels = ops.split(self.kernel[0, 0], self.parts, axis=-1)
+            maps = list(
+                map(self._product, self.parts * [x], kernels, ops.split(self.bias, self.parts))
+            )
+        return maps if self.parts > 1 else maps[0]
+
+    def _product(self, x, kernel, bias):
         import tensorflow as tf
 
         *places, channels = ops.shape(x)
-        kernel, bias = (ops.cast(y, x.dtype) for y in (self.kernel, self.bias))
-        product = tf.matmul(ops.reshape(x, (-1, channels)), kernel[0, 0])
+        kernel, bias = (ops.cast(y, x.dtype) for y in (kernel, bias))
+        product = tf.matmul(ops.reshape(x, (-1, channels)), kernel)
         y = tf.nn.gelu(tf.nn.bias_add(product, bias), approximate=True)
-        return ops.reshape(y, (*places, self.filters))
+        return ops.reshape(y, (*places, self.filters // self.parts))
+
+    def compute_output_shape(self, shape):
+        part = (*shape[:-1], self.filters // self.parts)
+        return self.parts * [part] if self.parts > 1 else part
+
+    def get_config(self):
+        return {**super().get_config(), "parts": self.parts}
 
 
 def _dense(x, units, name, activation=None):
@@ -498,9 +518,19 @@ def _dense(x, units, name, activation=None):
     """
     if activation is not gelu:
         return conv(x, units, 1, activation=activation, name=name)
+    return _dense_gelu(x, units, name)
+
+
+def _dense_in_halves(x, units, name):
+    """A dense layer with `gelu`, its channels as two maps."""
+    return _dense_gelu(x, units, name, parts=2)
+
+
+def _dense_gelu(x, units, name, parts=1):
     layer = Conv2D(
         units,
         1,
+        parts=parts,
         activation=gelu,
         kernel_initializer=lecun_normal,
         data_format="channels_last",

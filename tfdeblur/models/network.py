@@ -7,6 +7,7 @@ import sys
 import keras
 
 from tfdeblur.errors import InputError, say
+from tfdeblur.layers import normalizing_in_one_pass
 from tfdeblur.precision import on_cpu
 
 
@@ -110,9 +111,13 @@ class Network(keras.Model):
             import tensorflow as tf
 
             spec = tf.TensorSpec(self.inputs[0].shape, "float32")
-            self.restoring_function = tf.function(
-                lambda batch: self.predict_step((batch,))[0], input_signature=[spec]
-            )
+
+            @tf.function(input_signature=[spec])
+            def finest_level(batch):
+                with normalizing_in_one_pass():
+                    return self.predict_step((batch,))[0]
+
+            self.restoring_function = finest_level
         return self.restoring_function(images).numpy()
 
     def save(self, filepath, *args, **options):
