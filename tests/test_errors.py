@@ -151,8 +151,18 @@ def test_flags_are_refused_in_words(capsys):
     )
 
 
-def test_warnings_are_told_without_a_place_in_the_code():
-    script = "from absl import logging; from tfdeblur import errors; errors.run({})"
-    script = script.format("lambda argv: logging.warning('one of %d', 2)")
+def test_warnings_are_told_without_a_place_in_the_code_but_with_their_photo():
+    script = """
+from absl import logging
+from tfdeblur import errors
+
+def main(argv):
+    with errors.about("a\\x1b.jpg"):
+        logging.warning("one of %d", 2)
+    logging.warning("all")
+
+errors.run(main)
+"""
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert (done.stderr, done.returncode) == ("warning: one of 2\n", 0)
+    assert done.stderr == "warning: a\\x1b.jpg: one of 2\nwarning: all\n"
+    assert done.returncode == 0

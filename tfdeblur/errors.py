@@ -1,6 +1,7 @@
 """What goes wrong because of what the user gave, told without a traceback."""
 
 import contextlib
+import contextvars
 import difflib
 import errno
 import functools
@@ -74,6 +75,24 @@ def _escaped(char):
     if 0xDC80 <= ord(char) <= 0xDCFF:
         return f"\\x{ord(char) - 0xDC00:02x}"
     return char.encode("unicode_escape", "backslashreplace").decode()
+
+
+@contextlib.contextmanager
+def about(name):
+    """Warnings inside begin with the name of what they are about, an image say; None: no name."""
+    token = _about.set(f"{printable(name)}: " if name else "")
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
+_about = contextvars.ContextVar("what warnings are about", default="")
+
+
+class _WarningFormatter(logging.Formatter):
+    def format(self, record):
+        return f"warning: {_about.get()}{record.getMessage()}"
 
 
 def say(text, file=None):
@@ -225,7 +244,7 @@ def run(main):
             return 1
 
     absl.logging.set_verbosity(absl.logging.WARNING)
-    absl.logging.get_absl_handler().setFormatter(logging.Formatter("warning: %(message)s"))
+    absl.logging.get_absl_handler().setFormatter(_WarningFormatter())
     for library in ("tensorflow", "urllib3"):  # deprecations inside libraries, failures to come
         logging.getLogger(library).setLevel(logging.ERROR)
     app.run(guarded, flags_parser=_parse)

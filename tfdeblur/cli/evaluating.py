@@ -104,18 +104,19 @@ def print_table(chosen_precision):
     wanted = {
         row.own for group in paper_tables.rows(FLAGS.table).values() for row in group if row.own
     }
+    for dataset in sorted({one.dataset for one in wanted}):
+        if not opening.is_built(opening.find_builder(dataset, FLAGS.data_dir)):
+            print(f"{dataset} is not built: evaluate --dataset={dataset} does so", file=sys.stderr)
+            wanted = {one for one in wanted if one.dataset != dataset}
     groups = {}  # what one pass over the images measures: {name: (restorer, Published)}
-    for name, network, reported in networks_at_hand():
+    for name, network, reported in networks_at_hand({one.dataset for one in wanted}):
         for one in wanted.intersection(reported):
             group = groups.setdefault((one.dataset, one.protocol), {})
             group[name] = restorer(network, chosen_precision), one
     measured = {}
     for (dataset, protocol), networks in groups.items():
-        if opening.is_built(opening.find_builder(dataset, FLAGS.data_dir)):
-            source = test_sets.from_tfds(dataset, "test", FLAGS.data_dir, FLAGS.manual_dir)
-            measured.update(measure(source, protocol, networks))
-        else:
-            print(f"{dataset} is not built: evaluate --dataset={dataset} does so", file=sys.stderr)
+        source = test_sets.from_tfds(dataset, "test", FLAGS.data_dir, FLAGS.manual_dir)
+        measured.update(measure(source, protocol, networks))
     print(paper_tables.markdown(FLAGS.table, measured))
     if measured:
         print(f"\nSeconds here: {precision.machine()}, {chosen_precision}.")
@@ -139,14 +140,18 @@ def measure(source, protocol, networks):
     return means
 
 
-def networks_at_hand():
-    """Yields (name, network, what is published of it) of --model, or of what the cache has."""
+def networks_at_hand(datasets):
+    """Yields (name, network, what is published of it) of --model, or of what the cache has.
+
+    Args:
+        datasets: names of those that are built; what is published on others is not opened.
+    """
     if FLAGS.model:
         for network, name in open_networks().values():
             yield name, network, describe(network).published
         return
     for entry in catalogue.cached():
-        if any(f"{one.dataset}/".startswith(f"{FLAGS.table}/") for one in entry.published):
+        if any(one.dataset in datasets for one in entry.published):
             network, name = weights.open_network(entry.network, entry.name)
             yield name, network, catalogue.published_of(network, FLAGS.self_ensemble)
 

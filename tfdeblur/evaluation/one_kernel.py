@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfdeblur import classical
+from tfdeblur import classical, errors
 
 # The sides of the kernels, by trajectory, as published: of images 1 and 2, and of 3 and 4.
 _KOHLER_FIRST = (41, 41, 41, 41, 41, 41, 41, 121, 125, 151, 75, 41)
@@ -31,7 +31,8 @@ class OneKernel:
     def __call__(self, blurry, name=None):
         size = self.sizes.get(name, self.size)
         unit = blurry.astype(np.float32) / 255
-        restored, _ = classical.restore(unit, size, classical.MODELS[self.model])
+        with errors.about(name):
+            restored, _ = classical.restore(unit, size, classical.MODELS[self.model])
         return restored
 
     def __str__(self):

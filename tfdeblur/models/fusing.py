@@ -1,4 +1,9 @@
-"""MIMO-UNet's feature fusion without the widest maps: less memory and time."""
+"""Views of networks that compute the same with fewer maps, and so in less memory and time.
+
+A view is a keras.Model with the network's inputs, outputs, layers and so its weights, of which some
+are computed together; it is for computing, not for saving. Values are those of the network but for
+rounding.
+"""
 
 import keras
 from keras import ops
@@ -6,18 +11,12 @@ from keras import ops
 from tfdeblur.layers import NearestDouble
 
 
-def fused(network):
+def of_mimo_unet(network):
     """A view of a MIMO-UNet which neither resamples nor concatenates the features that AFFs fuse.
 
     A 1x1 convolution of a concatenation is the sum of one convolution for each part, and commutes
     with nearest upsampling. So each encoder level is convolved at its own size, and its few
-    features are upsampled instead of its many. Values are those of the network but for rounding.
-
-    Args:
-        network: `tfdeblur.models.MIMOUNet`; the view has its layers, and so its weights.
-
-    Returns:
-        keras.Model with the network's inputs and outputs; it is for computing, not for saving.
+    features are upsampled instead of its many.
     """
     upsampled = {"encoded2_up", "encoded3_up", "encoded3_up_up"}
     fusions = {
@@ -37,8 +36,84 @@ def fused(network):
             return fusions[aff](levels[aff])
         return layer(inputs, **options)
 
+    return _view(network, call)
+
+
+def of_nafnet(network):
+    """A view of a NAFNet which cuts no map in halves, and scales none.
+
+    Each half of a gate is a convolution of its own, of the half of the filters; and what scales the
+    channels of a convolution scales its filters instead.
+    """
+    convolution = network.get_layer
+
+    def call(layer, inputs, **options):
+        block, _, part = layer.name.rpartition("_")
+        if part in ("conv1", "conv2", "conv3", "conv4", "conv5"):
+            return inputs
+        if part == "gate1":
+            convolutions = convolution(f"{block}_conv1"), convolution(f"{block}_conv2")
+            return _GatedConvolution(*convolutions)(inputs)
+        if part == "gate2":
+            return _GatedConvolution(convolution(f"{block}_conv4"))(inputs)
+        if part == "beta":
+            return _ScaledConvolution(convolution(f"{block}_conv3"), layer)(inputs)
+        if part == "gamma":
+            return _ScaledConvolution(convolution(f"{block}_conv5"), layer)(inputs)
+        return layer(inputs, **options)
+
+    return _view(network, call)
+
+
+def _view(network, call):
     graph = keras.Model(network.inputs, network.outputs)  # of a compiled model Keras clones more
     return keras.models.clone_model(graph, clone_function=lambda x: x, call_function=call)
+
+
+class _GatedConvolution(keras.layers.Layer):
+    """Half the maps of a 1x1 convolution, and of a depthwise one after it, times the other half."""
+
+    def __init__(self, convolution, depthwise=None):
+        super().__init__(dtype=convolution.dtype_policy, name=f"{convolution.name}_gated")
+        self.convolution = convolution
+        self.depthwise = depthwise
+
+    def call(self, x):
+        half = self.convolution.filters // 2
+        return self._maps(x, slice(0, half)) * self._maps(x, slice(half, 2 * half))
+
+    def _maps(self, x, part):
+        x = _convolved(x, self.convolution.kernel[..., part], self.convolution.bias[part])
+        if self.depthwise is not None:
+            kernel = ops.cast(self.depthwise.kernel[:, :, part], x.dtype)
+            options = {"padding": "same", "data_format": "channels_last"}
+            x = ops.depthwise_conv(x, kernel, **options)
+            x = x + ops.cast(self.depthwise.bias[part], x.dtype)
+        return x
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], self.convolution.filters // 2)
+
+
+class _ScaledConvolution(keras.layers.Layer):
+    """A 1x1 convolution, each channel times its factor of `scaled`."""
+
+    def __init__(self, convolution, scaled):
+        super().__init__(dtype=convolution.dtype_policy, name=f"{convolution.name}_scaled")
+        self.convolution = convolution
+        self.scaled = scaled
+
+    def call(self, x):
+        factors = ops.convert_to_tensor(self.scaled.scale)
+        return _convolved(x, self.convolution.kernel * factors, self.convolution.bias * factors)
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], self.convolution.filters)
+
+
+def _convolved(x, kernel, bias):
+    x = ops.conv(x, ops.cast(kernel, x.dtype), data_format="channels_last")
+    return x + ops.cast(bias, x.dtype)
 
 
 class _ConvolutionOfLevels(keras.layers.Layer):

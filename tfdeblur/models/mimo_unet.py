@@ -16,7 +16,7 @@ from tfdeblur.layers import (
     shallow_convolutional_module,
     upconvolution,
 )
-from tfdeblur.models.fusing import fused
+from tfdeblur.models import fusing
 from tfdeblur.models.network import Network, require_counts
 from tfdeblur.pyramid import Pyramid
 
@@ -99,7 +99,7 @@ class MIMOUNet(Network):
             image,
             [latent1, latent2, latent3],
             stride=4,
-            inference_bytes_per_pixel=(64 + 25 * filters, 64 + 20 * filters),  # by `fused`
+            inference_bytes_per_pixel=(64 + 25 * filters, 64 + 20 * filters),  # by `computing`
             activation_channels=(8 + 4 * resblocks) * filters,
             hyperparameters=hyperparameters,
             name=name,
@@ -107,7 +107,7 @@ class MIMOUNet(Network):
 
     @functools.cached_property
     def _fused(self):
-        return fused(self)
+        return fusing.of_mimo_unet(self)
 
     def computing(self):
         # JAX's steps take the network's variables in an order that is the view's only by chance.

@@ -1,5 +1,7 @@
 """NAFNet: the nonlinear activation free network of Chen et al., ECCV 2022."""
 
+import functools
+
 import keras
 from keras.layers import Add
 
@@ -12,6 +14,7 @@ from tfdeblur.layers import (
     conv,
     depthwise_conv,
 )
+from tfdeblur.models import fusing
 from tfdeblur.models.network import Network, require_counts, require_lists_of_counts, require_window
 
 
@@ -94,6 +97,13 @@ class NAFNet(Network):
             },
             name=name,
         )
+
+    @functools.cached_property
+    def _fused(self):
+        return fusing.of_nafnet(self)
+
+    def restoring(self):
+        return self._fused
 
 
 def _block(x, window, name):

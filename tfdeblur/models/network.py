@@ -88,14 +88,18 @@ class Network(keras.Model):
         return [outputs] if self._is_list and len(self.outputs) == 1 else outputs
 
     def computing(self):
-        """The model that restores and trains: this one, or a view that does the same with less.
+        """The model that trains: this one, or a view that does the same with less, see `fusing`.
 
         Not a property: Keras would follow it when it saves this model.
         """
         return self
 
+    def restoring(self):
+        """The model that restores, likewise."""
+        return self.computing()
+
     def predict_step(self, *args):  # JAX's has one more
-        model = self.computing()
+        model = self.restoring()
         return super().predict_step(*args) if model is self else model.predict_step(*args)
 
     def restore_on_batch(self, images):

@@ -379,7 +379,8 @@ def restore_file(
     """
     check(job, overwrite, done)
     harmless = _Harmless(restore, fallback)
-    _restore_file(job, harmless, quality, progress, kernel)
+    with errors.about(job.source):
+        _restore_file(job, harmless, quality, progress, kernel)
     harmless.tell(job.target)
     if done and not _is_in_place(job):
         done.add(job.target)
