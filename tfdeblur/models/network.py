@@ -88,18 +88,18 @@ class Network(keras.Model):
         return [outputs] if self._is_list and len(self.outputs) == 1 else outputs
 
     def computing(self):
-        """The model that trains: this one, or a view that does the same with less, see `fusing`.
+        """The model that trains and predicts: this one, or a view that does the same with less.
 
         Not a property: Keras would follow it when it saves this model.
         """
         return self
 
     def restoring(self):
-        """The model that restores, likewise."""
+        """The model that restores by TensorFlow on a CPU, likewise."""
         return self.computing()
 
     def predict_step(self, *args):  # JAX's has one more
-        model = self.restoring()
+        model = self.computing()
         return super().predict_step(*args) if model is self else model.predict_step(*args)
 
     def restore_on_batch(self, images):
@@ -119,7 +119,8 @@ class Network(keras.Model):
             @tf.function(input_signature=[spec])
             def finest_level(batch):
                 with normalizing_in_one_pass():
-                    return self.predict_step((batch,))[0]
+                    levels = self.restoring()(batch, training=False)
+                return levels[0] if isinstance(levels, list) else levels  # a view's only level
 
             self.restoring_function = finest_level
         return self.restoring_function(images).numpy()
