@@ -159,10 +159,10 @@ from tfdeblur import errors
 def main(argv):
     with errors.about("a\\x1b.jpg"):
         logging.warning("one of %d", 2)
-    logging.warning("all")
+    logging.warning("all\\x1b")
 
 errors.run(main)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stderr == "warning: a\\x1b.jpg: one of 2\nwarning: all\n"
+    assert done.stderr == "warning: a\\x1b.jpg: one of 2\nwarning: all\\x1b\n"
     assert done.returncode == 0

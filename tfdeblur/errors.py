@@ -91,8 +91,8 @@ _about = contextvars.ContextVar("what warnings are about", default="")
 
 
 class _WarningFormatter(logging.Formatter):
-    def format(self, record):
-        return f"warning: {_about.get()}{record.getMessage()}"
+    def formatMessage(self, record):
+        return f"warning: {_about.get()}{printable(record.message)}"
 
 
 def say(text, file=None):

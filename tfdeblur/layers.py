@@ -283,10 +283,10 @@ def normalizing_in_one_pass():
 
 def _has_onednn():
     try:
-        from tensorflow.python.util import _pywrap_util_port
+        from tensorflow.python.util._pywrap_util_port import IsMklEnabled
     except ImportError:  # nothing public tells, and versions may move it
         return False
-    return _pywrap_util_port.IsMklEnabled()
+    return IsMklEnabled()
 
 
 @keras.saving.register_keras_serializable("tfdeblur")
@@ -311,7 +311,8 @@ class PixelNormalization(keras.layers.Layer):
             self.bias = self.add_weight(name="bias", initializer="zeros", **options)
 
     def call(self, x):
-        if _in_one_pass.get() and self.centred:
+        # TensorFlow leaves that form as it is in float16.
+        if _in_one_pass.get() and self.centred and self.compute_dtype != "float16":
             return self._normalize_in_one_pass(x)
         x = ops.cast(x, "float32")
         centred = x - ops.mean(x, axis=-1, keepdims=True)

@@ -1,4 +1,8 @@
+import io
+import zipfile
+
 import gradients
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -64,12 +68,15 @@ def randomised(net):
     return net
 
 
-@pytest.mark.parametrize(
-    ("name", "side"), [("nafnet", 48), pytest.param("maxim", 128, marks=pytest.mark.slow)]
-)
+VIEWED = [("nafnet", 48), pytest.param("maxim", 128, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize(("name", "side"), VIEWED)
 def test_restoring_by_a_view_gives_what_the_network_gives(name, side):
     net = randomised(models.build(name, **SMALL[name]))
     assert net.restoring() is not net
+    net.layers[-2].trainable = False  # the view needs what is frozen, too
+    next((x for x in net.layers if isinstance(x, keras.Model)), net).trainable = False
     images = np.random.default_rng(0).random((2, side, side, 3), "float32")
     for scale in (1, 0.9):  # other weights are seen
         net.set_weights([scale * weight for weight in net.get_weights()])
@@ -77,6 +84,34 @@ def test_restoring_by_a_view_gives_what_the_network_gives(name, side):
         assert np.abs(expected - images).max() > 0.01
         restored = net.restore_on_batch(images)
         np.testing.assert_allclose(restored, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("name", "side"), VIEWED)
+def test_restoring_by_a_view_in_bfloat16(name, side):
+    with precision.policy("bfloat16"):
+        net = randomised(models.build(name, **SMALL[name]))
+    images = np.random.default_rng(0).random((1, side, side, 3), "float32")
+    expected = np.asarray(precision.cast(net, "float32")(images)[0])
+    restored = net.restore_on_batch(images)
+    assert np.abs(restored - expected).mean() < 0.02 * np.abs(expected - images).mean()
+
+
+@pytest.mark.parametrize(("name", "side"), VIEWED)
+def test_nothing_of_a_view_is_saved(name, side, tmp_path):
+    net = models.build(name, **SMALL[name])
+    net.save(tmp_path / "before.keras")
+    net.restore_on_batch(np.zeros((1, side, side, 3), "float32"))
+    net.save(tmp_path / "after.keras")
+    before, after = (groups_of(tmp_path / f"{x}.keras") for x in ("before", "after"))
+    assert before == after
+
+
+def groups_of(path):
+    names = []
+    weights = zipfile.ZipFile(path).read("model.weights.h5")
+    with h5py.File(io.BytesIO(weights)) as file:
+        file.visit(names.append)
+    return names
 
 
 @pytest.mark.slow

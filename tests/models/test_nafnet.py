@@ -139,8 +139,10 @@ def test_normalisation_is_computed_in_float32():
     np.testing.assert_allclose(np.asarray(normalised).astype("float32"), expected, atol=0.01)
 
 
-@pytest.mark.parametrize(("policy", "tolerance"), [("float32", 1e-5), ("mixed_bfloat16", 0.02)])
-def test_normalisation_in_one_pass(policy, tolerance):
+@pytest.mark.parametrize(
+    ("policy", "tolerance"), [("float32", 1e-5), ("mixed_bfloat16", 0.02), ("mixed_float16", 3e-3)]
+)
+def test_normalisation_in_one_pass(policy, tolerance, monkeypatch):
     x = np.random.default_rng(0).normal(3, 1e-3, (2, 5, 7, 16)).astype("float32")
     layer = layers.PixelNormalization(1e-5, dtype=policy)
     layer.build(x.shape)
@@ -148,6 +150,7 @@ def test_normalisation_in_one_pass(policy, tolerance):
     layer.bias.assign(np.linspace(-1, 1, 16))
     x = np.asarray(keras.ops.cast(x, layer.compute_dtype)).astype("float32")
     expected = np.asarray(layer(x)).astype("float32")
+    monkeypatch.setattr(layers, "_has_onednn", lambda: True)
     with layers.normalizing_in_one_pass():
         trace = tf.function(layer).get_concrete_function(tf.TensorSpec((None, None, None, 16)))
     np.testing.assert_allclose(np.asarray(trace(x)).astype("float32"), expected, atol=tolerance)

@@ -149,7 +149,7 @@ def test_one_trace_for_all_sizes():
     for height in (8, 20, 33, 64):
         for width in (8, 40, 41):
             tfdeblur.restore(net, np.zeros((height, width, 3), "uint8"))
-    assert net.restoring_function.experimental_get_tracing_count() == 1
+    assert net.restoring_function.func.experimental_get_tracing_count() == 1
 
 
 def test_few_sizes_where_each_compiles(monkeypatch):

@@ -104,12 +104,17 @@ def print_table(chosen_precision):
     wanted = {
         row.own for group in paper_tables.rows(FLAGS.table).values() for row in group if row.own
     }
-    for dataset in sorted({one.dataset for one in wanted}):
-        if not opening.is_built(opening.find_builder(dataset, FLAGS.data_dir)):
-            print(f"{dataset} is not built: evaluate --dataset={dataset} does so", file=sys.stderr)
-            wanted = {one for one in wanted if one.dataset != dataset}
+    datasets = {one.dataset for one in wanted}
+    built = {x for x in datasets if opening.is_built(opening.find_builder(x, FLAGS.data_dir))}
+    if missing := sorted(datasets - built):
+        print(
+            f"Not measured here, as not built: {', '.join(missing)}. evaluate --dataset={missing[0]} "
+            "builds one.",
+            file=sys.stderr,
+        )
+    wanted = {one for one in wanted if one.dataset in built}
     groups = {}  # what one pass over the images measures: {name: (restorer, Published)}
-    for name, network, reported in networks_at_hand({one.dataset for one in wanted}):
+    for name, network, reported in networks_at_hand(built) if built else ():
         for one in wanted.intersection(reported):
             group = groups.setdefault((one.dataset, one.protocol), {})
             group[name] = restorer(network, chosen_precision), one

@@ -44,9 +44,10 @@ def quiet_imports():
     TensorFlow's C++ code writes lines there before any setting counts. Meanwhile, and of what the
     libraries hold later on, no garbage is collected: a fifth of the imports' time went into that.
     """
-    gc.disable()
     sys.stderr.flush()
     terminal = os.dup(2)
+    collecting = gc.isenabled()
+    gc.disable()
     with tempfile.TemporaryFile() as aside:
         os.dup2(aside.fileno(), 2)
         try:
@@ -59,8 +60,9 @@ def quiet_imports():
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
-            gc.freeze()
-            gc.enable()
+            if collecting:
+                gc.freeze()
+                gc.enable()
 
 
 def define_network(several=False):

@@ -88,7 +88,8 @@ def _function_of(block):
     import tensorflow as tf
 
     def compute(weights, features):
-        return block.stateless_call(weights, [], features, training=False)[0]
+        with keras.StatelessScope(state_mapping=list(zip(block.weights, weights, strict=True))):
+            return block(features, training=False)
 
     return tf.function(compute, autograph=False, experimental_attributes={"_noinline": True})
 
@@ -106,7 +107,7 @@ class _SharedBlock(keras.layers.Layer):
         import tensorflow as tf
 
         # As tensors: of variables, what is known of their shapes is lost on the way.
-        weights = [tf.convert_to_tensor(x.value) for x in self.block.trainable_variables]
+        weights = [tf.convert_to_tensor(x.value) for x in self.block.weights]
         return self.function(weights, features)
 
     def compute_output_shape(self, shapes):

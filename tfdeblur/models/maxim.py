@@ -188,12 +188,8 @@ class MAXIM(Network):
             name=name,
         )
 
-    @functools.cached_property
-    def _shared(self):
-        return fusing.with_shared_blocks(self)
-
     def restoring(self):
-        return self._shared
+        return fusing.with_shared_blocks(self)
 
 
 def multi_axis_gmlp(x, window, name):

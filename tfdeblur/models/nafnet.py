@@ -1,7 +1,5 @@
 """NAFNet: the nonlinear activation free network of Chen et al., ECCV 2022."""
 
-import functools
-
 import keras
 from keras.layers import Add
 
@@ -98,12 +96,8 @@ class NAFNet(Network):
             name=name,
         )
 
-    @functools.cached_property
-    def _fused(self):
-        return fusing.of_nafnet(self)
-
     def restoring(self):
-        return self._fused
+        return fusing.of_nafnet(self)
 
 
 def _block(x, window, name):

@@ -1,5 +1,7 @@
 """What every restoring network has in common."""
 
+import contextlib
+import functools
 import numbers
 import os
 import sys
@@ -114,15 +116,17 @@ class Network(keras.Model):
         if self.restoring_function is None:
             import tensorflow as tf
 
-            spec = tf.TensorSpec(self.inputs[0].shape, "float32")
+            cpu = on_cpu()
+            model = self.restoring() if cpu else self.computing()
 
-            @tf.function(input_signature=[spec])
+            @tf.function(input_signature=[tf.TensorSpec(self.inputs[0].shape, "float32")])
             def finest_level(batch):
-                with normalizing_in_one_pass():
-                    levels = self.restoring()(batch, training=False)
+                with normalizing_in_one_pass() if cpu else contextlib.nullcontext():
+                    levels = model(batch, training=False)
                 return levels[0] if isinstance(levels, list) else levels  # a view's only level
 
-            self.restoring_function = finest_level
+            # As it is, it would be saved with the model.
+            self.restoring_function = functools.partial(finest_level)
         return self.restoring_function(images).numpy()
 
     def save(self, filepath, *args, **options):
