@@ -108,8 +108,8 @@ def print_table(chosen_precision):
     built = {x for x in datasets if opening.is_built(opening.find_builder(x, FLAGS.data_dir))}
     if missing := sorted(datasets - built):
         print(
-            f"Not measured here, as not built: {', '.join(missing)}. evaluate --dataset={missing[0]} "
-            "builds one.",
+            f"Not measured here, as not built: {', '.join(missing)}. evaluate "
+            f"--dataset={missing[0]} builds one.",
             file=sys.stderr,
         )
     wanted = {one for one in wanted if one.dataset in built}
