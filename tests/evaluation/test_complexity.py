@@ -32,6 +32,23 @@ def test_a_convolution_and_a_transposed_one_by_hand():
     assert complexity.multiply_accumulates(network, 8, 12) == by_hand
 
 
+def test_depthwise_convolutions_and_products_by_hand():
+    image = keras.Input((None, None, 3))
+    x = keras.layers.DepthwiseConv2D(5, padding="same", depth_multiplier=2)(image)
+    x = keras.ops.reshape(x, (-1, 8 * 12, 6))
+    across = keras.ops.matmul(keras.ops.transpose(x, (0, 2, 1)), x)
+    network = keras.Model(image, keras.layers.Dense(7)(across))
+    by_hand = 8 * 12 * 6 * 25 + 6 * 6 * (8 * 12) + 6 * 7 * 6
+    assert complexity.multiply_accumulates(network, 8, 12) == by_hand
+
+
+@pytest.mark.slow
+def test_attention_and_mixing_count():
+    for name, least in (("restormer", 154.8), ("maxim", 149.8)):
+        macs = complexity.multiply_accumulates(models.build(name), 256, 256)
+        assert macs / 1e9 == pytest.approx(least, abs=0.1)
+
+
 @pytest.mark.slow
 def test_steps_are_timed():
     trainer = MultiScaleTrainer(models.build("mimo_unet", filters=4, resblocks=1), "l1", "bilinear")

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 def multiply_accumulates(network, height, width):
-    """Counts the multiply-accumulates (MACs) of all convolutions for one image.
+    """Counts the multiply-accumulates (MACs) of all convolutions and matrix products for an image.
 
     A multiply-accumulate is two floating-point operations. A training step costs about three times
     as much as restoring does: forward, and backward to features and to weights.
@@ -22,15 +22,23 @@ def multiply_accumulates(network, height, width):
     """
     image = tf.TensorSpec((1, height, width, 3), tf.float32)
     graph = tf.function(lambda x: network(x, training=False)).get_concrete_function(image).graph
-    total = 0
-    for operation in graph.get_operations():
-        if operation.type == "Conv2D":
-            _, kernel = operation.inputs
-            total += math.prod(operation.outputs[0].shape) * math.prod(kernel.shape[:3])
-        elif operation.type == "Conv2DBackpropInput":  # a transposed convolution
-            _, kernel, features = operation.inputs
-            total += math.prod(features.shape) * math.prod(kernel.shape[:3])
-    return total
+    return sum(map(_macs, graph.get_operations()))
+
+
+def _macs(operation):
+    shapes = [tensor.shape for tensor in operation.inputs]
+    match operation.type:
+        case "Conv2D":
+            return math.prod(operation.outputs[0].shape) * math.prod(shapes[1][:3])
+        case "DepthwiseConv2dNative":
+            return math.prod(operation.outputs[0].shape) * math.prod(shapes[1][:2])
+        case "Conv2DBackpropInput":  # a transposed convolution, of sizes, a kernel and features
+            return math.prod(shapes[2]) * math.prod(shapes[1][:3])
+        case "MatMul" | "BatchMatMulV2":
+            flag = "transpose_a" if operation.type == "MatMul" else "adj_x"
+            summed = shapes[0][-2 if operation.get_attr(flag) else -1]
+            return math.prod(operation.outputs[0].shape) * summed
+    return 0
 
 
 def seconds_per_step(trainer, batch_size, crop, timed=3):
