@@ -1,5 +1,6 @@
 """How commands and the package start: at once where nothing is computed, and without a word."""
 
+import pathlib
 import subprocess
 import sys
 import types
@@ -115,3 +116,8 @@ def test_the_package_shows_its_public_names_alone():
         assert getattr(tfdeblur, name) is not None
     with pytest.raises(AttributeError, match="no_such"):
         tfdeblur.no_such  # noqa: B018
+
+
+def test_the_citation_is_of_this_version():
+    citation = (pathlib.Path(__file__).parents[1] / "CITATION.cff").read_text()
+    assert f"\nversion: {tfdeblur.__version__}\n" in citation

@@ -252,3 +252,13 @@ def test_strength_and_mask(image, net, tmp_path):
         np.testing.assert_array_equal(restored, np.where(mask[..., None], whole, image))
     with pytest.raises(InputError, match="`mask` is of 53x36 pixels"):
         tfdeblur.restore(net, image, mask=mask[1:])
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("tile", "big"), ("tile", 3.5), ("tile", True), ("tile", -64), ("overlap", "x")],
+)
+def test_tiles_are_whole_numbers_of_pixels(argument, value):
+    options = {"tile": 64} | {argument: value}
+    with pytest.raises(InputError, match=f"`{argument}={value}`: give a number of pixels"):
+        tfdeblur.restore(Identity(), np.zeros((8, 8, 3), "uint8"), **options)

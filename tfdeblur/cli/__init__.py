@@ -5,7 +5,6 @@ import os
 import sys
 
 import tfdeblur
-from tfdeblur.cli.flags import quiet_imports
 
 # A file or folder of such a name is given as ./demo.
 COMMANDS = {
@@ -32,6 +31,8 @@ def main():
         # A shell's pattern may give a file whose name looks like a flag.
         sys.argv[1:] = [f"./{x}" if _is_dashed_file(x) else x for x in sys.argv[1:]]
     try:
+        from tfdeblur.cli.flags import quiet_imports
+
         with quiet_imports():
             command = importlib.import_module(module)
         command.start()

@@ -79,6 +79,8 @@ def run():
         sections = write_figures(scores, chosen[0], source, restorers, opened)
         write_report(path, scores, chosen[0], settings, source, restorers, facts, dataset, sections)
         print(f"Wrote {path} and {path.with_suffix('.html')}.")
+    else:
+        print("With pictures and every image's scores: the same command with --report=FOLDER")
 
 
 def restorer(network, chosen_precision):

@@ -39,3 +39,4 @@ def _run(argv):
     net, description = weights.open_network(model, FLAGS.weights)
     difference = export.export(net, target, FLAGS.format, FLAGS.overwrite)
     print(f"Wrote {target}: {description}, which it equals within {difference:.1g}.")
+    print("How to serve it: docs/serving.md")

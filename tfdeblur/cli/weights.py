@@ -45,3 +45,4 @@ def _convert(source, target):
     net = weights.import_network(source)
     net.save(target)
     print(f"{source} holds {net.name} {net.hyperparameters}. Wrote {target}.")
+    print(f"To restore with it: tfdeblur photo.jpg --model={target}")

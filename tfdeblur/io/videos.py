@@ -39,7 +39,7 @@ _WITH_SUBTITLES = ("3gp", "matroska", "mov", "mp4", "mpegts", "webm")
 _WITH_COVERS = ("mov", "mp4")
 # FFmpeg writes them itself; as tags they would stand there twice.
 _OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
-_EPOCH = datetime.datetime(1904, 1, 1, tzinfo=datetime.timezone.utc)  # of MP4 files
+_EPOCH = datetime.datetime(1904, 1, 1, tzinfo=datetime.UTC)  # of MP4 files
 
 _MATRICES = ("bt709", "smpte170m", "bt470bg", "bt2020nc")
 

@@ -4,9 +4,8 @@ import keras
 from keras import ops
 from keras.layers import Activation, Add, Cropping2D, Dropout, ReLU, Rescaling
 
-from tfdeblur.errors import InputError
 from tfdeblur.layers import InstanceNormalization, ReflectionPadding, RestlessDropout, conv
-from tfdeblur.models.network import Network
+from tfdeblur.models.network import Network, require_counts, require_flags
 
 DROPOUT = 0.5
 
@@ -37,9 +36,8 @@ class DeblurGAN(Network):
     """
 
     def __init__(self, filters=64, blocks=9, dropout_at_test=False, name="deblurgan"):
-        for argument, value in (("filters", filters), ("blocks", blocks)):
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"{argument}={value!r}: give a whole number from 1 on.")
+        require_counts(filters=filters, blocks=blocks)
+        require_flags(dropout_at_test=dropout_at_test)
         image = keras.Input((None, None, 3), name="blurry")
         blurry = Rescaling(2.0, -1.0, dtype="float32", name="centred")(image)
         x = _reflected_conv(blurry, filters, 7, name="in")

@@ -10,7 +10,7 @@ from tfdeblur.errors import InputError
 from tfdeblur.layers import NearestDouble, ReflectionPadding, TrackedNormalization, conv
 from tfdeblur.models.inception_resnet_v2 import inception_resnet_v2
 from tfdeblur.models.mobilenet_v2 import mobilenet_v2
-from tfdeblur.models.network import Network
+from tfdeblur.models.network import Network, require_flags
 
 BACKBONES = {"mobilenet": mobilenet_v2, "inception": inception_resnet_v2}
 # What brings the features of Inception-ResNet-v2 back to the sizes of a pyramid.
@@ -68,8 +68,7 @@ class DeblurGANv2(Network):
                 f"fpn_filters={fpn_filters!r}: give {2 * filters}, twice the filters, since "
                 "features of both are added."
             )
-        if not isinstance(picture_statistics, bool):
-            raise InputError(f"picture_statistics={picture_statistics!r}: give True or False.")
+        require_flags(picture_statistics=picture_statistics)
         normalization = functools.partial(
             TrackedNormalization, picture_statistics=picture_statistics
         )

@@ -10,7 +10,7 @@ from tfdeblur.layers import (
     sub_pixel_upconvolution,
     upconvolution,
 )
-from tfdeblur.models.network import Network, require_choice, require_counts
+from tfdeblur.models.network import Network, require_choice, require_counts, require_flags
 from tfdeblur.pyramid import Pyramid
 
 CONVOLUTIONS = 120  # in all scales together, whatever their number (section 3.1)
@@ -64,6 +64,7 @@ class DeepDeblur(Network):
             require_counts(resblocks=resblocks)
         require_choice(UPSAMPLING, upsampling=upsampling)
         require_choice(("gaussian", "torch7"), pyramid=pyramid)
+        require_flags(relu_after_sum=relu_after_sum)
         hyperparameters = {
             "scales": scales,
             "filters": filters,

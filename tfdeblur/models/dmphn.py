@@ -39,7 +39,7 @@ class DMPHN(Network):
     """
 
     def __init__(self, patches=(1, 2, 4, 8), stacks=1, filters=32, name="dmphn"):
-        levels = len(patches)
+        levels = len(patches) if isinstance(patches, list | tuple) else 0
         if not levels or tuple(patches) != tuple(2**i for i in range(levels)):
             raise InputError(f"patches={patches!r}: give the first powers of 2, as (1, 2, 4, 8).")
         require_counts(stacks=stacks, filters=filters)

@@ -1,6 +1,7 @@
 """MIMO-UNet: the multi-input multi-output U-Net of Cho et al., ICCV 2021."""
 
 import functools
+import numbers
 
 import keras
 from keras.layers import Add, Concatenate, SpatialDropout2D
@@ -39,7 +40,7 @@ class MIMOUNet(Network):
 
     def __init__(self, filters=32, resblocks=8, dropout=0.0, name="mimo_unet"):
         require_counts(filters=filters, resblocks=resblocks)
-        if not 0 <= dropout < 1:
+        if not isinstance(dropout, numbers.Real) or not 0 <= dropout < 1:
             raise InputError(f"dropout={dropout!r}: give a share from 0 up, below 1.")
         hyperparameters = {"filters": filters, "resblocks": resblocks, "dropout": dropout}
 

@@ -5,7 +5,7 @@ from keras import ops
 from keras.layers import Add, Concatenate, Conv2D, Conv2DTranspose
 
 from tfdeblur.layers import BilinearDouble, LegacyBilinearDouble, res_block
-from tfdeblur.models.network import Network, require_choice, require_counts
+from tfdeblur.models.network import Network, require_choice, require_counts, require_flags
 from tfdeblur.pyramid import Pyramid
 
 SCALES = 3
@@ -73,6 +73,7 @@ class MTWNet(Network):
     ):
         require_counts(filters=filters)
         require_choice(RESIZING, resizing=resizing)
+        require_flags(two_way=two_way, share_weights=share_weights)
         smaller, larger = RESIZING[resizing]
         image = keras.Input((None, None, 3), name="blurry")
         blurry = Pyramid(smaller, SCALES, name="pyramid")(image)

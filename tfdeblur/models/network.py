@@ -184,8 +184,15 @@ def require_counts(**arguments):
 def require_choice(choices, **arguments):
     """Raises an InputError, which names the argument and the choices, unless it is one of them."""
     for name, value in arguments.items():
-        if value not in choices:
+        if value not in list(choices):
             raise InputError(f"{name}={value!r}: choose one of {', '.join(sorted(choices))}.")
+
+
+def require_flags(**arguments):
+    """Likewise unless all are True or False."""
+    for name, value in arguments.items():
+        if not isinstance(value, bool):
+            raise InputError(f"{name}={value!r}: give True or False.")
 
 
 def require_window(window, stride):

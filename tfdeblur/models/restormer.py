@@ -13,7 +13,13 @@ from tfdeblur.layers import (
     conv,
     depthwise_conv,
 )
-from tfdeblur.models.network import Network, require_counts, require_lists_of_counts, require_window
+from tfdeblur.models.network import (
+    Network,
+    require_counts,
+    require_flags,
+    require_lists_of_counts,
+    require_window,
+)
 
 LEVELS = 4
 EXPANSION = 2.66  # of the channels inside the feed-forward network
@@ -69,9 +75,7 @@ class Restormer(Network):
             )
         if filters % 2:
             raise InputError(f"filters={filters}: going down halves them, give an even number.")
-        if not isinstance(bias_free, bool):
-            raise InputError(f"bias_free={bias_free!r}: give True or False.")
-
+        require_flags(bias_free=bias_free)
         require_window(window, 2 ** (LEVELS - 1))
 
         def transformer_blocks(x, count, level, name):

@@ -1,5 +1,6 @@
 """One image in, the restored image out, whatever its size."""
 
+import numbers
 import weakref
 
 import keras
@@ -116,6 +117,7 @@ def quantise(image, dtype="uint8"):
 
 def _plan(net, image, tile, overlap, bucketed):
     """The tiles of an image: spans of rows, and spans of columns."""
+    _require_pixels(tile=None if tile == AUTO else tile, overlap=overlap)
     if tile != AUTO:
         grid = _grid(net, image, tile, overlap, bucketed)
         memory.check(
@@ -140,6 +142,14 @@ def _plan(net, image, tile, overlap, bucketed):
         f"four fifths of the {free / 2**30:.1f} GiB that are free: end other programs, or give "
         "`tile=128`."
     )
+
+
+def _require_pixels(**arguments):
+    for name, value in arguments.items():
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if value is not None and not (whole and value >= 0):
+            auto = ', "auto"' * (name == "tile")
+            raise InputError(f"`{name}={value}`: give a number of pixels{auto} or None.")
 
 
 def _grid(net, image, tile, overlap, bucketed):

@@ -9,11 +9,12 @@ import hashlib
 import os
 import pathlib
 import shutil
+import sys
 
 import tqdm
 
 from tfdeblur import files
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, say
 from tfdeblur.files import INCOMPLETE
 
 LARGEST = 2**31  # bytes of a file
@@ -43,7 +44,9 @@ def download(url, path, check, facts=""):
         with _asked(url) as answer:
             partial = path.with_name(f"{INCOMPLETE}{_version(answer)}-{path.name}")
             with partial.open("ab") as file:
-                files.lock(file, waiting=True)
+                if not files.lock(file):
+                    say(f"Another tfdeblur fetches {path.name}: waiting for it.", sys.stderr)
+                    files.lock(file, waiting=True)
                 if not files.is_still(file.fileno(), partial):
                     return  # another process has brought it meanwhile
                 _complete(file, answer, path.name)
