@@ -12,7 +12,7 @@ from tfdeblur import blur
 from tfdeblur.errors import InputError
 from tfdeblur.io import images
 from tfdeblur.preparation import archives, clips
-from tfdeblur.preparation.builders import ParallelBuilder, png
+from tfdeblur.preparation.builders import ParallelBuilder, manual_folder, png
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -114,7 +114,7 @@ class Builder(ParallelBuilder):
 
     def _split_generators(self, dl_manager):
         config = self.builder_config
-        path = config.footage or dl_manager.manual_dir / "high_speed_video"
+        path = config.footage or manual_folder(self, dl_manager)
         found = clips.find_clips(path, config.fps, config.min_fps)
         train, test = archives.split(found, config.test_share)
         splits = {"train": train, "test": test} if test else {"train": train}

@@ -178,6 +178,9 @@ def test_a_manual_directory_without_footage_is_refused(tmp_path):
     config = tfds.download.DownloadConfig(manual_dir=tmp_path / "manual")
     with pytest.raises(InputError, match="high_speed_video does not exist"):
         build(tmp_path, None, config)
+    config = tfds.download.DownloadConfig(manual_dir=tmp_path / "none")
+    with pytest.raises(InputError, match=r"^high_speed_video: Manual directory .*none does not"):
+        build(tmp_path, None, config)
 
 
 def test_readme_and_citations_are_found():

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from tfdeblur.errors import InputError
 from tfdeblur.io import images
 from tfdeblur.preparation import archives, moving_stills
-from tfdeblur.preparation.builders import ParallelBuilder, png
+from tfdeblur.preparation.builders import ParallelBuilder, manual_folder, png
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -116,7 +116,7 @@ class Builder(ParallelBuilder):
 
     def _split_generators(self, dl_manager):
         config = self.builder_config
-        folder = config.photos or dl_manager.manual_dir / "moving_stills"
+        folder = config.photos or manual_folder(self, dl_manager)
         photos = moving_stills.find_photos(folder, config.options.size)
         train, test = archives.split(photos, config.test_share)
         splits = {"train": train, "test": test} if test else {"train": train}

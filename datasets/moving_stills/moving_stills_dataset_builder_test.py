@@ -132,6 +132,15 @@ def test_a_photograph_that_is_too_small_is_named(tmp_path):
         build(tmp_path, write(tmp_path / "photos", "ab"), options=Options(size=64))
 
 
+def test_a_manual_directory_that_is_missing_is_refused(tmp_path):
+    config = tfds.download.DownloadConfig(manual_dir=tmp_path / "none")
+    with pytest.raises(
+        InputError,
+        match=r"^moving_stills: Manual directory .*none does not .* Put photographs into",
+    ):
+        build(tmp_path, None, config)
+
+
 @pytest.mark.parametrize(
     ("option", "value"), [("pairs_per_photo", 0), ("test_share", 1.0), ("test_share", -0.1)]
 )

@@ -186,11 +186,27 @@ def check_count(files, count, name):
 
 def not_found(builder, dl_manager):
     """The error to raise where `find_manually` has found nothing of the dataset."""
+    instructions = " ".join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())
+    return InputError(f"{builder.name}: {_searched(dl_manager)} {instructions}")
+
+
+def _searched(dl_manager):
     try:
-        place = f"Nothing of it is in {dl_manager.manual_dir}."
+        return f"Nothing of it is in {dl_manager.manual_dir}."
     except AssertionError as error:  # it is missing or empty
-        place = str(error).partition(" Create it")[0]
-    return InputError(f"{builder.name}: {place} {builder.MANUAL_DOWNLOAD_INSTRUCTIONS}")
+        return str(error).partition(" Create it")[0]
+
+
+def manual_folder(builder, dl_manager):
+    """The folder of this name below the one for files that the user has.
+
+    Raises:
+        InputError: that one is missing or empty.
+    """
+    try:
+        return dl_manager.manual_dir / builder.name
+    except AssertionError as error:
+        raise not_found(builder, dl_manager) from error
 
 
 def download(dl_manager, url, pattern):
@@ -212,7 +228,8 @@ def download(dl_manager, url, pattern):
             path = dl_manager.download(url)
     except (OSError, tfds.download.DownloadError) as error:
         raise InputError(
-            f"{url} could not be downloaded ({reason(error)}): run it again, or put "
+            f"{_searched(dl_manager)} {url} could not be downloaded ({reason(error)}): run it "
+            "again, or put "
             f"{url.rpartition('/')[2]} into a folder and name that (--manual_dir=FOLDER; in Python "
             "tfds.load(..., download_and_prepare_kwargs={'download_config': "
             "tfds.download.DownloadConfig(manual_dir=FOLDER)}))."
