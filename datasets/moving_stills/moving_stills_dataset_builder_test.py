@@ -136,7 +136,7 @@ def test_a_manual_directory_that_is_missing_is_refused(tmp_path):
     config = tfds.download.DownloadConfig(manual_dir=tmp_path / "none")
     with pytest.raises(
         InputError,
-        match=r"^moving_stills: Manual directory .*none does not .* Put photographs into",
+        match=r"^moving_stills: Manual directory .*none does not .* Put photo",
     ):
         build(tmp_path, None, config)
 
