@@ -219,3 +219,13 @@ def test_a_table_takes_no_data_of_ones_own(folder, evaluate):
     assert done.returncode == 1
     assert "--table=gopro measures what its rows say" in done.stderr
     assert "leave out --blurry_dir" in done.stderr
+
+
+def test_a_protocol_that_does_not_fit_is_told_before_anything_is_built(folder, evaluate):
+    flags = ["--data_dir=nowhere", "--blurry_baseline", "--protocol=srn"]
+    done = evaluate("--dataset=lai", *flags)
+    assert done.returncode == 1
+    assert (
+        "this data has no sharp images: choose --protocol=lai or --dataset=lai/uni" in done.stderr
+    )
+    assert "Downloading" not in done.stdout and not pathlib.Path("nowhere").exists()

@@ -40,7 +40,8 @@ def test_train_evaluate_deblur(folders, monkeypatch, run_command):
     assert trained.returncode == 0, trained.stderr
     assert "restored" in trained.stdout
     model = "--model=runs/quickstart/model.keras"
-    assert trained.stdout.splitlines()[-1] == f"To restore with it: tfdeblur photo.jpg {model}"
+    last = trained.stdout.splitlines()[-1]
+    assert last == f"To restore with this one: tfdeblur photo.jpg {model}"
 
     evaluated = run_command(evaluate, *OWN_PAIRS, model, "--report=report")
     assert evaluated.returncode == 0, evaluated.stderr

@@ -148,9 +148,9 @@ def test_what_the_flag_means():
         (
             "frames",
             "srn",
-            "one sharp image each, but this data has the sharp frames .*: choose koh",
+            "one sharp image each, but this data has the sharp frames .*: choose `protocol=koh",
         ),
-        ("nothing", "srn", "but this data has no sharp images: choose lai"),
+        ("nothing", "srn", "but this data has no sharp images: choose `protocol=lai`"),
     ],
 )
 def test_what_does_not_apply_is_refused(reference, name, message):

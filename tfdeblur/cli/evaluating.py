@@ -176,7 +176,8 @@ def check_names():
             "--blurry_dir alone: that gives pictures without scores."
         )
     for name in FLAGS.dataset.split("+") if FLAGS.dataset else ():
-        opening.find_builder(name, FLAGS.data_dir)
+        reference, others = test_sets.references(name, FLAGS.data_dir)
+        protocols.choose_for(reference, FLAGS.protocol, others.items())
 
 
 def open_data():

@@ -108,8 +108,8 @@ def _run(argv):
     for name in ("model.keras", "best.keras", "saved_model/", "report.md"):
         if pathlib.Path(workdir, name).exists():
             print(f"{workdir}/{name}")
-    print(f"\nTo restore with it: tfdeblur photo.jpg --model={workdir}/model.keras")
-    print("With a published network, which does better than a short training: tfdeblur photo.jpg")
+    print("\nA published network does better than a short training: tfdeblur photo.jpg")
+    print(f"To restore with this one: tfdeblur photo.jpg --model={workdir}/model.keras")
 
 
 def change(recipe):

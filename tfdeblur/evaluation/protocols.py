@@ -199,12 +199,13 @@ def choose(name):
     return PROTOCOLS[name]
 
 
-def choose_for(reference, name=None):
+def choose_for(reference, name=None, others=()):
     """The protocols that the flag --protocol means for data with such a reference.
 
     Args:
         reference: "sharp", "frames" or "nothing", see `Protocol`.
         name: of one protocol; "all" for those that apply; None for the usual one.
+        others: (dataset, its reference) of data that may be meant instead.
 
     Returns:
         list of Protocol, the usual one first.
@@ -216,10 +217,11 @@ def choose_for(reference, name=None):
     chosen = applicable if name == "all" else [choose(name or _DEFAULTS[reference])]
     for protocol in chosen:
         if protocol not in applicable:
+            fitting = [f"`dataset={x}`" for x, kind in others if kind == protocol.reference]
+            choices = [f"`protocol={p.name}`" for p in applicable] + fitting
             raise InputError(
                 f"`protocol={name}` compares with {_IN_WORDS[protocol.reference]}, but this data "
-                f"has {_IN_WORDS[reference]}: choose "
-                f"{' or '.join(p.name for p in applicable)}."
+                f"has {_IN_WORDS[reference]}: choose {' or '.join(choices)}."
             )
         if protocol.name == "realblur":
             alignment.opencv()

@@ -1,5 +1,6 @@
 """What is evaluated on: datasets of TFDS, with or without pairs, and folders of pairs."""
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -119,6 +120,27 @@ def from_tfds(name, split="test", data_dir=None, manual_dir=None):
     opened = [opening.open_dataset(part, split, data_dir, manual_dir) for part in names]
     parts = [from_builder(builder, split) for builder, _ in opened]
     return parts[0] if len(parts) == 1 else _union(parts)
+
+
+def references(name, data_dir=None):
+    """What images are compared with, see `Data.reference`, before anything is built.
+
+    Args:
+        name: of a dataset of TFDS, such as "lai" or "kohler/default".
+
+    Returns:
+        The reference of its config, and {name: reference} of all that can be evaluated.
+
+    Raises:
+        InputError: the dataset is unknown, or has no blurry images.
+    """
+    builder = opening.find_builder(name, data_dir)
+    others = {}
+    for config in builder.BUILDER_CONFIGS:
+        with contextlib.suppress(InputError):
+            other = type(builder)(config=config, data_dir=data_dir)
+            others[f"{builder.name}/{config.name}"] = _compared(other)[0]
+    return _compared(builder)[0], others
 
 
 def from_builder(builder, split="test"):

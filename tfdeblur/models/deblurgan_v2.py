@@ -59,6 +59,11 @@ class DeblurGANv2(Network):
         picture_statistics=True,
         name="deblurgan_v2",
     ):
+        if keras.backend.backend() == "torch":
+            raise InputError(
+                "deblurgan_v2 has layers of names with points, as its authors', which Keras cannot "
+                "hold on PyTorch: choose KERAS_BACKEND=tensorflow or jax."
+            )
         if backbone not in BACKBONES:
             raise InputError(f"backbone={backbone!r}: choose mobilenet or inception.")
         if not isinstance(filters, int) or filters < 2 or filters % 2:
