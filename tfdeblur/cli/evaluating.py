@@ -176,8 +176,9 @@ def check_names():
             "--blurry_dir alone: that gives pictures without scores."
         )
     for name in FLAGS.dataset.split("+") if FLAGS.dataset else ():
-        reference, others = test_sets.references(name, FLAGS.data_dir)
-        protocols.choose_for(reference, FLAGS.protocol, others.items())
+        reference = test_sets.reference(name, FLAGS.data_dir)
+        others = test_sets.references(name, FLAGS.data_dir)  # looked at where none fits
+        protocols.choose_for(reference, FLAGS.protocol, others)
 
 
 def open_data():

@@ -122,25 +122,21 @@ def from_tfds(name, split="test", data_dir=None, manual_dir=None):
     return parts[0] if len(parts) == 1 else _union(parts)
 
 
-def references(name, data_dir=None):
-    """What images are compared with, see `Data.reference`, before anything is built.
-
-    Args:
-        name: of a dataset of TFDS, such as "lai" or "kohler/default".
-
-    Returns:
-        The reference of its config, and {name: reference} of all that can be evaluated.
+def reference(name, data_dir=None):
+    """What a dataset's images are compared with, see `Data.reference`, before it is built.
 
     Raises:
         InputError: the dataset is unknown, or has no blurry images.
     """
-    builder = opening.find_builder(name, data_dir)
-    others = {}
-    for config in builder.BUILDER_CONFIGS:
+    return _compared(opening.find_builder(name, data_dir))[0]
+
+
+def references(name, data_dir=None):
+    """Yields (name, reference) of a dataset's configs, of those that can be evaluated."""
+    dataset = name.partition("/")[0]
+    for config in opening.find_builder(dataset, data_dir).BUILDER_CONFIGS:
         with contextlib.suppress(InputError):
-            other = type(builder)(config=config, data_dir=data_dir)
-            others[f"{builder.name}/{config.name}"] = _compared(other)[0]
-    return _compared(builder)[0], others
+            yield f"{dataset}/{config.name}", reference(f"{dataset}/{config.name}", data_dir)
 
 
 def from_builder(builder, split="test"):

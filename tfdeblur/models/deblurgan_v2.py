@@ -10,7 +10,7 @@ from tfdeblur.errors import InputError
 from tfdeblur.layers import NearestDouble, ReflectionPadding, TrackedNormalization, conv
 from tfdeblur.models.inception_resnet_v2 import inception_resnet_v2
 from tfdeblur.models.mobilenet_v2 import mobilenet_v2
-from tfdeblur.models.network import Network, require_flags
+from tfdeblur.models.network import Network, require_choice, require_flags
 
 BACKBONES = {"mobilenet": mobilenet_v2, "inception": inception_resnet_v2}
 # What brings the features of Inception-ResNet-v2 back to the sizes of a pyramid.
@@ -64,8 +64,7 @@ class DeblurGANv2(Network):
                 "deblurgan_v2 has layers of names with points, as its authors', which Keras cannot "
                 "hold on PyTorch: choose KERAS_BACKEND=tensorflow or jax."
             )
-        if backbone not in BACKBONES:
-            raise InputError(f"backbone={backbone!r}: choose mobilenet or inception.")
+        require_choice(BACKBONES, backbone=backbone)
         if not isinstance(filters, int) or filters < 2 or filters % 2:
             raise InputError(f"filters={filters!r}: give an even whole number.")
         if fpn_filters != 2 * filters:

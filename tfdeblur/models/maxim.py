@@ -199,7 +199,7 @@ def multi_axis_gmlp(x, window, name):
     """
     channels = x.shape[-1]
     y = _norm(x, f"{name}_norm")
-    on_grid, in_blocks = _dense_in_halves(y, 2 * channels, f"{name}_in")
+    on_grid, in_blocks = _dense_gelu(y, 2 * channels, f"{name}_in", parts=2)
     on_grid = _gated_mlp(on_grid, window, "grid", f"{name}_grid")
     in_blocks = _gated_mlp(in_blocks, window, "block", f"{name}_block")
     y = _concat([on_grid, in_blocks], f"{name}_concat")
@@ -222,8 +222,8 @@ def cross_gating(inputs, channels, window, name):
     x, y = inputs
     x0 = conv(x, channels, 1, name=f"{name}_x")
     y0 = conv(y, channels, 1, name=f"{name}_y")
-    x = _dense(_norm(x0, f"{name}_x_norm"), channels, f"{name}_x_in", activation=gelu)
-    y = _dense(_norm(y0, f"{name}_y_norm"), channels, f"{name}_y_in", activation=gelu)
+    x = _dense_gelu(_norm(x0, f"{name}_x_norm"), channels, f"{name}_x_in")
+    y = _dense_gelu(_norm(y0, f"{name}_y_norm"), channels, f"{name}_y_in")
     gate_x = _spatial_gating_weights(x, window, f"{name}_x_gate")
     gate_y = _spatial_gating_weights(y, window, f"{name}_y_gate")
     y = Multiply(name=f"{name}_y_gated")([y, gate_x])
@@ -245,7 +245,7 @@ def residual_channel_attention_block(x, name):
 def residual_dense_channel_attention_block(x, name):
     """RDCAB: an MLP over the channels and channel attention, plus the input."""
     y = _norm(x, f"{name}_norm")
-    y = _dense(y, x.shape[-1], f"{name}_dense1", activation=gelu)
+    y = _dense_gelu(y, x.shape[-1], f"{name}_dense1")
     y = _dense(y, x.shape[-1], f"{name}_dense2")
     return Add(name=name)([_channel_attention(y, f"{name}_attention"), x])
 
@@ -438,7 +438,7 @@ def _gathered(features, levels, level, channels, name):
 def _gated_mlp(x, window, axis, name):
     """A gated MLP with its spatial gating unit across the grid or the blocks."""
     channels = x.shape[-1]
-    u, v = _dense_in_halves(_norm(x, f"{name}_norm"), 2 * channels, f"{name}_in")
+    u, v = _dense_gelu(_norm(x, f"{name}_norm"), 2 * channels, f"{name}_in", parts=2)
     v = TokenDense(axis, window, plus=1, name=f"{name}_gate")(_norm(v, f"{name}_gate_norm"))
     y = _dense(u * v, channels, f"{name}_out")
     return Add(name=f"{name}_sum")([y, x])
@@ -447,7 +447,7 @@ def _gated_mlp(x, window, axis, name):
 def _spatial_gating_weights(x, window, name):
     channels = x.shape[-1]
     y = _norm(x, f"{name}_norm")
-    on_grid, in_blocks = _dense_in_halves(y, 2 * channels, f"{name}_in")
+    on_grid, in_blocks = _dense_gelu(y, 2 * channels, f"{name}_in", parts=2)
     on_grid = TokenDense("grid", window, "ones", name=f"{name}_grid")(on_grid)
     in_blocks = TokenDense("block", window, "ones", name=f"{name}_block")(in_blocks)
     y = _concat([on_grid, in_blocks], f"{name}_concat")
@@ -518,22 +518,16 @@ class Conv2D(keras.layers.Conv2D):
         return {**super().get_config(), "parts": self.parts}
 
 
-def _dense(x, units, name, activation=None):
+def _dense(x, units, name):
     """A dense layer over the channels, as the convolution that it is.
 
     Keras's Dense makes some 20 operations of it in TensorFlow, where sizes are known at run time.
     """
-    if activation is not gelu:
-        return conv(x, units, 1, activation=activation, name=name)
-    return _dense_gelu(x, units, name)
-
-
-def _dense_in_halves(x, units, name):
-    """A dense layer with `gelu`, its channels as two maps."""
-    return _dense_gelu(x, units, name, parts=2)
+    return conv(x, units, 1, name=name)
 
 
 def _dense_gelu(x, units, name, parts=1):
+    """A dense layer with `gelu`: a map, or its channels as a list of maps, see `Conv2D`."""
     layer = Conv2D(
         units,
         1,
