@@ -2,12 +2,14 @@
 
 import doctest
 import importlib.util
+import inspect
 import pathlib
 import re
 
 import pytest
 
 import tfdeblur
+from tfdeblur import layers, losses
 from tfdeblur.data import augment
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
@@ -45,3 +47,21 @@ def test_public_modules_show_their_public_names_alone():
             assert dir(module) == sorted(module.__all__)
             assert all(hasattr(module, each) for each in module.__all__)
             assert all(getattr(module, each).__doc__ for each in module.__all__)
+
+
+def documented():
+    """The blocks, losses and augmentations that take arguments of their own."""
+    blocks, terms = ([getattr(m, name) for name in m.__all__] for m in (layers, losses))
+    for named in (*blocks, *terms, *augment.AUGMENTATIONS.values()):
+        takes = inspect.isfunction(named) or (inspect.isclass(named) and "__init__" in vars(named))
+        if takes:
+            yield named, inspect.signature(named)
+
+
+@pytest.mark.parametrize(
+    ("named", "signature"), documented(), ids=lambda x: getattr(x, "__name__", "")
+)
+def test_every_argument_is_explained(named, signature):
+    list_of_arguments = named.__doc__.partition("Args:")[2]
+    explained = re.findall(r"^ {4,8}([a-z_0-9, ]+): ", list_of_arguments, re.MULTILINE)
+    assert signature.parameters.keys() - {"kwargs"} <= set(", ".join(explained).split(", "))

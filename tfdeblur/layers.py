@@ -61,7 +61,22 @@ def conv(
     kernel_initializer=None,
     name=None,
 ):
-    """Convolution with `pad` zeros on every side (None: half the kernel)."""
+    """Convolution with `pad` zeros on every side (None: half the kernel).
+
+    Args:
+        x: features `[B, H, W, C]`.
+        filters: channels of the result.
+        kernel_size: side of the kernel, in pixels.
+        strides: 1, or 2 for half the size.
+        activation: a name that Keras knows; None: none.
+        use_bias: whether a bias is added.
+        pad: zeros on every side.
+        kernel_initializer: see the top of this module; None: PyTorch's.
+        name: of the layer.
+
+    Returns:
+        `[B, H/strides, W/strides, filters]`, where the kernel is odd and pad None.
+    """
     pad = kernel_size // 2 if pad is None else pad
     if pad and strides > 1:
         x = keras.layers.ZeroPadding2D(pad, name=f"{name}_pad", data_format="channels_last")(x)
@@ -79,7 +94,17 @@ def conv(
 
 
 def depthwise_conv(x, kernel_size, use_bias=True, name=None):
-    """Convolution of each channel by itself, with zeros on every side."""
+    """Convolution of each channel by itself, with zeros on every side.
+
+    Args:
+        x: features `[B, H, W, C]`.
+        kernel_size: side of the kernel, odd, in pixels.
+        use_bias: whether a bias is added.
+        name: of the layer.
+
+    Returns:
+        `[B, H, W, C]`.
+    """
     return keras.layers.DepthwiseConv2D(
         kernel_size,
         padding="same",
@@ -91,7 +116,19 @@ def depthwise_conv(x, kernel_size, use_bias=True, name=None):
 
 
 def upconvolution(x, filters, kernel_size, activation=None, kernel_initializer=None, name=None):
-    """Transposed convolution of stride 2: twice the height and width."""
+    """Transposed convolution of stride 2: twice the height and width.
+
+    Args:
+        x: features `[B, H, W, C]`.
+        filters: channels of the result.
+        kernel_size: side of the kernel, in pixels.
+        activation: a name that Keras knows; None: none.
+        kernel_initializer: see the top of this module; None: PyTorch's.
+        name: of the layer.
+
+    Returns:
+        `[B, 2H, 2W, filters]`.
+    """
     return keras.layers.Conv2DTranspose(
         filters,
         kernel_size,
@@ -106,7 +143,17 @@ def upconvolution(x, filters, kernel_size, activation=None, kernel_initializer=N
 
 
 def sub_pixel_upconvolution(x, filters, kernel_size, name=None):
-    """Convolution to 4 x filters, then pixel shuffle: twice the height and width."""
+    """Convolution to 4 x filters, then pixel shuffle: twice the height and width.
+
+    Args:
+        x: features `[B, H, W, C]`.
+        filters: channels of the result.
+        kernel_size: side of the kernel, odd, in pixels.
+        name: of the convolution, and with _shuffle of what follows.
+
+    Returns:
+        `[B, 2H, 2W, filters]`.
+    """
     return PixelShuffle(name=f"{name}_shuffle")(conv(x, 4 * filters, kernel_size, name=name))
 
 
@@ -115,6 +162,16 @@ def res_block(x, kernel_size, kernel_initializer=None, name=None, relu_after_sum
 
     Source: Nah et al. 2017, figure 3(b); Cho et al. 2021. With `relu_after_sum`, that of figure
     3(a), without batch normalisation.
+
+    Args:
+        x: features `[B, H, W, C]`.
+        kernel_size: side of both kernels, odd, in pixels.
+        kernel_initializer: see the top of this module; None: PyTorch's.
+        name: of the sum, and what names of layers begin with.
+        relu_after_sum: whether a ReLU follows the sum.
+
+    Returns:
+        `[B, H, W, C]`.
     """
     start = {"kernel_initializer": kernel_initializer}
     y = conv(x, x.shape[-1], kernel_size, activation="relu", name=f"{name}_conv1", **start)
@@ -127,6 +184,11 @@ def shallow_convolutional_module(image, filters, name):
     """SCM: features `[B, H, W, filters]` of a downsampled image `[B, H, W, 3]`.
 
     Source: Cho et al. 2021, section 3.1 (multi-input single encoder).
+
+    Args:
+        image: `[B, H, W, 3]`.
+        filters: channels of the result, a multiple of 4.
+        name: what names of layers begin with.
     """
     x = conv(image, filters // 4, 3, activation="relu", name=f"{name}_conv1")
     x = conv(x, filters // 2, 1, activation="relu", name=f"{name}_conv2")
@@ -140,6 +202,13 @@ def feature_attention_module(x, z, name):
     """FAM: the encoder's features x, emphasised or suppressed by the SCM's features z.
 
     Source: Cho et al. 2021, section 3.1 (multi-input single encoder).
+
+    Args:
+        x, z: features `[B, H, W, C]` of one shape.
+        name: of the sum, and what names of layers begin with.
+
+    Returns:
+        `[B, H, W, C]`.
     """
     attended = keras.layers.Multiply(name=f"{name}_product")([x, z])
     attended = conv(attended, x.shape[-1], 3, name=f"{name}_conv")
@@ -150,6 +219,14 @@ def asymmetric_feature_fusion(features, filters, name):
     """AFF: the encoder levels' features, already of one size, fused for one decoder level.
 
     Source: Cho et al. 2021, section 3.3.
+
+    Args:
+        features: a list of `[B, H, W, C_i]`.
+        filters: channels of the result.
+        name: what names of layers begin with.
+
+    Returns:
+        `[B, H, W, filters]`.
     """
     x = keras.layers.Concatenate(name=f"{name}_concat")(features)
     x = conv(x, filters, 1, activation="relu", name=f"{name}_conv1")
@@ -163,6 +240,16 @@ def channel_attention(x, filters, use_bias=True, window=None, name=None):
     a window of (height, width) around each pixel, see `LocalMean`.
 
     Source: Zhang et al. 2018 (RCAN), figure 3; `filters` are those of the bottleneck.
+
+    Args:
+        x: features `[B, H, W, C]`.
+        filters: channels of the bottleneck between two 1x1 convolutions.
+        use_bias: whether these have biases.
+        window: None, or (height, width) in pixels.
+        name: of the product, and what names of layers begin with.
+
+    Returns:
+        `[B, H, W, C]`.
     """
     # In float32: 16 bits do not hold a sum of many pixels.
     means = LocalMean(window, dtype="float32", name=f"{name}_mean")(x)
@@ -175,6 +262,13 @@ def supervised_attention_module(x, image, kernel_size, use_bias=True, name=None)
     """SAM: what features x `[B, H, W, C]` restore of an image, and x refined by what they did.
 
     Source: Zamir et al. 2021 (MPRNet), figure 4.
+
+    Args:
+        x: features `[B, H, W, C]`.
+        image: `[B, H, W, 3]`, what the restored image is a correction of.
+        kernel_size: side of the three kernels, odd, in pixels.
+        use_bias: whether biases are added.
+        name: of the refined features, and what names of layers begin with.
 
     Returns:
         The features for the next stage, and this stage's image in float32.
@@ -528,6 +622,9 @@ class SplitInHalf(keras.layers.Layer):
     """Images in two: `[B, H, W, C]` -> `[2B, H/2, W, C]` (axis 1) or `[2B, H, W/2, C]` (axis 2).
 
     All top (left) halves come first, then all bottom (right) halves.
+
+    Args:
+        axis: 1, top and bottom, or 2, left and right.
     """
 
     def __init__(self, axis, **kwargs):
@@ -548,7 +645,11 @@ class SplitInHalf(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("tfdeblur")
 class JoinHalves(keras.layers.Layer):
-    """The inverse of `SplitInHalf`: `[2B, H, W, C]` -> `[B, 2H, W, C]` or `[B, H, 2W, C]`."""
+    """The inverse of `SplitInHalf`: `[2B, H, W, C]` -> `[B, 2H, W, C]` or `[B, H, 2W, C]`.
+
+    Args:
+        axis: 1, top and bottom, or 2, left and right.
+    """
 
     def __init__(self, axis, **kwargs):
         super().__init__(**kwargs)
@@ -597,6 +698,9 @@ class ReflectionPadding(keras.layers.Layer):
 class InstanceNormalization(keras.layers.Layer):
     """Each channel of each picture to mean 0 and variance 1; nothing to learn. In float32.
 
+    Args:
+        epsilon: added to the variance, which is the biased one.
+
     Source: Ulyanov et al. 2016, https://arxiv.org/abs/1607.08022.
     """
 
@@ -628,6 +732,7 @@ class TrackedNormalization(InstanceNormalization):
         affine: whether each channel has a trained scale and offset.
         picture_statistics: whether, when not training, each picture is normalized by its own
             statistics instead of the moving ones.
+        epsilon: added to the variance, which is the biased one.
     """
 
     def __init__(self, over, affine, picture_statistics, epsilon=1e-5, **kwargs):

@@ -67,7 +67,14 @@ def multi_scale_mse(outputs, labels):
 
 
 def multi_scale_l1(outputs, labels):
-    """The content loss of Cho et al. 2021, equation 7: sum_k mean(|L_k - S_k|)."""
+    """The content loss of Cho et al. 2021, equation 7: sum_k mean(|L_k - S_k|).
+
+    Args:
+        outputs, labels: lists of K images `[B, H_k, W_k, C]` in [0, 1], in one order.
+
+    Returns:
+        A scalar.
+    """
     return sum(ops.mean(ops.abs(d)) for d in _differences(outputs, labels))
 
 
@@ -76,12 +83,26 @@ def multi_scale_frequency(outputs, labels):
 
     sum_k of the mean absolute difference between the full two-dimensional Fourier transforms,
     real and imaginary parts counted as channels.
+
+    Args:
+        outputs, labels: lists of K images `[B, H_k, W_k, C]` in [0, 1], in one order.
+
+    Returns:
+        A scalar.
     """
     return sum(_frequency_l1(d) for d in _differences(outputs, labels))
 
 
 def mimo_unet_loss(outputs, labels, weight=0.1):
-    """The loss of MIMO-UNet (Cho et al. 2021, equation 9): content + `weight` x MSFR."""
+    """The loss of MIMO-UNet (Cho et al. 2021, equation 9): content + `weight` x MSFR.
+
+    Args:
+        outputs, labels: lists of K images `[B, H_k, W_k, C]` in [0, 1], in one order.
+        weight: of the second term, lambda.
+
+    Returns:
+        A scalar.
+    """
     return multi_scale_l1(outputs, labels) + weight * multi_scale_frequency(outputs, labels)
 
 
@@ -89,13 +110,27 @@ def mtwnet_loss(outputs, labels, weight=5):
     """The loss of MTWNet (Cheng et al. 2021): sum_i alpha_i / T_i ||F_i - I_i||^2.
 
     alpha is `weight` for the finest scale and 1 for the others; T_i is the number of elements.
+
+    Args:
+        outputs, labels: lists of K images `[B, H_k, W_k, C]` in [0, 1], finest first.
+        weight: alpha of the finest scale.
+
+    Returns:
+        A scalar.
     """
     finest, *others = [ops.mean(ops.square(d)) for d in _differences(outputs, labels)]
     return weight * finest + sum(others)
 
 
 def srn_loss(outputs, labels):
-    """The loss of SRN (Tao et al. 2018) and of PSS-NSC: sum_k mean((L_k - S_k)^2)."""
+    """The loss of SRN (Tao et al. 2018) and of PSS-NSC: sum_k mean((L_k - S_k)^2).
+
+    Args:
+        outputs, labels: lists of K images `[B, H_k, W_k, C]` in [0, 1], in one order.
+
+    Returns:
+        A scalar.
+    """
     return sum(ops.mean(ops.square(d)) for d in _differences(outputs, labels))
 
 
@@ -104,6 +139,12 @@ def charbonnier(outputs, labels):
 
     Source: Charbonnier et al. 1994, as in Zamir et al. 2021 (MPRNet), equation 2, whose released
     code takes the mean over all elements. Equal images have the loss epsilon.
+
+    Args:
+        outputs, labels: lists of K images `[B, H_k, W_k, C]` in [0, 1], in one order.
+
+    Returns:
+        A scalar.
     """
     return sum(_charbonnier(d) for d in _differences(outputs, labels))
 
@@ -116,13 +157,27 @@ def edge(outputs, labels):
     direction, the border is repeated.
 
     Source: Zamir et al. 2021 (MPRNet), equation 3, and the authors' released code.
+
+    Args:
+        outputs, labels: lists of K images `[B, H_k, W_k, C]` in [0, 1], in one order.
+
+    Returns:
+        A scalar.
     """
     # The Laplacian is linear, so that of the difference is the difference of two.
     return sum(_charbonnier(_laplacian(d)) for d in _differences(outputs, labels))
 
 
 def mprnet_loss(outputs, labels, weight=0.05):
-    """The loss of MPRNet (Zamir et al. 2021, equation 1): Charbonnier + `weight` x edge."""
+    """The loss of MPRNet (Zamir et al. 2021, equation 1): Charbonnier + `weight` x edge.
+
+    Args:
+        outputs, labels: lists of K images `[B, H_k, W_k, C]` in [0, 1], in one order.
+        weight: of the second term, lambda.
+
+    Returns:
+        A scalar.
+    """
     return charbonnier(outputs, labels) + weight * edge(outputs, labels)
 
 
@@ -130,6 +185,12 @@ def psnr_loss(outputs, labels):
     """The negative PSNR in dB, of each image by itself: sum_k mean_B(10 log10(mse + 1e-8)).
 
     Source: the released code of NAFNet (Chen et al. 2022). Equal images have the loss -80.
+
+    Args:
+        outputs, labels: lists of K images `[B, H_k, W_k, C]` in [0, 1], in one order.
+
+    Returns:
+        A scalar, in dB.
     """
     per_image = [ops.mean(ops.square(d), axis=(1, 2, 3)) for d in _differences(outputs, labels)]
     return sum(10 * ops.mean(ops.log10(mse + 1e-8)) for mse in per_image)
@@ -140,6 +201,13 @@ def maxim_loss(outputs, labels, weight=0.1):
 
     Summed over all stages and sizes. The paper takes the frequency loss from MIMO-UNet, so it is
     `multi_scale_frequency`.
+
+    Args:
+        outputs, labels: lists of K images `[B, H_k, W_k, C]` in [0, 1], in one order.
+        weight: of the second term, lambda.
+
+    Returns:
+        A scalar.
     """
     return charbonnier(outputs, labels) + weight * multi_scale_frequency(outputs, labels)
 
@@ -157,6 +225,10 @@ def perceptual_loss(features, image, label):
 
     Args:
         features: a model from images to feature maps, such as `models.vgg19.vgg19_conv3_3`.
+        image, label: `[B, H, W, 3]`, the restored image and the sharp one.
+
+    Returns:
+        A scalar.
     """
     difference = features(image) - features(label)
     return ops.mean(ops.square(ops.cast(difference, "float32")))
@@ -182,6 +254,12 @@ def discriminator_loss(real, fake):
     """What the discriminator D minimises: -mean(log D(S)) - mean(log(1 - D(G(B)))).
 
     The negative of L_adv in Nah et al. 2017, section 3.2, of sharp images S and restored ones G(B).
+
+    Args:
+        real, fake: logits `[B, 1]` or `[B, h, w, 1]` of sharp and of restored images.
+
+    Returns:
+        A scalar.
     """
     return -ops.mean(_log_probability(real)) - ops.mean(_log_probability(-fake))
 
@@ -191,6 +269,13 @@ def minimax_loss(real, fake):
 
     The part of L_adv (Nah et al. 2017, section 3.2) that depends on the generator. Its gradient
     fades where the discriminator is sure that the image is restored: d/dlogit = -D(G(B)).
+
+    Args:
+        real: logits of sharp images, which this loss does not use.
+        fake: logits `[B, 1]` or `[B, h, w, 1]` of restored images.
+
+    Returns:
+        A scalar.
     """
     del real
     return ops.mean(_log_probability(-fake))
@@ -201,6 +286,13 @@ def non_saturating_loss(real, fake):
 
     It pushes in the same direction as `minimax_loss`, but hardest where the discriminator is sure
     that the image is restored (Goodfellow et al. 2014, section 3): d/dlogit = D(G(B)) - 1.
+
+    Args:
+        real: logits of sharp images, which this loss does not use.
+        fake: logits `[B, 1]` or `[B, h, w, 1]` of restored images.
+
+    Returns:
+        A scalar.
     """
     del real
     return -ops.mean(_log_probability(fake))
@@ -212,6 +304,12 @@ def relativistic_discriminator_loss(real, fake):
     mean((D(S) - mean D(G(B)) - 1)^2) + mean((D(G(B)) - mean D(S) + 1)^2), means over the batch:
     the relativistic least squares of Kupyn et al. 2019 (DeblurGAN-v2). Their released code halves
     it, and takes the means over its last 50 outputs, as constants.
+
+    Args:
+        real, fake: logits `[B, 1]` or `[B, h, w, 1]` of sharp and of restored images.
+
+    Returns:
+        A scalar.
     """
     real, fake = ops.cast(real, "float32"), ops.cast(fake, "float32")
     sharper = real - ops.mean(fake) - 1
@@ -220,7 +318,14 @@ def relativistic_discriminator_loss(real, fake):
 
 
 def relativistic_loss(real, fake):
-    """What the generator minimises against `relativistic_discriminator_loss`: roles exchanged."""
+    """What the generator minimises against `relativistic_discriminator_loss`: roles exchanged.
+
+    Args:
+        real, fake: logits `[B, 1]` or `[B, h, w, 1]` of sharp and of restored images.
+
+    Returns:
+        A scalar.
+    """
     return relativistic_discriminator_loss(fake, real)
 
 
@@ -229,12 +334,26 @@ def critic_loss(real, fake):
 
     Source: Kupyn et al. 2018 (DeblurGAN), section 3.1; without its gradient penalty, which needs
     the critic itself.
+
+    Args:
+        real, fake: logits `[B, 1]` or `[B, h, w, 1]` of sharp and of restored images.
+
+    Returns:
+        A scalar.
     """
     return -ops.mean(ops.cast(real, "float32")) - wasserstein_loss(real, fake)
 
 
 def wasserstein_loss(real, fake):
-    """What the generator minimises against `critic_loss`: -mean D(G(B))."""
+    """What the generator minimises against `critic_loss`: -mean D(G(B)).
+
+    Args:
+        real: logits of sharp images, which this loss does not use.
+        fake: logits `[B, 1]` or `[B, h, w, 1]` of restored images.
+
+    Returns:
+        A scalar.
+    """
     del real
     return -ops.mean(ops.cast(fake, "float32"))
 

@@ -14,6 +14,11 @@ from tfdeblur import models, precision
 from tfdeblur.errors import InputError
 
 
+def test_every_network_goes_through_these_tests():
+    discriminators = {"discriminator", "patch_discriminator"}
+    assert SMALL.keys() == models.NETWORKS.keys() - discriminators
+
+
 def test_unknown_names_and_hyperparameters_are_refused():
     with pytest.raises(InputError, match=r"unknown model 'unet'.*mimo_unet"):
         models.build("unet")

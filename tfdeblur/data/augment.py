@@ -12,7 +12,7 @@ import tensorflow as tf
 def flip_horizontally(blurry, sharp, seed):
     """Mirrors left and right in half of all cases.
 
-    Args, all of this module's:
+    Args:
         blurry, sharp: float32 `[H, W, 3]` in [0, 1], of one size.
         seed: int32 or int64 `[2]`.
 
@@ -28,12 +28,28 @@ def flip_horizontally(blurry, sharp, seed):
 
 
 def flip_vertically(blurry, sharp, seed):
-    """Mirrors top and bottom in half of all cases."""
+    """Mirrors top and bottom in half of all cases.
+
+    Args:
+        blurry, sharp: float32 `[H, W, 3]` in [0, 1], of one size.
+        seed: int32 or int64 `[2]`.
+
+    Returns:
+        (blurry, sharp), changed in the same way.
+    """
     return _in_half_of_cases(tf.image.flip_up_down, blurry, sharp, seed)
 
 
 def rotate_by_90(blurry, sharp, seed):
-    """Turns by 0, 90, 180 or 270 degrees; the images are square."""
+    """Turns by 0, 90, 180 or 270 degrees; the images are square.
+
+    Args:
+        blurry, sharp: float32 `[S, S, 3]` in [0, 1], of one size.
+        seed: int32 or int64 `[2]`.
+
+    Returns:
+        (blurry, sharp), changed in the same way.
+    """
     turns = tf.random.stateless_uniform([], seed, 0, 4, tf.int32)
     shape = blurry.shape
     return tuple(tf.ensure_shape(tf.image.rot90(image, turns), shape) for image in (blurry, sharp))
@@ -43,6 +59,13 @@ def rotate_by_any_angle(blurry, sharp, seed):
     """Turns by a uniformly random angle about the middle, bilinearly, reflecting at the border.
 
     Source: the first arXiv version of Nah et al. 2017; the published one turns by right angles.
+
+    Args:
+        blurry, sharp: float32 `[H, W, 3]` in [0, 1], of one size.
+        seed: int32 or int64 `[2]`.
+
+    Returns:
+        (blurry, sharp), changed in the same way.
     """
     angle = tf.random.stateless_uniform([], seed, 0, 2 * math.pi)
     cos, sin = tf.cos(angle), tf.sin(angle)
@@ -62,7 +85,15 @@ def rotate_by_any_angle(blurry, sharp, seed):
 
 
 def permute_channels(blurry, sharp, seed):
-    """Puts red, green and blue in a random order."""
+    """Puts red, green and blue in a random order.
+
+    Args:
+        blurry, sharp: float32 `[H, W, 3]` in [0, 1], of one size.
+        seed: int32 or int64 `[2]`.
+
+    Returns:
+        (blurry, sharp), changed in the same way.
+    """
     order = tf.random.experimental.stateless_shuffle([0, 1, 2], seed)
     permutation = tf.one_hot(order, 3)  # a product is exact, and five times as fast as a gather
     return tf.matmul(blurry, permutation), tf.matmul(sharp, permutation)
@@ -72,6 +103,13 @@ def scale_saturation(blurry, sharp, seed):
     """Multiplies the saturation in HSV by a factor from U[0.5, 1.5].
 
     The product is clipped to 1 in HSV; Nah et al.'s code clips what it gives in RGB.
+
+    Args:
+        blurry, sharp: float32 `[H, W, 3]` in [0, 1], of one size.
+        seed: int32 or int64 `[2]`.
+
+    Returns:
+        (blurry, sharp), changed in the same way.
     """
     factor = tf.random.stateless_uniform([], seed, 0.5, 1.5)
     return tf.image.adjust_saturation(blurry, factor), tf.image.adjust_saturation(sharp, factor)
@@ -82,6 +120,13 @@ def scale_saturation_rarely(blurry, sharp, seed):
 
     Not clipped, as `add_noise` follows, which clips both images. Source: the code behind the tables
     of Nah et al. 2017.
+
+    Args:
+        blurry, sharp: float32 `[H, W, 3]` in [0, 1], of one size.
+        seed: int32 or int64 `[2]`.
+
+    Returns:
+        (blurry, sharp), changed in the same way.
     """
     coin, factor = tf.unstack(tf.random.stateless_uniform([2], seed))
     factor = tf.where(coin < 0.1, 0.5 + factor, 1.0)
@@ -98,6 +143,13 @@ def sharp_as_input(blurry, sharp, seed):
     """In a tenth of cases, the sharp image in place of the blurry one.
 
     Source: the code behind the tables of Nah et al. 2017.
+
+    Args:
+        blurry, sharp: float32 `[H, W, 3]` in [0, 1], of one size.
+        seed: int32 or int64 `[2]`.
+
+    Returns:
+        (blurry, sharp), sharp as it was.
     """
     return tf.where(tf.random.stateless_uniform([], seed) < 0.1, sharp, blurry), sharp
 
@@ -107,6 +159,13 @@ def blend_with_grey(blurry, sharp, seed):
 
     Grey is the luminance of each pixel; the result is clipped to [0, 1]. Source: the released code
     of MPRNet (Zamir et al. 2021).
+
+    Args:
+        blurry, sharp: float32 `[H, W, 3]` in [0, 1], of one size.
+        seed: int32 or int64 `[2]`.
+
+    Returns:
+        (blurry, sharp), changed in the same way.
     """
     coin, factor = tf.unstack(tf.random.stateless_uniform([2], seed))
     factor = tf.where(coin < 1 / 3, 0.8 + 0.4 * factor, 1.0)
@@ -118,14 +177,30 @@ def blend_with_grey(blurry, sharp, seed):
 
 
 def to_luminance(blurry, sharp, seed):
-    """Grey images of three equal channels, as SRN-Deblur's networks for one channel train on."""
+    """Grey images of three equal channels, as SRN-Deblur's networks for one channel train on.
+
+    Args:
+        blurry, sharp: float32 `[H, W, 3]` in [0, 1], of one size.
+        seed: int32 or int64 `[2]`.
+
+    Returns:
+        (blurry, sharp), changed in the same way.
+    """
     del seed
     weights = tf.constant([0.2989, 0.5870, 0.1140])[:, None] * tf.ones([1, 3])
     return tf.matmul(blurry, weights), tf.matmul(sharp, weights)
 
 
 def add_noise(blurry, sharp, seed):
-    """Gaussian noise on the blurry image, of sigma ~ N(0, (2/255)^2), then clipped to [0, 1]."""
+    """Gaussian noise on the blurry image, of sigma ~ N(0, (2/255)^2), then clipped to [0, 1].
+
+    Args:
+        blurry, sharp: float32 `[H, W, 3]` in [0, 1], of one size.
+        seed: int32 or int64 `[2]`.
+
+    Returns:
+        (blurry, sharp), the noise on blurry alone.
+    """
     seeds = tf.random.split(seed)
     sigma = tf.random.stateless_normal([], seeds[0], stddev=2 / 255)
     noisy = blurry + sigma * _normal(tf.shape(blurry), seeds[1])
