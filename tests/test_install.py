@@ -6,7 +6,10 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from tfdeblur.io import images
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -70,3 +73,25 @@ def test_the_tests_of_the_builders_pass_without_the_checkout(installed, tmp_path
     options = ["-q", "-p", "no:cacheprovider", "-o", "python_files=*_test.py"]
     result = run(installed, ["-m", "pytest", *options, *select, "."], tmp_path)
     assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.slow
+def test_the_commands_train_measure_and_restore_without_the_checkout(installed, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 80, 3), np.uint8)
+    for folder in ("blurry", "sharp"):
+        for number, image in enumerate(pixels):
+            images.write(tmp_path / folder / f"{number}.png", image)
+    model = "--model=runs/quickstart/model.keras"
+    pairs = ["--blurry_dir=blurry", "--sharp_dir=sharp"]
+    steps = ["--steps=2", "--batch_size=1", "--crop=64", "--validation=test"]
+    for words, made in [
+        (["train", *pairs, *steps], "runs/quickstart/saved_model/saved_model.pb"),
+        (
+            ["evaluate", *pairs, model, "--report=report"],
+            "report/scores.csv",
+        ),
+        (["blurry/0.png", model, "--output=restored"], "restored/0.png"),
+    ]:
+        result = run(installed, ["-m", "tfdeblur", *words], tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert (tmp_path / made).is_file(), result.stdout
