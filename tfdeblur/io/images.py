@@ -1,4 +1,8 @@
-"""Image files: reading, writing and finding them."""
+"""Image files: reading, writing and finding them.
+
+Written through imageio. Read through Pillow itself: files are hostile until their format, size and
+number of pages are known, which imageio tells once it has decoded pixels.
+"""
 
 import contextlib
 import io
