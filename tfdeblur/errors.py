@@ -80,7 +80,7 @@ def _escaped(char):
 @contextlib.contextmanager
 def about(name):
     """Warnings inside begin with the name of what they are about, an image say; None: no name."""
-    token = _about.set(f"{printable(name)}: " if name else "")
+    token = _about.set(f"{printable(_called(str(name)))}: " if name else "")
     try:
         yield
     finally:
@@ -90,9 +90,32 @@ def about(name):
 _about = contextvars.ContextVar("what warnings are about", default="")
 
 
+@contextlib.contextmanager
+def calling(names):
+    """Messages inside call files by other names: a temporary file's own means nothing to a reader.
+
+    Args:
+        names: dict from paths to what stands in their place.
+    """
+    token = _names.set(tuple((str(path), name) for path, name in names.items()))
+    try:
+        yield
+    finally:
+        _names.reset(token)
+
+
+_names = contextvars.ContextVar("what messages call files", default=())
+
+
+def _called(text):
+    for path, name in _names.get():
+        text = text.replace(path, name)
+    return text
+
+
 class _WarningFormatter(logging.Formatter):
     def formatMessage(self, record):
-        return f"warning: {_about.get()}{printable(record.message)}"
+        return f"warning: {_about.get()}{printable(_called(record.message))}"
 
 
 def say(text, file=None):
@@ -102,7 +125,7 @@ def say(text, file=None):
     """
     file = file or sys.stdout
     encoding = getattr(file, "encoding", None) or "utf-8"
-    words = re.sub(_ARGUMENT, _flag, str(text))
+    words = re.sub(_ARGUMENT, _flag, _called(str(text)))
     line = printable(words).encode(encoding, "backslashreplace").decode(encoding)
     print(line, file=file, flush=True)
 

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import tfdeblur
 from tfdeblur import models, weights
@@ -205,6 +206,16 @@ def test_from_standard_input_to_standard_output(photos):
     assert images.size("x.webp") == (9, 6)
     assert b"Restoring with net.keras" in done.stderr
     assert not pathlib.Path("restored").exists()
+
+
+@pytest.mark.slow
+def test_notes_on_standard_input_name_no_temporary_file(photos):
+    models.build("mimo_unet", filters=4, resblocks=1).save("net.keras")
+    Image.new("RGBA", (9, 6)).save("clear.png")
+    content = pathlib.Path("clear.png").read_bytes()
+    done = command("-", "--model=net.keras", "--format=jpg", input=content)
+    assert done.returncode == 0 and b"standard_input" not in done.stderr
+    assert b"standard output leaves out of standard input: " in done.stderr
 
 
 def test_what_standard_input_is_not(photos):

@@ -314,7 +314,9 @@ def _pipe(inputs):
         source = pathlib.Path(folder, f"standard_input{suffix}")
         source.write_bytes(content)
         (job,) = files.plan([source], pathlib.Path(folder, "restored"), format=FLAGS.format)
-        outcome = _restore([job])
+        read, written = "standard input", "standard output"
+        with errors.calling({source: read, job.target: written, source.name: read}):
+            outcome = _restore([job])
         if outcome.restored:
             output.write(job.target.read_bytes())
             output.flush()
