@@ -82,6 +82,11 @@ def error(restored, sharp):
     return min(at(y + dy, x + dx) for dy in parts for dx in parts)
 
 
+def deconvolved(blurry, kernel, method="tv"):
+    """The final step, as `classical.restore` does it."""
+    return classical.deconvolve(blurry, kernel, method, kernel_sigma=classical.ESTIMATED_SIGMA)
+
+
 def similarity(kernel, true):
     """The largest normalised cross-correlation."""
     products = signal.correlate(kernel, true)
@@ -115,8 +120,9 @@ def made_up_shakes(prior):
             before = time.perf_counter()
             kernel = classical.estimate_kernel(blurry, SIZE, prior)
             seconds = time.perf_counter() - before
-            restored = error(classical.deconvolve(blurry, kernel, FLAGS.method), sharp)
-            best = error(classical.deconvolve(blurry, true, FLAGS.method), sharp)
+            restored, best = (
+                error(deconvolved(blurry, each, FLAGS.method), sharp) for each in (kernel, true)
+            )
             row = (
                 *(psnr(value) for value in (error(blurry, sharp), restored, best)),
                 restored / best,

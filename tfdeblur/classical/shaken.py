@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfdeblur.classical.deconvolution import deconvolve
+from tfdeblur.classical.deconvolution import ESTIMATED_SIGMA, deconvolve
 from tfdeblur.classical.kernels import estimate_kernel
 
 # What the commands call the priors of `estimate_kernel`: whose they are.
@@ -37,7 +37,10 @@ def restore(image, size=DEFAULT_SIZE, prior="l0", progress=None):
             progress(_SHARE * share)
 
     kernel = estimate_kernel(_middle(image, max(_SIDE, _KERNELS * size)), size, prior, tell)
-    restored = image.copy() if kernel.max() == 1 else deconvolve(image, kernel)  # 1: no blur
+    if kernel.max() == 1:  # no blur
+        restored = image.copy()
+    else:
+        restored = deconvolve(image, kernel, kernel_sigma=ESTIMATED_SIGMA)
     if progress is not None:
         progress(1.0)
     return restored, kernel
