@@ -12,9 +12,9 @@ from tfdeblur.errors import InputError
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """What another process holds, and that process."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(files.tempfile, "tempdir", None)
+    """What another process holds, with other temporary files, and that process."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     path = tmp_path / "runs" / "mine"
     with held_by_another(path) as holder:
         yield path, holder
@@ -22,7 +22,7 @@ def place(tmp_path, monkeypatch):
 
 def test_what_another_process_holds_is_refused(place):
     path, holder = place
-    said = rf"mine is in use by .*process {holder.pid}\)"
+    said = rf"mine is in use by .*process {holder.pid} on .*\)"
     with pytest.raises(InputError, match=said), files.locked(path):
         pass
     other = path.with_name("other")
@@ -35,8 +35,26 @@ def test_a_lock_ends_with_its_process_however_that_ends(place, tmp_path):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     with files.locked(path):
-        assert list(tmp_path.glob("tfdeblur-*.lock"))
+        assert list(path.parent.glob(".tfdeblur-*.lock"))
+    assert os.listdir(path.parent) == []
+
+
+def test_a_lock_makes_the_folders_above_it_and_takes_them_away(tmp_path):
+    with files.locked(tmp_path / "a" / "b" / "c"):
+        assert (tmp_path / "a" / "b").is_dir()
     assert not os.listdir(tmp_path)
+    with files.locked(tmp_path / "a" / "b"):
+        (tmp_path / "a" / "b").mkdir()
+    assert os.listdir(tmp_path / "a") == ["b"]
+
+
+def test_where_nothing_can_be_written_a_lock_lies_among_the_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.tempfile, "tempdir", str(tmp_path))
+    with files.locked("/proc/mine"):
+        (lock,) = os.listdir(tmp_path)
+        with pytest.raises(InputError, match=r"/proc/mine is in use"), files.locked("/proc/mine"):
+            pass
+    assert lock.endswith(".lock") and not os.listdir(tmp_path)
 
 
 def test_waiting_says_for_what_and_goes_on(place, capfd):
@@ -45,7 +63,7 @@ def test_waiting_says_for_what_and_goes_on(place, capfd):
     with subprocess.Popen(
         [sys.executable, "-c", code, str(path)], stderr=subprocess.PIPE, text=True
     ) as waiting:
-        assert f"process {holder.pid}) makes {path}: waiting" in waiting.stderr.readline()
+        assert f"makes {path}: waiting" in waiting.stderr.readline()
         assert waiting.poll() is None
         holder.stdin.close()
         assert waiting.wait() == 0

@@ -7,12 +7,14 @@ it is empty; where anything else lies in it, nothing is removed, and the error n
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
 import pathlib
 import re
 import shutil
+import socket
 import sys
 import tempfile
 import uuid
@@ -351,7 +353,8 @@ def new_folder(target):
     temporary = _temporary(pathlib.Path(target))
     temporary.mkdir(parents=True)
     try:
-        yield temporary
+        with unfinished(temporary):
+            yield temporary
     finally:  # also after Ctrl-C; all that is in it came from the block
         if temporary.is_dir():
             files, links, folders = _entries(temporary)
@@ -376,10 +379,10 @@ def incomplete(pattern):
 
 @contextlib.contextmanager
 def locked(path, waiting=False):
-    """Holds a file or folder, whether it exists or not, against other processes of this user.
+    """Holds a file or folder, whether it exists or not, against other processes.
 
-    The lock ends with the process, however that ends: it is one of the system, on a file among the
-    temporary ones.
+    The lock ends with the process, however that ends: it is one of the system, on a hidden file
+    beside the path, where other machines and containers meet it too.
 
     Args:
         path: what this process is going to write.
@@ -391,35 +394,66 @@ def locked(path, waiting=False):
     if os.name != "posix":
         yield
         return
-    name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:32]
-    place = os.path.join(tempfile.gettempdir(), f"tfdeblur-{os.getuid()}-{name}.lock")
-    while True:
-        file = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            if not lock(file):
-                holder = f"process {os.pread(file, 20, 0).decode('ascii', 'replace')}"
-                if not waiting:
-                    raise InputError(
-                        f"{path} is in use by another tfdeblur ({holder}): wait until that has "
-                        "ended, or name another place."
-                    )
-                say(f"Another tfdeblur ({holder}) makes {path}: waiting for it.", file=sys.stderr)
-                lock(file, waiting=True)
-            if not is_still(file, place):
-                continue  # its holder has just removed it
-            os.ftruncate(file, 0)
-            os.pwrite(file, str(os.getpid()).encode(), 0)
+    with _existing(pathlib.Path(os.path.realpath(path)).parent):
+        while True:
+            file, place = _open_lock(path)
             try:
-                yield
+                if not lock(file):
+                    holder = os.pread(file, _LONG, 0).decode("utf-8", "replace")
+                    if not waiting:
+                        raise InputError(
+                            f"{path} is in use by another tfdeblur ({holder}): wait until that has "
+                            "ended, or name another place."
+                        )
+                    say(f"Another tfdeblur ({holder}) makes {path}: waiting for it.", sys.stderr)
+                    lock(file, waiting=True)
+                if not is_still(file, place):
+                    continue  # its holder has just removed it
+                os.ftruncate(file, 0)
+                os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+                try:
+                    yield
+                finally:
+                    os.unlink(place)
+                return
             finally:
-                os.unlink(place)
-            return
-        finally:
-            os.close(file)
+                os.close(file)
+
+
+@contextlib.contextmanager
+def _existing(folder):
+    """Inside, a folder exists, where it can be made; it goes again if it is still empty then."""
+    missing = [place for place in (folder, *folder.parents) if not os.path.exists(place)]
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            for place in missing:
+                place.rmdir()
+
+
+def _open_lock(path):
+    """(number of an open file, its path): for locks on `path`.
+
+    Where the folder cannot be written it lies among the temporary files of this user.
+    """
+    path = pathlib.Path(os.path.realpath(path))
+    name = f"tfdeblur-{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.lock"
+    options = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    try:
+        place = path.with_name(f".{name}")
+        return os.open(place, options, 0o666), place
+    except OSError:
+        place = os.path.join(tempfile.gettempdir(), f"{os.getuid()}-{name}")
+        return os.open(place, options, 0o600), place
 
 
 def lock(file, waiting=False):
-    """Whether this process now holds the system's lock on an open file; always on Windows.
+    """Whether this process now holds the system's lock on an open file.
+
+    Always on Windows, and on disks that know no locks.
 
     It ends with the file, or with the process, however that ends.
 
@@ -435,6 +469,9 @@ def lock(file, waiting=False):
         fcntl.flock(file, fcntl.LOCK_EX | (0 if waiting else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise
     return True
 
 

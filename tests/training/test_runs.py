@@ -18,12 +18,13 @@ from holding import held_by_another
 
 from tfdeblur import metrics, models, restoration, weights
 from tfdeblur.data.pairs import split_folders
-from tfdeblur.errors import InputError
+from tfdeblur.errors import InputError, Stopped
 from tfdeblur.evaluation import evaluate, protocols, summarise
 from tfdeblur.published import Published
 from tfdeblur.recipes import RECIPES, Adversarial, CosineDecay, Stage
 from tfdeblur.training import build, callbacks, checkpoints, runs, strategies
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RECIPE = dataclasses.replace(
     RECIPES["quickstart"],
     network="deepdeblur",
@@ -201,18 +202,18 @@ def signal_at(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "error", "at"),
-    [(signal.SIGTERM, SystemExit, 3), (signal.SIGINT, KeyboardInterrupt, 4)],
-    ids=["SIGTERM inside an epoch", "Ctrl-C at the end of an epoch"],
+    [(signal.SIGHUP, Stopped, 3), (signal.SIGINT, KeyboardInterrupt, 4)],
+    ids=["SIGHUP inside an epoch", "Ctrl-C at the end of an epoch"],
 )
 def test_a_stopped_run_is_saved(number, error, at, signal_at, whole, pairs, tmp_path, capsys):
     workdir = tmp_path / "run"
-    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    handlers = [signal.getsignal(n) for n in ENDING]
     signal_at(number, at)
     with pytest.raises(error) as stopped:
         runs.train(RECIPE, *pairs, workdir, precision_name="float32")
-    assert error is KeyboardInterrupt or stopped.value.code == 143
+    assert type(stopped.value) is error and getattr(stopped.value, "number", number) == number
     assert f"`resume=True` will go on from step {at}" in capsys.readouterr().err
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [signal.getsignal(n) for n in ENDING] == handlers
 
     runs.train(RECIPE, *pairs, workdir, precision_name="float32", resume=True)
     assert f"resuming from step {at}" in capsys.readouterr().out
@@ -224,7 +225,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(signal_at, whole, pairs, tmp_p
     """A limit on the size of files stands for it."""
     workdir = tmp_path / "run"
     signal_at(signal.SIGTERM, 3)
-    with pytest.raises(SystemExit):
+    with pytest.raises(Stopped):
         runs.train(RECIPE, *pairs, workdir, precision_name="float32")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
@@ -337,7 +338,33 @@ def test_a_truncated_image_is_named(folders, tmp_path):
     recipe = dataclasses.replace(RECIPE, steps=20, validate_every=20)
     with pytest.raises(InputError, match=r"03\.png is broken \(.*\): replace or remove it"):
         runs.train(recipe, *pairs, tmp_path / "run", precision_name="float32")
-    assert not (tmp_path / "run").exists()
+    assert os.listdir(tmp_path / "run" / "checkpoints")
+
+
+@pytest.mark.slow
+def test_data_that_vanish_leave_a_checkpoint(folders, tmp_path, monkeypatch):
+    for folder in folders:
+        shutil.copytree(folder, tmp_path / folder.name)
+    own = tmp_path / "blurry", tmp_path / "sharp"
+    pairs = split_folders(*own, smallest=16)
+    before = callbacks.StopAtLastStep.on_train_batch_end
+
+    def after_step(self, batch, logs=None):
+        before(self, batch, logs)
+        if self.checkpoints.step == 3:
+            for path in (tmp_path / "blurry").iterdir():
+                path.unlink()
+
+    recipe = dataclasses.replace(RECIPE, steps=200, validate_every=200)
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.StopAtLastStep, "on_train_batch_end", after_step)
+        with pytest.raises(
+            InputError, match=r"\d\d\.png is broken \(.*`resume=True` goes on"
+        ) as gone:
+            runs.train(recipe, *pairs, tmp_path / "run", precision_name="float32")
+    (saved,) = (tmp_path / "run" / "checkpoints").iterdir()
+    step = int(saved.stem.removeprefix("step_"))
+    assert step >= 3 and f"from step {step}." in str(gone.value)
 
 
 @pytest.mark.slow

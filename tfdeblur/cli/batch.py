@@ -27,7 +27,7 @@ FAILED = ".tfdeblur_failed_"  # begins a folder in the output: what Beam writes 
 
 def start():
     """Runs the command line in `sys.argv`, and exits."""
-    shared.start(sys.modules[__name__], _define_flags, _stoppable)
+    shared.start(sys.modules[__name__], _define_flags, _run, patient=True)
 
 
 def _define_flags():
@@ -39,11 +39,6 @@ def _define_flags():
     flags.DEFINE_multi_string(
         "beam_option", [], "An option of the runner, name=value; may be repeated."
     )
-
-
-def _stoppable(argv):
-    with errors.stopping_like_ctrl_c():
-        return _run(argv)
 
 
 def _run(argv):

@@ -17,7 +17,7 @@ from tfdeblur.errors import InputError
 
 def start():
     """Runs the command line in `sys.argv`, and exits."""
-    shared.start(sys.modules[__name__], _define_flags, _run)
+    shared.start(sys.modules[__name__], _define_flags, _run, patient=True)
 
 
 def _run(argv):

@@ -67,8 +67,7 @@ PAINT_WIDTH = 40  # pixels of the preview
 def run():
     """Opens the network, and serves the page until Ctrl-C."""
     precision = precisions.resolve(FLAGS.precision)
-    # The visitors' folder goes when a signal ends the demo, too.
-    with errors.stopping_like_ctrl_c(), visitors_folder() as folder:
+    with visitors_folder() as folder:
         gradio = _import_gradio(folder)
         if FLAGS.model in classical.MODELS:
             net = named = FLAGS.model

@@ -1,6 +1,7 @@
 """How the commands start: flags that several have, --help, and libraries that import quietly."""
 
 import contextlib
+import functools
 import gc
 import os
 import shutil
@@ -9,7 +10,7 @@ import tempfile
 
 from absl import flags
 
-from tfdeblur import errors
+from tfdeblur import errors, files
 
 # What is defined here belongs to the module of the command that asks for it.
 flags.disclaim_key_flags()
@@ -18,7 +19,7 @@ PRECISIONS = ["auto", "float32", "bfloat16", "float16"]
 SMALLEST_TILE = 64
 
 
-def start(module, define_flags, run):
+def start(module, define_flags, run, patient=False):
     """Runs a command on the words in `sys.argv`, and exits.
 
     Flags are global, and those of the commands have names in common: so each command defines its
@@ -27,14 +28,22 @@ def start(module, define_flags, run):
     Args:
         module: its module; the docstring is what --help shows.
         define_flags: function that defines its flags.
-        run: `run(argv)`, see `errors.run`.
+        run: `run(argv)`, see `errors.run`. Ctrl-C, SIGTERM and SIGHUP end it, with nothing half
+            written left.
+        patient: whether it ends itself, whenever that is; otherwise in `errors.PATIENCE`.
     """
     define_flags()
     # absl's --help tells about the script that was started; that is not this module.
     for flag in flags.FLAGS.get_flags_for_module(module.__name__):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     sys.modules["__main__"].__doc__ = module.__doc__
-    errors.run(run)
+    errors.run(functools.partial(_stoppable, run, patient))
+
+
+def _stoppable(run, patient, argv):
+    in_time = errors.ending_in_time(files.remove_unfinished)
+    with errors.stopping_like_ctrl_c(), contextlib.nullcontext() if patient else in_time:
+        return run(argv)
 
 
 @contextlib.contextmanager

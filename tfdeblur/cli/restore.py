@@ -48,7 +48,7 @@ _OF_NETWORKS = {"weights": None, "self_ensemble": False, "precision": "auto", "d
 
 def start():
     """Runs the command line in `sys.argv`, and exits."""
-    shared.start(sys.modules[__name__], define_flags, _stoppable)
+    shared.start(sys.modules[__name__], define_flags, _run)
 
 
 def define_flags():
@@ -113,11 +113,6 @@ def define_flags():
     flags.DEFINE_string(
         "device", None, "cpu, gpu, gpu:1, ...: where to compute. Default: a GPU where there is one."
     )
-
-
-def _stoppable(argv):
-    with errors.stopping_like_ctrl_c(), errors.ending_in_time(ours.remove_unfinished):
-        return _run(argv)
 
 
 def _run(argv):

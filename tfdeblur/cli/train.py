@@ -35,7 +35,7 @@ CHANGES = (
 
 def start():
     """Runs the command line in `sys.argv`, and exits."""
-    shared.start(sys.modules[__name__], _define_flags, _run)
+    shared.start(sys.modules[__name__], _define_flags, _run, patient=True)  # it saves
 
 
 def _run(argv):

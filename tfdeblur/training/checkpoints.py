@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from tfdeblur import precision
-from tfdeblur.errors import InputError, reason
+from tfdeblur.errors import InputError, Stopped, reason
 from tfdeblur.files import replacing
 from tfdeblur.training import strategies
 
@@ -187,10 +187,11 @@ def _read_array(archive, name, shape, dtype):
 
 
 class SaveWhenStopped(keras.callbacks.Callback):
-    """Ctrl-C and SIGTERM end the training after the present step, with a checkpoint.
+    """Ctrl-C, SIGTERM and SIGHUP end the training after the present step, with a checkpoint.
 
-    `with` it, a training ends with KeyboardInterrupt, or with SystemExit and the status 143. A
-    second signal has its usual effect at once. All workers end after the same step, if one of them
+    `with` it, a training ends with KeyboardInterrupt, or `errors.Stopped`. A signal that the
+    program was started to ignore, as `nohup` does, stays so. A second one has its usual effect at
+    once. All workers end after the same step, if one of them
     receives a signal. To be the last of the callbacks, so that an epoch that is complete is closed
     as usual.
 
@@ -213,8 +214,10 @@ class SaveWhenStopped(keras.callbacks.Callback):
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.handlers[number] = signal.signal(number, self._receive)
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                number = getattr(signal, name, None)  # Windows has no SIGHUP
+                if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                    self.handlers[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *_):
@@ -242,7 +245,7 @@ class SaveWhenStopped(keras.callbacks.Callback):
     def _stop(self):
         if self.received == signal.SIGINT:
             raise KeyboardInterrupt
-        raise SystemExit(128 + signal.SIGTERM)
+        raise Stopped(self.received or signal.SIGTERM)  # None: another worker received one
 
 
 def save_network(trainer, path):

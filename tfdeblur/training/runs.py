@@ -76,7 +76,7 @@ def train(
     Raises:
         InputError: `workdir` holds another run, the disk is full, another worker ended, or what the
             user gave does not work.
-        KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, after a checkpoint was saved.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was saved.
     """
     started = time.monotonic()
     workdir = pathlib.Path(workdir)
@@ -150,7 +150,7 @@ def _failures_explained(workdir, saved, strategy, all_pairs):
     full = f"the disk of `workdir={workdir}` is full: make room, then go on with `resume=True`"
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):
+    except KeyboardInterrupt:
         print(file=sys.stderr)  # below the progress line
         errors.say(f"`resume=True` will go on from step {saved.newest()[0]}", file=sys.stderr)
         raise
@@ -162,8 +162,11 @@ def _failures_explained(workdir, saved, strategy, all_pairs):
         if "No space left" in error.message:
             raise InputError(f"{full} from step {saved.newest()[0]}.") from error
         raise
-    except tf.errors.InvalidArgumentError as error:
-        raise _blame_data(error, *all_pairs) from error
+    except _UNREADABLE as error:
+        with contextlib.suppress(InputError, OSError):
+            if saved.step > saved.newest()[0]:
+                saved.save()
+        raise _blame_data(error, saved.newest()[0], *all_pairs) from error
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             raise InputError(
@@ -246,19 +249,36 @@ def _fit(trainer, recipe, train_pairs, validation_pairs, seed, strategy, saved, 
             )
 
 
-def _blame_data(error, *all_pairs):
+# What TensorFlow raises of training data that are broken, or that were there when it began.
+_UNREADABLE = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.DataLossError,
+    tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+)
+
+
+def _blame_data(error, step, *all_pairs):
     """What to raise when TensorFlow failed: it names no file, so look for a broken one."""
-    for pairs in all_pairs:
-        for name, *pair in pairs.encoded:
-            for image in pair:
-                try:
-                    pairs.read(image)
-                except tf.errors.InvalidArgumentError as broken:
-                    source = image.numpy()
-                    where = source.decode() if len(source) < 4096 else name.numpy().decode()
-                    reason = broken.message.rpartition("}}")[2].partition("[Op")[0].strip()
-                    return InputError(f"{where} is broken ({reason}): replace or remove it.")
+    on = f", then `resume=True` goes on from step {step}" if step else ""
+    try:
+        for pairs in all_pairs:
+            for name, *pair in pairs.encoded:
+                for image in pair:
+                    try:
+                        pairs.read(image)
+                    except _UNREADABLE as broken:
+                        source = image.numpy()
+                        where = source.decode() if len(source) < 4096 else name.numpy().decode()
+                        why = _reason(broken).removeprefix(f"{where}; ")
+                        return InputError(f"{where} is broken ({why}): replace or remove it{on}.")
+    except _UNREADABLE as gone:  # the dataset's own files
+        return InputError(f"the training data cannot be read ({_reason(gone)}): restore them{on}.")
     return error
+
+
+def _reason(error):
+    return errors.reason(error.message.rpartition("}}")[2].partition("[Op")[0])
 
 
 def _finish(trainer, recipe, tests, not_tested, workdir, settings):
