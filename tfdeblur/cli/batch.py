@@ -9,6 +9,7 @@ number. Files that fail are listed at the end; the same command again skips what
 Without --runner this computer does the work, with --workers processes.
 """
 
+import os
 import pathlib
 import sys
 import tempfile
@@ -87,6 +88,9 @@ def run(jobs, settings, done, options):
         raise InputError(
             'tfdeblur batch needs Apache Beam: pip install "tfdeblur[beam]".'
         ) from error
+    # Its workers are started as `python -m`, which finds what lies in this folder first: a proto.py,
+    # say, would stand for a library, and Beam wait for ever for workers that do not start.
+    os.environ["PYTHONSAFEPATH"] = "1"
     handler = _handler(base.ModelHandler)(settings, done)
     try:
         pipeline = beam.Pipeline(options=PipelineOptions(options))
