@@ -102,6 +102,55 @@ def test_without_sound_and_with_an_odd_size(tmp_path):
     assert_close(frames_of(tmp_path / "b.mp4"), frames_of(source), mean=4)
 
 
+def flash_and_tone(path, video_delay, sound_delay, *options):
+    """A video that turns white 0.4 s after its first frame, and 0.4 s of silence before a tone."""
+    picture = "color=black:s=64x48:r=25:d=0.8,drawbox=c=white:t=fill:enable='gte(t,0.4)'"
+    sound = "sine=r=48000:d=0.8,volume=8,volume=0:enable='lt(t,0.4)'"
+    run_ffmpeg(
+        *("-itsoffset", video_delay, "-f", "lavfi", "-i", picture),
+        *("-itsoffset", sound_delay, "-f", "lavfi", "-i", sound),
+        *("-pix_fmt", "yuv420p", *options, path),
+    )
+    return path
+
+
+def flash_after_tone(path, tmp_path):
+    """By how many seconds the flash comes after the tone, as a player shows them."""
+    run_ffmpeg(
+        *("-i", path, "-fps_mode", "cfr", "-vf", "scale=8:8", "-pix_fmt", "gray"),
+        *("-f", "rawvideo", tmp_path / "frames", "-af", "aresample=async=1:first_pts=0"),
+        *("-ac", 1, "-ar", 48000, "-f", "s16le", tmp_path / "sound"),
+    )
+    frames = np.fromfile(tmp_path / "frames", np.uint8).reshape(-1, 64).mean(axis=1)
+    sound = np.fromfile(tmp_path / "sound", np.int16)
+    return np.argmax(frames > 128) / 25 - np.argmax(sound > 1000) / 48000
+
+
+@pytest.mark.parametrize("delays", [(0.52, 0), (0, 0.52)])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("ts", "ts"), ("mpg", "mpg"), ("ts", "mkv"), ("mkv", "ts"), ("mp4", "avi")],
+)
+def test_sound_stays_in_step(tmp_path, before, after, delays):
+    codec = ("-c:v", "mpeg2video") if before == "mpg" else ()
+    source = flash_and_tone(tmp_path / f"a.{before}", *delays, *codec)
+    videos.restore(source, tmp_path / f"b.{after}", lambda frame: frame)
+    step, kept = (flash_after_tone(path, tmp_path) for path in (source, tmp_path / f"b.{after}"))
+    assert abs(step - (delays[0] - delays[1])) < 0.04
+    assert abs(kept - step) < 0.04
+
+
+def test_sound_that_breaks_off_does_not_break_the_frames(tmp_path):
+    source = flash_and_tone(tmp_path / "a.ts", 0, 0)
+    content = source.read_bytes()
+    packets = [bytearray(content[at : at + 188]) for at in range(0, len(content), 188)]
+    sound = [packet for packet in packets if packet[1:3] == b"\x01\x01"]  # not begun in it
+    sound[len(sound) // 2][1:3] = b"\x1f\xff"  # a packet without meaning
+    source.write_bytes(b"".join(packets))
+    videos.restore(source, tmp_path / "b.ts", lambda frame: frame)
+    assert len(frames_of(tmp_path / "b.ts")) == len(frames_of(source)) == 20
+
+
 def test_rotated_videos_are_turned_upright(tmp_path):
     clip(tmp_path / "a.mp4", large(3))
     run_ffmpeg("-display_rotation", 90, "-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "b.mp4")

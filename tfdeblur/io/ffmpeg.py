@@ -139,7 +139,22 @@ def contents(path):
     return tags, streams
 
 
-def decode(path, size, options=(), dtype=np.uint8):
+def only_opened(indices, number=0):
+    """Options for one more output, for which streams are opened and nothing is written.
+
+    In some formats, such as MPEG-TS, FFmpeg counts time from the first of those streams that it
+    opens. So what two runs read of a file fits together only if both open the same streams. After
+    a packet of each it leaves them: what is broken further on is no fault of the other outputs.
+
+    Args:
+        indices: of the streams.
+        number: of the input.
+    """
+    maps = [word for index in indices for word in ("-map", f"{number}:{index}")]
+    return [*maps, "-c", "copy", "-t", "0", "-f", "null", "-"] if maps else []
+
+
+def decode(path, size, options=(), dtype=np.uint8, beside=()):
     """Decodes a video, turned upright.
 
     Args:
@@ -147,6 +162,7 @@ def decode(path, size, options=(), dtype=np.uint8):
         size: (width, height), of `probe`.
         options: more of FFmpeg's options for its output.
         dtype: of the frames, uint8 or uint16.
+        beside: indices of the streams that the frames are to fit in time, see `only_opened`.
 
     Yields:
         [H, W, 3], one frame after the other; they cannot be written to.
@@ -158,6 +174,7 @@ def decode(path, size, options=(), dtype=np.uint8):
     command = [executable(), "-v", "error", "-nostdin", "-xerror", *input_options(path)]
     command += ["-map", "0:V:0", *options, "-sws_flags", ACCURATELY]
     command += ["-pix_fmt", RAW[np.dtype(dtype)], "-f", "rawvideo", "-"]
+    command += only_opened(beside)
     count, length = 0, 3 * width * height * np.dtype(dtype).itemsize
     # imageio-ffmpeg's own reader does not tell whether FFmpeg met an error. In a session of its
     # own, FFmpeg is not stopped by the Ctrl-C that is meant for this program.

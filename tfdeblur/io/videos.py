@@ -80,8 +80,9 @@ def restore(source, target, restore_frame, progress=None, shown=None):
     options = ("-vf", "bwdif=mode=send_frame") if picture.is_interlaced else ()
     options += ("-fps_mode", "cfr", "-r", str(rate))
     dtype = np.uint16 if deep else np.uint8
-    frames = ffmpeg.decode(source, header["size"], options, dtype)
     copied = [x for x in streams if x is not picture and _is_copied(x, source, target)]
+    beside = [x.index for x in copied]
+    frames = ffmpeg.decode(source, header["size"], options, dtype, beside)
     last = restored = None
     with (
         contextlib.closing(frames),
@@ -177,7 +178,10 @@ def _encoding(source, target, temporary, header, rate, picture, copied, tags, de
         command += [f"-c:v:{number}", "copy", f"-disposition:v:{number}", "attached_pic"]
     if source.suffix.lower() == target.suffix.lower():
         command += ["-c:a", "copy", "-c:s", "copy"]
-    return [*command, "-f", kind, ffmpeg.address(temporary)]
+    elif kind == "avi":  # whose sound has no times: where it sets in late, silence goes before it
+        command += ["-af", "aresample=async=1:first_pts=0"]
+    command += ["-f", kind, ffmpeg.address(temporary)]
+    return command + ffmpeg.only_opened([x.index for x in (picture, *copied)], number=1)
 
 
 def _pixel_format(target, picture, size, deep):
