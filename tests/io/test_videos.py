@@ -151,11 +151,12 @@ def test_sound_that_breaks_off_does_not_break_the_frames(tmp_path):
     assert len(frames_of(tmp_path / "b.ts")) == len(frames_of(source)) == 20
 
 
-def test_rotated_videos_are_turned_upright(tmp_path):
+def test_rotated_videos_are_turned_upright(tmp_path, caplog):
     clip(tmp_path / "a.mp4", large(3))
     run_ffmpeg("-display_rotation", 90, "-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "b.mp4")
     videos.restore(tmp_path / "b.mp4", tmp_path / "c.mp4", lambda frame: frame)
     assert_close(frames_of(tmp_path / "c.mp4"), frames_of(tmp_path / "b.mp4"))
+    assert not caplog.records
 
 
 def test_a_rate_that_varies_becomes_constant_and_keeps_the_time(tmp_path):

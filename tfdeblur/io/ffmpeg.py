@@ -3,7 +3,9 @@
 Each file is opened by the reader for its format, and nothing else is opened for it.
 """
 
+import contextlib
 import dataclasses
+import logging
 import pathlib
 import re
 import subprocess
@@ -211,7 +213,8 @@ def probe(path):
         address, input_params=options, output_params=["-map", "0:V:0"]
     )
     try:
-        header = next(reader)
+        with _silenced("imageio_ffmpeg"):  # which warns that a frame turned upright has turned
+            header = next(reader)
     except Exception as error:  # of several kinds, by where the reading of FFmpeg's output ended
         last = str(error).strip().splitlines()[-1:]
         raise InputError(
@@ -226,6 +229,21 @@ def probe(path):
             "convert it to SDR, or switch HDR off in the camera."
         )
     return header
+
+
+@contextlib.contextmanager
+def _silenced(library):
+    """Inside, a library logs nothing."""
+    logger = logging.getLogger(library)
+
+    def refuse(record):
+        return False
+
+    logger.addFilter(refuse)
+    try:
+        yield
+    finally:
+        logger.removeFilter(refuse)
 
 
 def input_options(path):
