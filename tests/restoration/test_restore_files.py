@@ -166,6 +166,28 @@ def test_interrupted(photos, capsys):
     assert [path.as_posix() for path in pathlib.Path("out").rglob("*")] == ["out/a.jpg"]
 
 
+def test_without_a_terminal_lines_tell_of_files_and_of_shares_of_them(photos, monkeypatch, capsys):
+    monkeypatch.setattr(files, "_SECONDS_BETWEEN_LINES", -1)
+
+    def in_parts(image, progress):
+        progress(0.414)
+        progress(1.0)
+        return image
+
+    files.restore_files(files.plan(["photos"], "out"), in_parts)
+    assert capsys.readouterr().out.splitlines() == [
+        "0 of 2 files are done.",
+        "0 of 2 files are done, and 41% of the next.",
+        "1 of 2 files are done.",
+        "1 of 2 files are done.",
+        "1 of 2 files are done, and 41% of the next.",
+        "2 of 2 files are done.",
+    ]
+    monkeypatch.setattr(files, "_SECONDS_BETWEEN_LINES", 3600)
+    files.restore_files(files.plan(["photos"], "out"), in_parts, overwrite=True)
+    assert not capsys.readouterr().out
+
+
 def test_inputs_are_replaced_only_when_told(photos):
     before = images.read("photos/trip/b.png")
     jobs = files.plan(["photos/trip"], "photos/trip", overwrite=True)

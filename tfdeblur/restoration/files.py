@@ -325,13 +325,10 @@ def restore_files(
     # Shares of files: one large file has progress, too.
     layout = "{l_bar}{bar}| {n:.1f}/{total} files [{elapsed}<{remaining}]"
     with tqdm.tqdm(total=len(jobs), disable=None, bar_format=layout) as bar:
-        told = time.monotonic()
+        progress = _Progress(bar)
         for count, job in enumerate(jobs):
-            _advance(bar, count)
+            progress.advance(count)
             bar.set_description(errors.printable(job.source.name))
-            if bar.disable and time.monotonic() - told > _SECONDS_BETWEEN_LINES:
-                told = time.monotonic()
-                errors.say(f"{count} of {len(jobs)} files are done.")
             try:
                 if not overwrite and is_done(job, done):
                     if kernel is None:  # which would be missing in the picture
@@ -345,7 +342,7 @@ def restore_files(
                     quality,
                     fallback,
                     done,
-                    lambda share, n=count: _advance(bar, n + share),
+                    lambda share, n=count: progress.advance(n + share),
                     kernel,
                 )
             except KeyboardInterrupt:
@@ -358,7 +355,7 @@ def restore_files(
                 with tqdm.tqdm.external_write_mode(file=sys.stderr):
                     errors.say_error(error)
                 failures += 1
-        _advance(bar, len(jobs))
+        bar.update(len(jobs) - bar.n)
     return Outcome(len(jobs) - failures - skipped, skipped, failures)
 
 
@@ -517,8 +514,21 @@ def _identity(path):
     return status.st_dev, status.st_ino
 
 
-def _advance(bar, position):
-    bar.update(position - bar.n)
+class _Progress:
+    """How far the files are: a bar, or lines now and then where there is no terminal for one."""
+
+    def __init__(self, bar):
+        self.bar = bar
+        self.told = time.monotonic()
+
+    def advance(self, position):
+        """position: how many files are done, and the share of the next one: 3.4."""
+        self.bar.update(position - self.bar.n)
+        if self.bar.disable and time.monotonic() - self.told > _SECONDS_BETWEEN_LINES:
+            self.told = time.monotonic()
+            done, share = divmod(position, 1)
+            begun = f", and {share:.0%} of the next" if share else ""
+            errors.say(f"{done:.0f} of {self.bar.total} files are done{begun}.")
 
 
 def _restore_file(job, restore, quality, progress, kernel):
