@@ -82,7 +82,7 @@ def differences_of_videos(path, target):
     if [x.kind for x in streams] != [x.kind for x in streams_after]:
         yield "streams"
     for before, after in zip(streams, streams_after, strict=False):
-        for name in ("is_cover", "is_transparent", "has_more_than_eight_bits", "pixel_shape"):
+        for name in ("is_cover", "is_transparent", "bits", "pixel_shape"):
             if getattr(before, name) != getattr(after, name):
                 yield f"{name}: {getattr(before, name)} -> {getattr(after, name)}"
     frames = [np.stack(list(ffmpeg.decode(x, ffmpeg.probe(x)["size"]))) for x in (path, target)]

@@ -66,6 +66,20 @@ def test_pipes_and_devices_are_no_videos(tmp_path):
             ffmpeg.probe(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("pixels", "bits"),
+    [
+        *(("yuv420p", 8), ("yuvj420p", 8), ("rgb565le", 8), ("bgr0", 8), ("yuv420p9le", 9)),
+        *(("yuv420p10le", 10), ("p010le", 10), ("x2rgb10le", 10), ("gbrap12be", 12)),
+        *(("yuva444p12le", 12), ("xyz12le", 12), ("gray14le", 14), ("ya16le", 16)),
+        *(("rgb48le", 16), ("rgba64be", 16), ("gbrpf32le", 32)),
+    ],
+)
+def test_bits(pixels, bits):
+    text = f"ffv1 (FFV1 / 0x31564646), {pixels}(tv, bt709, progressive), 64x48, 16 fps"
+    assert ffmpeg.Stream(0, "Video", text, {}).bits == bits
+
+
 SCRIPT = """
 import sys, tfdeblur
 import apache_beam as beam

@@ -243,10 +243,19 @@ def test_more_than_eight_bits(tmp_path, suffix):
     target = tmp_path / f"b{suffix}"
     lost = videos.restore(source, target, lambda frame: types.append(frame.dtype) or frame)
     deep = suffix != ".mpg"
-    assert picture_of(target).has_more_than_eight_bits == deep
+    assert picture_of(target).bits == (10 if deep else 8)
     assert set(types) == {np.dtype(np.uint16 if deep else np.uint8)}
     assert lost == ([] if deep else ["bits beyond 8"])
     assert_close(frames_of(target), frames_of(source))
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mpg"])
+def test_more_than_ten_bits(tmp_path, suffix):
+    options = ("-c:v", "ffv1", "-pix_fmt", "yuv444p16le")
+    source = clip(tmp_path / "a.mkv", large(3), *options, sound=False)
+    lost = videos.restore(source, tmp_path / f"b{suffix}", lambda frame: frame)
+    assert lost == ["bits beyond 10" if suffix == ".mkv" else "bits beyond 8"]
+    assert_close(frames_of(tmp_path / f"b{suffix}"), frames_of(source), mean=5)
 
 
 def test_tags_chapters_subtitles_and_covers(tmp_path):

@@ -70,7 +70,7 @@ ACCURATELY = "accurate_rnd+full_chroma_int"
 _STREAM = re.compile(r"^  Stream #0:(\d+)\S*: (\w+): (.*)$")
 _TAG = re.compile(r"^ +([\w. -]+?) *: (.*)$")
 _TRANSPARENT = re.compile(r"\b(yuva\d|rgba|bgra|argb|abgr|gbrap|ya8|ya16|pal8)")
-_DEEP = re.compile(r"\b(?:yuva?|gbra?|gray|ya|p0|rgb|bgr)\w*?(9|10|12|14|16|48|64)(?:le|be)\b")
+_BITS = re.compile(r"\b[a-z]\w*?(9|10|12|14|16|32|48|64)(?:le|be)\b")  # yuv420p10le, rgb48le
 _INTERLACED = re.compile(r"\((?:.*, )?(?:top|bottom)(?: coded)? first")
 
 
@@ -103,8 +103,11 @@ class Stream:
         return bool(_INTERLACED.search(self.text))
 
     @property
-    def has_more_than_eight_bits(self):
-        return bool(_DEEP.search(self.text))
+    def bits(self):
+        """Of each colour; 8 where there are fewer."""
+        found = _BITS.search(self.text)
+        bits = int(found[1]) if found else 8
+        return 16 if bits in (48, 64) else bits  # which count those of all colours
 
     @property
     def pixel_shape(self):

@@ -76,7 +76,7 @@ def restore(source, target, restore_frame, progress=None, shown=None):
         raise InputError(f"{source} has no frames: get it again, or remove it.")
     rate = _rate(source, header["fps"])
     count = max(1, round(header["duration"] * rate))
-    deep = picture.has_more_than_eight_bits and _codec(target) in _DEEP_CODECS
+    deep = picture.bits > 8 and _codec(target) in _DEEP_CODECS
     options = ("-vf", "bwdif=mode=send_frame") if picture.is_interlaced else ()
     options += ("-fps_mode", "cfr", "-r", str(rate))
     dtype = np.uint16 if deep else np.uint8
@@ -126,8 +126,9 @@ def _left_out(picture, streams, copied, deep):
         yield "its transparency"
     if picture.is_interlaced:
         yield "its interlacing (each frame is made whole)"
-    if picture.has_more_than_eight_bits and not deep:
-        yield "bits beyond 8"
+    kept = 10 if deep else 8
+    if picture.bits > kept:
+        yield f"bits beyond {kept}"
     names = {"Video": "video stream", "Subtitle": "subtitle", "Attachment": "attachment"}
     left = [x for x in streams if x not in (picture, *copied) and not x.holds_chapters]
     kinds = ["cover" if x.is_cover else names.get(x.kind, "data stream") for x in left]
