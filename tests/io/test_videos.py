@@ -87,6 +87,15 @@ def test_colours(tmp_path, matrix):
     assert (matrix or "yuv420p") in ffmpeg.probe(tmp_path / "b.mp4")["pix_fmt"]
 
 
+@pytest.mark.parametrize("labels", [("smpte432", "bt709"), ("bt709", "iec61966-2-1")])
+def test_labels_of_colours(tmp_path, labels):
+    primaries, transfer = labels
+    filters = f"setparams=colorspace=bt709:color_primaries={primaries}:color_trc={transfer}"
+    source = clip(tmp_path / "a.mp4", large(3), "-vf", filters)
+    videos.restore(source, tmp_path / "b.mp4", lambda frame: frame)
+    assert "/".join(("bt709", *labels)) in ffmpeg.probe(tmp_path / "b.mp4")["pix_fmt"]
+
+
 def test_another_format(tmp_path):
     source = clip(tmp_path / "a.avi", large(5), "-c:a", "pcm_s16le")
     videos.restore(source, tmp_path / "b.mp4", lambda frame: frame)

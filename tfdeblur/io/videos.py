@@ -252,12 +252,14 @@ def _colours(header, shape):
 
     shape: of the pixels, width/height.
     """
-    found = re.search(r"\((?:tv|pc), ([\w/]+)", header["pix_fmt"])
+    found = re.search(r"\((?:tv|pc), ([\w/-]+)", header["pix_fmt"])
     labels = found[1].split("/") if found else ["unknown"]
     matrix, primaries, transfer = labels if len(labels) == 3 else labels[:1] * 3
     conversion = f"scale=flags={ffmpeg.ACCURATELY}+bicubic:out_range=tv"
     if matrix not in _MATRICES:
         return ["-filter:v:0", f"{conversion},setsar={shape}"]
     labelled = ["-colorspace", matrix, "-color_primaries", primaries, "-color_trc", transfer]
-    filters = f"{conversion}:out_color_matrix={matrix},setsar={shape}"
+    # Encoders take the labels of their frames before those of options.
+    labels = f"setparams=color_primaries={primaries}:color_trc={transfer}"
+    filters = f"{conversion}:out_color_matrix={matrix},{labels},setsar={shape}"
     return ["-filter:v:0", filters, "-color_range", "tv", *labelled]
