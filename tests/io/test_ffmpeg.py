@@ -6,13 +6,14 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tfdeblur.datasets.high_speed_video.high_speed_video_dataset_builder_test import (
     panned,
     write_video,
 )
 from tfdeblur.errors import InputError
-from tfdeblur.io import ffmpeg
+from tfdeblur.io import ffmpeg, images
 
 LOSSLESS = {"codec": "ffv1", "pix_fmt_out": "bgr0"}
 
@@ -66,6 +67,24 @@ def test_pipes_and_devices_are_no_videos(tmp_path):
             ffmpeg.probe(tmp_path / name)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".webp", ".tif", ".bmp", ".avif"])
+def test_images_named_as_videos(tmp_path, suffix):
+    pytest.importorskip("imageio_ffmpeg")
+    Image.new("RGB", (8, 8)).save(tmp_path / f"a{suffix}")
+    os.rename(tmp_path / f"a{suffix}", tmp_path / "a.mp4")
+    with pytest.raises(InputError, match=rf"a\.mp4 .*: it is an image\. .* end in \{suffix}\."):
+        ffmpeg.probe(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".ts", ".mpg", ".wmv"])
+def test_videos_named_as_images(tmp_path, suffix):
+    codec = {"codec": "mpeg2video"} if suffix in (".mpg", ".wmv") else {}
+    write_video(tmp_path / f"a{suffix}", panned(3), fps=25, **codec)
+    os.rename(tmp_path / f"a{suffix}", tmp_path / "a.jpg")
+    with pytest.raises(InputError, match=rf"a\.jpg .*: it is a video\. .* end in \{suffix}\."):
+        images.read(tmp_path / "a.jpg")
+
+
 @pytest.mark.parametrize(
     ("pixels", "bits"),
     [
@@ -83,7 +102,7 @@ def test_bits(pixels, bits):
 SCRIPT = """
 import sys, tfdeblur
 import apache_beam as beam
-from tfdeblur.io import ffmpeg
+from tfdeblur.io import ffmpeg, images
 options = ["--direct_num_workers=2", "--direct_running_mode=multi_threading"]
 with beam.Pipeline(options=beam.options.pipeline_options.PipelineOptions(options)) as pipeline:
     pipeline | beam.Create(range(4)) | beam.Map(lambda x: x)

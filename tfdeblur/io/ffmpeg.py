@@ -35,20 +35,20 @@ _CONTAINERS = (
     (re.compile(rb"FLV\x01"), "flv"),
     (re.compile(rb"OggS"), "ogg"),
 )
-_BY_SUFFIX = {
-    ".3gp": "mov",
-    ".m2ts": "mpegts",
-    ".mts": "mpegts",
-    ".ts": "mpegts",
-    ".avi": "avi",
-    ".m4v": "mov",
-    ".mkv": "matroska",
-    ".mov": "mov",
+_BY_SUFFIX = {  # of several for one reader, the most usual comes first
     ".mp4": "mov",
-    ".mpeg": "mpeg",
-    ".mpg": "mpeg",
+    ".mov": "mov",
+    ".m4v": "mov",
+    ".3gp": "mov",
+    ".mkv": "matroska",
     ".webm": "matroska",
+    ".avi": "avi",
     ".wmv": "asf",
+    ".mpg": "mpeg",
+    ".mpeg": "mpeg",
+    ".ts": "mpegts",
+    ".mts": "mpegts",
+    ".m2ts": "mpegts",
 }
 _PLAYLIST = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*"
@@ -253,23 +253,40 @@ def input_options(path):
     """FFmpeg's options to read a file, and nothing else, whatever its name or content says.
 
     Raises:
-        InputError: the file is a playlist of others, cannot be opened, or is no regular file.
+        InputError: the file is a playlist of others, or an image, cannot be opened, or is no
+            regular file.
     """
     with images.open_regular(path, limit=2**63) as file:
         head = file.read(4096)
-    kind = next((kind for start, kind in _CONTAINERS if start.match(head)), None)
-    if kind is None and _PLAYLIST.match(head):
+    if suffix := images.usual_suffix(head):
+        raise InputError(
+            f"{path} cannot be read as a video: it is an image. Rename it to end in {suffix}."
+        )
+    kind = _reader(head)
+    if not kind and _PLAYLIST.match(head):
         raise InputError(
             f"{path} cannot be read as a video: it is a list that names other files. Give those, "
             "or remove it."
         )
     kind = kind or _BY_SUFFIX.get(pathlib.Path(path).suffix.lower())
-    if kind is None or not head:
+    if not kind or not head:
         reason = "unknown format" if head else "the file is empty"
         raise InputError(
             f"{path} cannot be read as a video ({reason}): get it again, or remove it."
         )
     return ["-protocol_whitelist", "file,pipe", "-f", kind, "-i", address(path)]
+
+
+def usual_suffix(head):
+    """Of videos that begin with these bytes, such as ".mp4"; "" where they are none's."""
+    kind = _reader(head)
+    # Matroska holds what has no suffix of its own here.
+    return next((suffix for suffix in _BY_SUFFIX if _BY_SUFFIX[suffix] == kind), kind and ".mkv")
+
+
+def _reader(head):
+    """FFmpeg's reader of a file by its first bytes; "" where they tell nothing."""
+    return next((kind for start, kind in _CONTAINERS if start.match(head)), "")
 
 
 def address(path):

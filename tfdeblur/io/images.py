@@ -8,6 +8,7 @@ import contextlib
 import io
 import os
 import pathlib
+import re
 import stat
 import warnings
 
@@ -56,6 +57,19 @@ _NO_PIXELS = (
     (b"<!DOCTYPE", "a document"),
 )
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+# An image's first bytes, and the suffix of such files.
+_IMAGES = (
+    (re.compile(rb"\xff\xd8\xff"), ".jpg"),
+    (re.compile(rb"\x89PNG"), ".png"),
+    (re.compile(rb"GIF8"), ".gif"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), ".webp"),
+    (re.compile(rb"II\*\0|MM\0\*"), ".tif"),
+    (re.compile(rb"BM....\0{4}", re.DOTALL), ".bmp"),
+    (re.compile(rb"....ftypavif", re.DOTALL), ".avif"),
+    (re.compile(rb"....ftyp(hei[cxms]|mif1)", re.DOTALL), ".heic"),
+    (re.compile(rb"\xff\x0a|\0{3}\x0cJXL "), ".jxl"),
+)
+_HEAD = 4096  # bytes in which a video shows that it is one
 _TIFF_SUBFILE = 254  # its lowest bit says that a page is a reduced version of another one
 _MANY = 100  # pages, among which previews are looked for
 # No file of an image, nor of a data set, is larger: Pillow refuses more than 179 million pixels.
@@ -292,8 +306,13 @@ def count_frames(image):
     return frames - previews
 
 
+def usual_suffix(head):
+    """Of images that begin with these bytes, such as ".jpg"; "" where they are none's."""
+    return next((suffix for start, suffix in _IMAGES if start.match(head)), "")
+
+
 def _identified(file, name, suffix, formats):
-    head = file.read(32)
+    head = file.read(_HEAD)
     if not head:
         raise ValueError("the file is empty")
     kind = next((kind for start, kind in _NO_PIXELS if head.lstrip().startswith(start)), None)
@@ -301,7 +320,7 @@ def _identified(file, name, suffix, formats):
         raise ValueError(f"it is {kind}, not pixels; export it as PNG first")
     is_heif = head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
     # AVIF may call itself mif1 first.
-    if is_heif and b"avif" not in head[8:]:
+    if is_heif and b"avif" not in head[8:32]:
         register_heif(name)
     elif suffix in HEIF_SUFFIXES:
         with contextlib.suppress(InputError):
@@ -311,7 +330,21 @@ def _identified(file, name, suffix, formats):
     with warnings.catch_warnings():
         # Pillow warns of half the size that it refuses.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(file, formats=[known for known in formats if known in Image.OPEN])
+        try:
+            return Image.open(file, formats=[known for known in formats if known in Image.OPEN])
+        except Image.UnidentifiedImageError:
+            _refuse_video(head, name)
+            raise
+
+
+def _refuse_video(head, name):
+    from tfdeblur.io import ffmpeg  # which needs this module
+
+    suffix = "" if usual_suffix(head) else ffmpeg.usual_suffix(head)
+    if suffix:
+        raise InputError(
+            f"{name} cannot be read as an image: it is a video. Rename it to end in {suffix}."
+        )
 
 
 def open_regular(path, limit=MAX_BYTES):
