@@ -49,7 +49,9 @@ def _run(argv):
     if FLAGS.dry_run:
         return restore.show(jobs, done)
     left = [job for job in jobs if FLAGS.overwrite or not files.is_done(job, done)]
-    options = [f"--runner={FLAGS.runner}", *(f"--{option}" for option in FLAGS.beam_option)]
+    # Else every worker tells of its channels on stderr.
+    options = [f"--runner={FLAGS.runner}", "--default_sdk_harness_log_level=ERROR"]
+    options += [f"--{option}" for option in FLAGS.beam_option]
     if FLAGS.runner == "DirectRunner":
         mode = "multi_processing" if FLAGS.workers > 1 else "in_memory"
         options += [f"--direct_num_workers={FLAGS.workers}", f"--direct_running_mode={mode}"]
@@ -81,14 +83,15 @@ def run(jobs, settings, done, options):
     if not jobs:
         return []
     try:
-        import apache_beam as beam
-        from apache_beam.ml.inference import base
-        from apache_beam.options.pipeline_options import PipelineOptions
+        with shared.quiet_imports():
+            import apache_beam as beam
+            from apache_beam.ml.inference import base
+            from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise InputError(
             'tfdeblur batch needs Apache Beam: pip install "tfdeblur[beam]".'
         ) from error
-    # Its workers are started as `python -m`, which finds what lies in this folder first: a proto.py,
+    # Its workers are started as `python -m`, which finds what lies in this folder first: proto.py,
     # say, would stand for a library, and Beam wait for ever for workers that do not start.
     os.environ["PYTHONSAFEPATH"] = "1"
     handler = _handler(base.ModelHandler)(settings, done)
