@@ -196,6 +196,37 @@ def test_file_names_that_begin_with_a_dash(photos):
     assert b"-a.jpg -> restored/-a.jpg" in done.stdout
 
 
+def test_an_empty_word_is_not_the_current_folder(photos, run_command):
+    done = run_command(cli, "", "photos", "--output=.", "--overwrite", "--dry_run")
+    assert done.returncode == 1 and "an input is empty" in done.stderr and not done.stdout
+
+
+def test_dry_run_looks_at_the_mask_and_at_names(photos, run_command):
+    images.write("mask.png", np.zeros((6, 8, 3), np.uint8))
+    done = run_command(cli, "photos/a.jpg", "--mask=mask.png", "--dry_run")
+    assert done.returncode == 1 and "a.jpg: --mask is of 8x6 pixels" in done.stderr
+    done = run_command(cli, "photos/a.jpg", "--mask=none.png", "--dry_run")
+    assert done.returncode == 1 and "none.png does not exist" in done.stderr
+    done = run_command(cli, "photos/a.jpg", f"--suffix={251 * 'x'}", "--dry_run")
+    assert done.returncode == 1 and "255 bytes" in done.stderr
+
+
+def test_what_is_closed_or_full(photos):
+    script = """
+        tfdeblur --version >/dev/full
+        tfdeblur --version | true
+        tfdeblur photos --dry_run 2>&- | cat
+        tfdeblur - <&- | cat
+    """
+    script = script.replace("tfdeblur", f"{sys.executable} -m tfdeblur")
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert done.stdout.endswith("Would restore 2 of 2 files.\n")
+    assert done.stderr.splitlines() == [
+        "error: no space is left for what is printed.",
+        "error: - needs standard input and standard output, one of which is closed.",
+    ]
+
+
 @pytest.mark.slow
 def test_from_standard_input_to_standard_output(photos):
     models.build("mimo_unet", filters=4, resblocks=1).save("net.keras")
@@ -222,5 +253,7 @@ def test_what_standard_input_is_not(photos):
     done = command("-", input=b"no image")
     assert done.returncode == 1 and not done.stdout
     assert done.stderr.startswith(b"error: standard input cannot be read as an image")
+    done = command("-", "--compare", "--output=x.png", input=b"")
+    assert done.returncode == 1 and b"leave out --output" in done.stderr
     done = command("-", "photos", input=b"")
     assert done.returncode == 1 and b"- is standard input, and stands alone" in done.stderr

@@ -5,6 +5,7 @@ import os
 import sys
 
 import tfdeblur
+from tfdeblur import errors
 
 # A file or folder of such a name is given as ./demo.
 COMMANDS = {
@@ -19,15 +20,18 @@ COMMANDS = {
 
 def main():
     """Runs the command line in `sys.argv`, and exits."""
+    if sys.stderr is None:  # closed: the next file that is opened would get its number
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        sys.stderr = os.fdopen(2, "w")
     word = sys.argv[1] if len(sys.argv) > 1 else None
     if word == "--version":
-        print(f"tfdeblur {tfdeblur.__version__}")
-        return
+        sys.argv = sys.argv[:1]
+        errors.run(lambda argv: errors.say(f"tfdeblur {tfdeblur.__version__}"))
     sys.argv[1:] = ["--help" if x == "-h" else x for x in sys.argv[1:]]
     module = COMMANDS.get(word, "tfdeblur.cli.restore")
     if word in COMMANDS:
         sys.argv = [f"{sys.argv[0]} {word}", *sys.argv[2:]]
-    else:
+    if word not in COMMANDS or word == "batch":
         # A shell's pattern may give a file whose name looks like a flag.
         sys.argv[1:] = [f"./{x}" if _is_dashed_file(x) else x for x in sys.argv[1:]]
     try:

@@ -25,6 +25,7 @@ import sys
 import tempfile
 import types
 
+import numpy as np
 from absl import flags
 
 from tfdeblur import errors
@@ -42,6 +43,8 @@ _DECISIVE = (
     *("strength", "mask", "fallback", "kernel_size"),
 )
 OWN = "photographs"  # what `weights` calls the network in this package
+# What names files, of which standard input and output need none.
+_OF_FILES = ("output", "suffix", "overwrite", "compare", "follow_links", "dry_run")
 # What says nothing to a method without a network, and what stands there unsaid.
 _OF_NETWORKS = {"weights": None, "self_ensemble": False, "precision": "auto", "device": None}
 
@@ -295,6 +298,11 @@ def _pipe(inputs):
     """From standard input to standard output, where nothing else may go meanwhile."""
     if inputs != ["-"]:
         raise InputError("- is standard input, and stands alone: name the others in another run.")
+    for name in _OF_FILES:
+        if FLAGS[name].present:
+            raise InputError(f"- is standard input, and output: leave out --{name}.")
+    if sys.stdin is None or sys.stdout is None:
+        raise InputError("- needs standard input and standard output, one of which is closed.")
     if sys.stdout.isatty():
         raise InputError("- writes an image to standard output: send it to a file, > b.jpg.")
     content = sys.stdin.buffer.read(images.MAX_BYTES)
@@ -334,12 +342,15 @@ def _refuse_commands(inputs):
 def show(jobs, done):
     """Says what would be restored, and what would fail; returns the exit status."""
     failures = skipped = 0
+    mask = blending.as_mask(FLAGS.mask) if FLAGS.mask else None
     for job in jobs:
         if not FLAGS.overwrite and files.is_done(job, done):
             skipped += 1
             continue
         try:
-            errors.say(f"{job.source} -> {job.target} ({files.check(job, FLAGS.overwrite, done)})")
+            what = files.check(job, FLAGS.overwrite, done)
+            _check_mask(mask, job.source)
+            errors.say(f"{job.source} -> {job.target} ({what})")
         except InputError as error:
             errors.say_error(error)
             failures += 1
@@ -347,6 +358,19 @@ def show(jobs, done):
     failed = f"; {failures} would fail, see above" if failures else ""
     print(f"Would restore {len(jobs) - failures - skipped} of {len(jobs)} files{done}{failed}.")
     return 1 if failures else 0
+
+
+def _check_mask(mask, source):
+    if mask is None:
+        return
+    try:
+        width, height = photos.size(source)
+    except InputError:  # a video: its size is told when it is restored
+        return
+    try:
+        blending.check(np.empty((height, width, 0)), FLAGS.strength, mask)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
 
 
 def _device(name):

@@ -27,8 +27,11 @@ from tfdeblur.restoration import harm
 SUFFIXES = photos.SUFFIXES + ffmpeg.VIDEO_SUFFIXES
 # Of other images and videos, which a search counts and leaves out.
 _OTHERS = (
-    *(".bpg", ".exr", ".flv", ".hdr", ".ico", ".j2k", ".jp2", ".m2v", ".mxf"),
-    *(".ogv", ".pcx", ".psd", ".raw", ".svg", ".tga", ".vob"),
+    *(".3fr", ".avifs", ".bpg", ".crw", ".dds", ".dib", ".exr", ".hdr", ".heics", ".ico", ".iiq"),
+    *(".insp", ".j2k", ".jp2", ".jpf", ".jps", ".jpx", ".kdc", ".mpo", ".mrw", ".pbm", ".pcx"),
+    *(".pnm", ".psb", ".psd", ".raw", ".rwl", ".svg", ".tga", ".thm", ".x3f"),
+    *(".3g2", ".asf", ".divx", ".dv", ".f4v", ".flv", ".insv", ".lrv", ".m2p", ".m2v", ".mpe"),
+    *(".mxf", ".ogm", ".ogv", ".vob"),
 )
 # Where network drives and cameras keep what they made of the photographs.
 _THUMBNAILS = ("@eaDir", ".@__thumb", "#recycle", "@Recycle", "$RECYCLE.BIN")
@@ -165,6 +168,8 @@ def plan(
     """
     if not inputs:
         raise InputError("no input: name images, videos or folders, such as `tfdeblur photo.jpg`.")
+    if not all(map(str, inputs)):  # to pathlib it would be the current folder
+        raise InputError("an input is empty, as of a shell's variable that is not set: name files.")
     if not str(output):
         raise InputError("`output=` is empty: name a folder; . is the one that you are in.")
     if pathlib.PurePath(suffix).name != suffix:
@@ -656,7 +661,12 @@ def _refuse_read_only(path):
 
 
 def _refuse_unwritable(path):
-    """No file can be written there: its folder is none, or refuses, or cannot be made."""
+    """No file can be written there: its folder is none, or refuses, or its name is too long."""
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise InputError(
+            f"{path.name} is longer than a name of {_LONGEST_NAME} bytes: shorten `suffix`, or "
+            "rename the input."
+        )
     # As `images.replacing`, which leaves links in their place.
     folder = pathlib.Path(os.path.realpath(path) if os.path.islink(path) else path).parent
     there = folder
