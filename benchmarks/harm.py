@@ -3,7 +3,8 @@
 python benchmarks/harm.py PHOTOS... [--pairs=reds_320x180/blurry,reds_320x180/sharp]
 
 Half of the photographs are blurred by a straight motion of 17 pixels, the others stay. Each kind of
-failure is put into a place of each, of 30 % of its height and width (ringing: everywhere). No
+failure is put into a place of each, of 30 % of its height and width (ringing, and what says so:
+everywhere). No
 failure are sharp photographs as the results of their blurry versions, and the sharp images of
 pairs.
 """
@@ -44,6 +45,10 @@ def exposure(image, factor):
     image[top : top + rows, left : left + columns] *= factor
 
 
+def exposure_of_all(image, levels):
+    image += levels
+
+
 def ringing(image, length):
     """A deconvolution by a kernel that is not that of the image."""
     kernel = np.zeros(image.shape[:2])
@@ -65,6 +70,7 @@ FAILURES = {
     "codes times 1.3": (exposure, 1.3),
     "codes times 1.6": (exposure, 1.6),
     "codes times 0.5": (exposure, 0.5),
+    "all of it darker by 20 levels": (exposure_of_all, -20),
 }
 
 

@@ -63,6 +63,13 @@ def as_type(image, dtype):
     }[dtype]
 
 
+def test_another_brightness_of_all_of_it_is_found(sharp):
+    found = harm.find(sharp, sharp - np.uint8(20))
+    assert found.kinds == ("light that changed",) and found.share == 1
+    np.testing.assert_array_equal(found.undo(sharp, sharp - np.uint8(20)), sharp)
+    assert harm.find(sharp, sharp - np.uint8(6)) is None
+
+
 def test_a_sharper_image_is_no_harm(sharp):
     kernel = np.full((1, 15), 1 / 15)
     assert harm.find(blur.convolve(sharp, kernel), sharp) is None
