@@ -37,6 +37,7 @@ def folders(tmp_path):
 
 def test_folders(folders):
     found = test_sets.from_folders(*folders)
+    assert found.name == f"{folders[0]} against {folders[1]} (blur variant not known)"
     assert (found.count, found.reference, found.dataset) == (3, "sharp", None)
     assert "blur variant not known" in found.name
     assert [name for name, _, _ in found.read()] == ["s/0", "s/1", "s/2"]
@@ -135,3 +136,11 @@ def test_a_union_of_unlike_data_is_refused():
     ]
     with pytest.raises(InputError, match="a test is compared with sharp, b test with frames"):
         test_sets._union(parts)
+
+
+def test_pairs_of_a_list_are_named_by_it(tmp_path):
+    for name in ("a.png", "b.png"):
+        images.write(tmp_path / name, np.zeros((4, 5, 3), np.uint8))
+    (tmp_path / "list.csv").write_text("blurry,sharp\na.png,b.png\n")
+    found = test_sets.from_folders(None, None, str(tmp_path / "list.csv"))
+    assert found.name == f"{tmp_path / 'list.csv'} (blur variant not known)"

@@ -309,6 +309,16 @@ def test_access_rights_and_times_are_kept(photos):
     )
 
 
+def test_tags_of_file_managers_are_kept(photos):
+    try:
+        os.setxattr("photos/a.jpg", "user.baloo.rating", b"8")
+    except (AttributeError, OSError):
+        pytest.skip("this system or disk has no extended attributes")
+    jobs = files.plan(["photos/a.jpg"], "photos", overwrite=True)
+    files.restore_files(jobs, invert, overwrite=True)
+    assert os.getxattr("photos/a.jpg", "user.baloo.rating") == b"8"
+
+
 def test_read_only_files_are_not_replaced(photos, capsys):
     os.chmod("photos/a.jpg", 0o444)
     content = pathlib.Path("photos/a.jpg").read_bytes()

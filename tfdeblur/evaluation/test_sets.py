@@ -78,7 +78,8 @@ def from_folder(blurry_dir):
 
 def from_folders(blurry_dir, sharp_dir, pairs=None):
     """The pairs of two folders, or of a list; see `pairing.find_pairs` for all of it."""
-    how = f" ({pairs})" if pairs else ""
+    folders = f"{blurry_dir} against {sharp_dir}" if blurry_dir else ""
+    name = " ".join(filter(None, (folders, f"({pairs})" if folders and pairs else pairs)))
     pairs = pairing.find_pairs(blurry_dir, sharp_dir, pairs)
 
     def read(skip=0):
@@ -86,7 +87,7 @@ def from_folders(blurry_dir, sharp_dir, pairs=None):
             yield pair.name, images.read(pair.blurry), images.read(pair.sharp)
 
     return Data(
-        name=f"{blurry_dir} against {sharp_dir}{how} (blur variant not known)",
+        name=f"{name} (blur variant not known)",
         version=_digest([path for pair in pairs for path in (pair.blurry, pair.sharp)]),
         count=len(pairs),
         reference="sharp",

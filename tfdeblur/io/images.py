@@ -190,6 +190,7 @@ def replacing(path, like=None):
             yield temporary
             if status is not None:
                 _liken(temporary, status, in_place)
+                _keep_tags(like, temporary)
     except (InputError, MemoryError):
         raise
     # Pillow raises ValueError or struct.error for sizes that a format cannot hold.
@@ -203,6 +204,14 @@ def _liken(path, status, with_owner):
             os.chown(path, status.st_uid, status.st_gid)
     os.chmod(path, stat.S_IMODE(status.st_mode) & 0o777)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _keep_tags(source, target):
+    """Extended attributes that are the user's: ratings and tags of file managers, say."""
+    with contextlib.suppress(OSError, AttributeError):  # not all systems and disks have them
+        for name in os.listxattr(source):
+            if name.startswith("user."):
+                os.setxattr(target, name, os.getxattr(source, name))
 
 
 def to_eight_bits(values):
