@@ -86,8 +86,8 @@ def published_of(network, self_ensemble):
     """What is published of a network as it was trained: list of `Published`, with the blur variant.
 
     The network tells where its weights come from (`Network.origin`). Where it does not, as after
-    reading its authors' file, a score counts only if no other recipe of the same architecture could
-    have given these weights.
+    reading its authors' file, they are taken for the published weights of its architecture if there
+    are no others: the scores of several would belong to another file as well.
 
     Args:
         network: of `tfdeblur.models`.
@@ -110,19 +110,29 @@ def published_of(network, self_ensemble):
             and recipe.adversarial == trained.adversarial
             for one in recipes.published_of(recipe)
         ]
-    entry = find(network.name, network.origin.get("weights"))
+    entry = _entry_of(network)
     if entry and not self_ensemble:
         return _of_weights(entry)
-    if entry:
-        trained_alike = [recipe for recipe in trained_alike if recipe.dataset == entry.trained_on]
-    if len(trained_alike) == 1:
-        return recipes.published_of(trained_alike[0])
     return [
         one
         for recipe in trained_alike
+        if entry and recipe.dataset == entry.trained_on
         for one in recipes.published_of(recipe)
-        if [x for x in trained_alike if x.dataset == one.dataset] == [recipe]
     ]
+
+
+def _entry_of(network):
+    """The published weights that a network has, as far as that can be told; None otherwise."""
+    own = models.hyperparameters(network.name, **network.hyperparameters)
+    alike = [
+        entry
+        for entry in CATALOGUE
+        if entry.network == network.name
+        and models.hyperparameters(entry.network, **entry.hyperparameters) == own
+    ]
+    if network.origin:
+        alike = [entry for entry in alike if entry.name == network.origin.get("weights")]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _of_weights(entry):
