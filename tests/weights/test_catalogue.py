@@ -13,6 +13,7 @@ import pytest
 import torch_writer
 
 from tfdeblur import models, weights
+from tfdeblur.cli.weights import _run as weights_command
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation.protocols import PROTOCOLS
 from tfdeblur.weights import catalogue
@@ -145,8 +146,26 @@ def test_files_may_be_put_into_the_cache_by_hand(entry, tmp_path):
     assert [path.name for path in catalogue.fetch(offline)] == list(entry.files)
 
 
-def test_weights_for_browsers_only():
-    with pytest.raises(InputError, match=r"`weights=gopro`: .*https://drive\.google\.com/.*\.pkl"):
+def test_weights_for_browsers_only_have_their_place_and_their_name(tmp_path, monkeypatch, capsys):
+    entry = dataclasses.replace(
+        catalogue.find("mimo_unet", "gopro"), hyperparameters={"resblocks": 1}
+    )
+    monkeypatch.setattr(catalogue, "CATALOGUE", (entry,))
+    monkeypatch.setenv("TFDEBLUR_CACHE", str(tmp_path))
+    path = tmp_path / "mimo_unet" / "gopro" / "model.pkl"
+    assert str(path) in str(entry) and catalogue.cached() == []
+    with pytest.raises(InputError, match=rf"download from {entry.address} .*put it at {path}"):
+        weights.open_network("mimo_unet", "gopro")
+
+    path.parent.mkdir(parents=True)
+    torch_writer.write(path, golden.state_dict(golden.arrays("mimo_unet")))
+    assert catalogue.cached() == [entry]
+    weights_command(["weights", "convert", "mimo_unet", "gopro", str(tmp_path / "net.keras")])
+    assert capsys.readouterr().out.startswith("mimo_unet with gopro holds mimo_unet {'filters'")
+    assert weights.load_network(tmp_path / "net.keras").origin == {"weights": "gopro"}
+
+    torch_writer.write(path, {"conv.weight": np.ones((1, 1, 3, 3))})
+    with pytest.raises(InputError, match=rf"If this is not what {entry.address} offers, put that"):
         weights.open_network("mimo_unet", "gopro")
 
 
@@ -212,4 +231,4 @@ def test_two_entries_of_the_same_files_share_them():
     )
     assert catalogue.paths(of_windows) == catalogue.paths(whole)
     files = [path for entry in catalogue.CATALOGUE for path in catalogue.paths(entry)]
-    assert len(files) == len(set(files)) + 1
+    assert len(files) == len(set(files)) + 2  # and MPRNet's two

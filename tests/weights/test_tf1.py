@@ -1,5 +1,8 @@
 """TensorFlow 1 checkpoints, and the authors' names in them."""
 
+import dataclasses
+import shutil
+
 import golden
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ import tensorflow as tf
 from tfdeblur import models, weights
 from tfdeblur.cli.weights import _run as weights_command
 from tfdeblur.errors import InputError
-from tfdeblur.weights import tf1_files, tf1_networks
+from tfdeblur.weights import catalogue, tf1_files, tf1_networks
 
 SMALL = [
     ("srn", {"variant": "lstm", "filters": 2}),
@@ -135,6 +138,21 @@ def test_wrong_variables_are_refused_and_change_nothing(damage, message):
         weights.from_tf1(net, arrays)
     for now, then in zip(all_weights(net), before, strict=True):
         np.testing.assert_array_equal(now, then)
+
+
+def test_published_checkpoints_have_their_place(checkpoint, tmp_path, monkeypatch):
+    entry = dataclasses.replace(catalogue.find("srn", "gopro"), hyperparameters=SMALL[0][1])
+    monkeypatch.setattr(catalogue, "CATALOGUE", (entry,))
+    monkeypatch.setenv("TFDEBLUR_CACHE", str(tmp_path))
+    for path in catalogue.paths(entry):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(checkpoint.with_name(checkpoint.name + path.suffix), path)
+    net, _ = weights.open_network("srn", "gopro")
+    assert net.origin == {"weights": "gopro"}
+    for got, expected in zip(
+        all_weights(net), all_weights(weights.import_network(checkpoint)), strict=True
+    ):
+        np.testing.assert_array_equal(got, expected)
 
 
 def test_networks_without_tensorflow_1_weights_are_refused():

@@ -140,7 +140,7 @@ def test_conversion(net, state, tmp_path, capsys):
         np.testing.assert_array_equal(now, then)
     with pytest.raises(InputError, match=r"net\.keras: name a new file ending in \.keras"):
         weights_command(command)
-    with pytest.raises(InputError, match=r"give `list`, or `convert FILE OUT\.keras`"):
+    with pytest.raises(InputError, match=r"`convert FILE OUT\.keras`, or `convert NETWORK"):
         weights_command(["weights", "convert"])
 
 

@@ -470,9 +470,10 @@ def _openers(net, named):
     openers.setdefault(weights.OWN, lambda: weights.open_network(weights.OWN)[0])
     for name in classical.MODELS:
         openers.setdefault(name, functools.partial(str, name))
+    here = catalogue.cached()
     for entry in catalogue.CATALOGUE:
         name = f"{entry.network} with {entry.name}"
-        if entry.files and name not in openers:
+        if (not entry.by_hand or entry in here) and name not in openers:
             openers[name] = functools.partial(_open_published, entry)
     return openers
 

@@ -1,9 +1,10 @@
 """Published weights, and their authors' files as Keras files.
 
-tfdeblur weights list                                      # the published weights
+tfdeblur weights list                                      # the published weights, where they lie
 tfdeblur weights convert MIMO-UNet.pkl mimo_unet.keras     # a file, or a folder of them
 tfdeblur weights convert deblur.model-523000 srn.keras     # a TensorFlow 1 checkpoint
 tfdeblur weights convert checkpoint.npz maxim.keras        # a Flax checkpoint
+tfdeblur weights convert mprnet gopro_global mprnet.keras  # published ones, by their name
 """
 
 import pathlib
@@ -22,10 +23,12 @@ def _run(argv):
     match argv[1:]:
         case ["list"]:
             _list()
-        case ["convert", source, target]:
+        case ["convert", *source, target] if len(source) in (1, 2):
             _convert(source, pathlib.Path(target))
         case _:
-            raise InputError("give `list`, or `convert FILE OUT.keras`.")
+            raise InputError(
+                "give `list`, `convert FILE OUT.keras`, or `convert NETWORK NAME OUT.keras`."
+            )
 
 
 # Keras is imported after the words, so that wrong ones are answered at once.
@@ -42,7 +45,11 @@ def _convert(source, target):
         raise InputError(f"{target}: name a new file ending in .keras.")
     with shared.quiet_imports():
         from tfdeblur import weights
-    net = weights.import_network(source)
+    if len(source) == 1:
+        (file,) = source
+        net = weights.import_network(file)
+    else:
+        net, file = weights.open_network(*source)
     net.save(target)
-    print(f"{source} holds {net.name} {net.hyperparameters}. Wrote {target}.")
+    print(f"{file} holds {net.name} {net.hyperparameters}. Wrote {target}.")
     print(f"To restore with it: tfdeblur photo.jpg --model={target}")

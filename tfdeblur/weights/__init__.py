@@ -253,7 +253,7 @@ def _load_published(build, published):
     """Loads published weights into the network that `build` returns, always the same."""
     files = catalogue.fetch(published, check=lambda path: _load_authors(build(), path))
     net = build()
-    if len(files) > 1:
+    if len(files) > 1 and not tf1_files.is_checkpoint(files[0]):
         from_torch(net, torch_files.read_modules(files))
         net.origin = {"weights": published.name}
         return
@@ -261,9 +261,9 @@ def _load_published(build, published):
         _load_authors(net, files[0])
     except InputError as error:
         # Without a checksum, this is the only check.
+        remedy = "put that in its place" if published.by_hand else "remove it: it is fetched again"
         raise InputError(
-            f"{error} If this is not what {published.address} offers, remove the file: it is "
-            "fetched again then."
+            f"{error} If this is not what {published.address} offers, {remedy}."
         ) from error
     net.origin = {"weights": published.name}
     known = published.digest

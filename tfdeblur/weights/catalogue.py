@@ -1,7 +1,7 @@
 """Weights that the authors of papers publish: what they are, and fetching them.
 
 They belong to their authors and are never part of tfdeblur. Those that a program can download are
-fetched on first use and checked; the others the user downloads, and names the file.
+fetched on first use and checked; the others the user downloads, and puts where the cache has them.
 """
 
 import dataclasses
@@ -34,10 +34,11 @@ class PublishedWeights:
         trained_on: dataset and blur variant.
         published: what the authors report of them, as far as it is quoted here.
         licence: of the repository that offers them.
-        address: of the folder in which `files` lie; without those, of a page for a browser.
+        address: of the folder in which `files` lie; of what comes by hand, a page for a browser.
         layout: what lies there.
-        files: `{file name: sha256}`; empty where only a browser can download them. None in place
-            of a sum where none is known: only names, shapes and numbers in the file are checked.
+        files: `{file name: sha256}`, as the cache calls them. None in place of a sum where none is
+            known: only names, shapes and numbers in the file are checked.
+        by_hand: whether only a browser can download them, or nothing any more.
         megabytes: of the one file, about; None where it is not quoted here.
         digest: of the arrays in a Flax checkpoint, see `flax_networks.digest`, as far as they are
             known; None where they are not.
@@ -51,15 +52,15 @@ class PublishedWeights:
     licence: str
     address: str
     layout: str
-    files: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, str | None]
+    by_hand: bool = False
     megabytes: int | None = None
     digest: str | None = None
 
     def __str__(self):
-        where = "by hand"
-        if self.files:
-            files = f"{len(self.files)} file{'s' * (len(self.files) > 1)}"
-            where = f"{files}{self.size}, fetched on first use"
+        files = f"{len(self.files)} file{'s' * (len(self.files) > 1)}"
+        where = "by hand" if self.by_hand else f"{files}{self.size}, fetched on first use"
+        put_at = [f"    put at       {path}" for path in paths(self) if self.by_hand]
         return "\n".join(
             [
                 f"--model={self.network} --weights={self.name}",
@@ -68,6 +69,7 @@ class PublishedWeights:
                 f"    licence      {self.licence}",
                 f"    download     {where}: {self.layout}",
                 f"                 {self.address}",
+                *put_at,
             ]
         )
 
@@ -177,10 +179,11 @@ def fetch(entry, check=lambda path: None):
     Raises:
         InputError: a file cannot be had, or is another than the published one.
     """
-    if not entry.files:
+    missing = [str(path) for path in paths(entry) if not path.exists()]
+    if entry.by_hand and missing:
         raise InputError(
-            f"`weights={entry.name}`: tfdeblur does not fetch these weights of {entry.network}: "
-            f"download them from {entry.address} ({entry.layout}), and give `weights` the file."
+            f"`weights={entry.name}`: tfdeblur cannot fetch these weights of {entry.network}: "
+            f"download from {entry.address} ({entry.layout}), and put it at {' and '.join(missing)}"
         )
     try:
         for path, sha256 in zip(paths(entry), entry.files.values(), strict=True):
@@ -213,7 +216,7 @@ def paths(entry):
 
 def cached():
     """The published weights that the cache has."""
-    return [x for x in CATALOGUE if x.files and all(path.exists() for path in paths(x))]
+    return [x for x in CATALOGUE if all(path.exists() for path in paths(x))]
 
 
 def fetch_url(url):
@@ -291,6 +294,8 @@ def _deepdeblur(name, drive_id, trained_on, dataset, psnr, ssim):
         licence="MIT",
         address=f"https://drive.google.com/file/d/{drive_id}/view",
         layout="a zip archive with the weights in models/model-*.pt",
+        files={"model.pt": None},
+        by_hand=True,
     )
 
 
@@ -304,10 +309,14 @@ def _mimo_unet(network, name, drive_id, recipe):
         licence=NOT_STATED,
         address=f"https://drive.google.com/file/d/{drive_id}/view",
         layout="a .pkl file",
+        files={"model.pkl": None},
+        by_hand=True,
     )
 
 
-def _tf1(network, name, hyperparameters, trained_on, published, licence, address, layout):
+def _tf1(
+    network, name, hyperparameters, trained_on, published, licence, address, layout, prefix="model"
+):
     return PublishedWeights(
         network=network,
         name=name,
@@ -316,7 +325,9 @@ def _tf1(network, name, hyperparameters, trained_on, published, licence, address
         published=published,
         licence=licence,
         address=address,
-        layout=f"{layout}; what to give is the path without .index",
+        layout=layout,
+        files={f"{prefix}.index": None, f"{prefix}.data-00000-of-00001": None},
+        by_hand=True,
     )
 
 
@@ -331,6 +342,7 @@ def _srn(name, variant, published):
         "https://github.com/jiangsutx/SRN-Deblur/tree/master/checkpoints",
         "download_model.sh names an archive, srndeblur_models.zip, that was gone in 2025; in it a "
         "TensorFlow 1 checkpoint for each variant, deblur.model-*.index and its .data file",
+        prefix=variant,
     )
 
 
@@ -357,6 +369,8 @@ def _deblurgan_v2(name, backbone, filters, file, drive_id, psnr, ssim):
         licence="BSD",
         address=f"https://drive.google.com/file/d/{drive_id}/view",
         layout=f"{file}, a PyTorch file in spite of its suffix",
+        files={"model.h5": None},
+        by_hand=True,
     )
 
 
@@ -370,6 +384,8 @@ def _nafnet(name, filters, drive_id, trained_on, published):
         licence="MIT",
         address=f"https://drive.google.com/file/d/{drive_id}/view",
         layout="a .pth file",
+        files={"model.pth": None},
+        by_hand=True,
     )
 
 
@@ -498,6 +514,8 @@ CATALOGUE = (
         licence="BSD",
         address="https://github.com/KupynOrest/DeblurGAN",
         layout="latest_net_G.pth; the link to it has been dead since 2020",
+        files={"model.pth": None},
+        by_hand=True,
     ),
     _deblurgan_v2(
         "gopro",
@@ -547,6 +565,8 @@ CATALOGUE = (
         ((32.66, 0.959), (30.96, 0.939), "Zamir et al. 2021, table 3"),
         (33.31, 31.19),
         address="https://drive.google.com/file/d/1QwQUVbk6YVOJViCsOKYNykCsdJSVGRtb/view",
+        files={"model.pth": None},
+        by_hand=True,
     ),
     # 31.15 dB, 0.945 on GOPRO and 29.15 dB, 0.918 on HIDE, by a protocol that is not stated.
     PublishedWeights(
@@ -558,6 +578,8 @@ CATALOGUE = (
         licence=NOT_STATED,
         address="https://github.com/Dong1P/MTRNN",
         layout="the file model_best.pt",
+        files={"model.pt": None},
+        by_hand=True,
     ),
     _maxim(
         "gopro",
