@@ -135,6 +135,26 @@ def test_a_description_says_all_and_marks_what_is_not_stated():
     assert "not stated" not in rows["loss"]
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("deepdeblur_k3_adv", {"steps": 2, "batch_size": 1, "crop": 128}, []),
+        ("deepdeblur_k3_adv", {"hyperparameters": {"scales": 3, "resblocks": 19}}, []),
+        ("deepdeblur_k3_adv", {"hyperparameters": {"scales": 2}}, ["hyperparameters"]),
+        ("deepdeblur_k3_adv", {"adversarial": None}, ["adversarial"]),
+        ("mimo_unet", {"hyperparameters": {"filters": 32}, "loss_weight": 0.1}, []),
+        ("mimo_unet", {"loss_weight": 0.0}, ["loss_weight"]),
+        ("dmphn_stack4", {"hyperparameters": {"patches": [1, 2, 4], "stacks": 4}}, []),
+        ("mtwnet", {"augmentations": ("x",), "dataset": "d"}, ["dataset", "augmentations"]),
+    ],
+)
+def test_a_recipe_is_changed_by_what_it_means(name, changes, expected):
+    changed = dataclasses.replace(RECIPES[name], **changes)
+    assert recipes.departures(changed) == expected
+    told = dict(recipes.describe(changed))["published"]
+    assert (told == "none") == bool(expected)
+
+
 def test_the_document_of_all_recipes_is_up_to_date():
     document = pathlib.Path(__file__).parents[1] / "docs" / "recipes.md"
     assert document.read_text() == recipes.markdown() + "\n"

@@ -5,11 +5,13 @@ shrinks or stretches its schedule with it.
 """
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Mapping
 
 import keras
 
+from tfdeblur import losses, models
 from tfdeblur.errors import InputError, did_you_mean
 from tfdeblur.published import Published
 
@@ -931,7 +933,11 @@ RECIPES = {
 
 
 def describe(recipe):
-    """What a recipe says, as (name, value) pairs of strings; marks what is not stated."""
+    """What a recipe says, as (name, value) pairs of strings; marks what is not stated.
+
+    What is published of it is left out where the recipe was changed, see `departures`.
+    """
+    recipe = dataclasses.replace(recipe, published=() if departures(recipe) else recipe.published)
     rows = []
     for field in dataclasses.fields(recipe):
         value = getattr(recipe, field.name)
@@ -978,15 +984,34 @@ def published_of(recipe):
     ]
 
 
-def is_as_published(recipe):
-    """Whether training so is to reach what is published of the recipe with this name.
+def departures(recipe):
+    """In which attributes training so is another training than the recipe with this name.
 
-    A run may be shorter, take its steps in other portions, clip gradients or average weights;
-    data, network and loss are the recipe's.
+    A run may be shorter, take its steps in other portions, clip gradients or average weights: what
+    is published of the recipe is still what it should reach. Data, network and loss are to be the
+    recipe's; a default that is spelled out is none other.
+
+    Returns:
+        list of str; empty, too, where `RECIPES` has none of this name.
     """
-    original = RECIPES.get(recipe.name)
-    portions = {field: getattr(recipe, field) for field in _PORTIONS}
-    return original is not None and dataclasses.replace(original, **portions) == recipe
+    given, original = _spelled_out(recipe), _spelled_out(RECIPES.get(recipe.name, recipe))
+    return [
+        field.name
+        for field in dataclasses.fields(recipe)
+        if field.name not in _PORTIONS
+        and getattr(given, field.name) != getattr(original, field.name)
+    ]
+
+
+def _spelled_out(recipe):
+    """A recipe with what its network and its loss take where it gives nothing."""
+    parameters = inspect.signature(losses.LOSSES[recipe.loss]).parameters
+    weight = parameters["weight"].default if "weight" in parameters else None
+    return dataclasses.replace(
+        recipe,
+        hyperparameters=models.hyperparameters(recipe.network, **recipe.hyperparameters),
+        loss_weight=weight if recipe.loss_weight is None else recipe.loss_weight,
+    )
 
 
 _PORTIONS = (

@@ -15,7 +15,7 @@ REALBLUR = recipes.RECIPES["mimo_unet_plus_realblur"]
 
 
 def pairs(dataset):
-    return types.SimpleNamespace(dataset=dataset)
+    return types.SimpleNamespace(dataset=dataset, name="NAME")
 
 
 def data(dataset, reference="sharp"):
@@ -61,10 +61,19 @@ def test_other_trainings_have_no_target(recipe, dataset, tmp_path):
     assert targets.find_others(recipe, pairs(dataset), tmp_path) == ([], [])
 
 
-def test_a_run_is_as_published_however_long_it_is():
-    assert recipes.is_as_published(dataclasses.replace(LINEAR, steps=2, batch_size=1))
-    for change in ({"dataset": "gopro/blur_gamma"}, {"augmentations": ()}, {"name": "other"}):
-        assert not recipes.is_as_published(dataclasses.replace(LINEAR, **change))
+def test_why_no_published_score_belongs_to_a_run():
+    assert targets.why_none(LINEAR, pairs("gopro/blur")) == ""
+    assert targets.why_none(LINEAR, pairs("gopro/blur"), "a.pt") == "it began with the weights a.pt"
+    assert targets.why_none(LINEAR, pairs(None)) == "it was trained on NAME, not on gopro/blur"
+    named = dataclasses.replace(LINEAR, name="other")
+    assert targets.why_none(named, pairs("gopro/blur")) == "no paper has the recipe other"
+    changed = dataclasses.replace(LINEAR, hyperparameters={"scales": 2})
+    reason = targets.why_none(changed, pairs("gopro/blur"))
+    assert reason == "it departs from the recipe deepdeblur_k3_adv_linear in hyperparameters"
+    assert targets.section([], [], reason).endswith(
+        "\n\nNo published number belongs to this run, because it departs from the recipe "
+        "deepdeblur_k3_adv_linear in hyperparameters."
+    )
 
 
 def test_measured_published_and_their_difference():

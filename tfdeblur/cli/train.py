@@ -150,6 +150,8 @@ def show(recipe):
     pairs = estimates.count_training_pairs(
         recipe, FLAGS.data_dir, FLAGS.blurry_dir, FLAGS.sharp_dir, FLAGS.pairs
     )
+    if FLAGS.blurry_dir or FLAGS.pairs or FLAGS.weights:  # another training than the published one
+        recipe = dataclasses.replace(recipe, published=())
     estimates.print_recipe(recipe, FLAGS.precision, pairs)
 
 

@@ -13,7 +13,7 @@ import time
 import keras
 import tensorflow as tf
 
-from tfdeblur import errors, evaluation, files, precision, recipes, restoration
+from tfdeblur import errors, evaluation, files, precision, restoration
 from tfdeblur.data import pipeline
 from tfdeblur.errors import InputError
 from tfdeblur.evaluation import reports, scoring, test_sets
@@ -84,16 +84,6 @@ def train(
     validation_pairs = validation_pairs or test_pairs
     is_chief = strategies.is_chief(strategy)
     precision_name = precision.resolve(precision_name)
-    settings = {
-        "recipe": dataclasses.asdict(recipe, dict_factory=_stated),
-        "training data": train_pairs.name,
-        "test data": test_pairs.name,
-        # None, too, in what was written before there was a choice.
-        "validation data": validation_pairs.name if validation_pairs is not test_pairs else None,
-        "seed": seed,
-        "precision": precision_name,
-        "initial weights": initial_weights and str(initial_weights),
-    }
     if is_chief:
         workdirs.check(workdir, resume, overwrite)
     for _, _, batch_size in recipe.stages():
@@ -103,7 +93,24 @@ def train(
         tf.config.experimental.enable_op_determinism()  # on a GPU it would cost too much
     with precision.policy(precision_name), strategy.scope():
         trainer = build.build_trainer(recipe, initial_weights)
-    trainer.network.origin = _origin(recipe, train_pairs, initial_weights)
+    reason = targets.why_none(recipe, train_pairs, initial_weights)
+    if reason and recipe.published and is_chief:
+        errors.say(targets.none_belongs(reason))
+    stated = dataclasses.replace(recipe, published=() if reason else recipe.published)
+    settings = {
+        "recipe": dataclasses.asdict(stated, dict_factory=_stated),
+        "training data": train_pairs.name,
+        "test data": test_pairs.name,
+        # None, too, in what was written before there was a choice.
+        "validation data": validation_pairs.name if validation_pairs is not test_pairs else None,
+        "seed": seed,
+        "precision": precision_name,
+        "initial weights": initial_weights and str(initial_weights),
+    }
+    trainer.network.origin = {
+        "recipe": "" if reason else recipe.name,
+        "dataset": train_pairs.dataset or "pairs of the user",
+    }
     published = catalogue.published_of(trainer.network, recipe.self_ensemble)
     tests = [
         (data, targets.protocols_for(data, published))
@@ -127,16 +134,9 @@ def train(
             _fit(trainer, recipe, train_pairs, validation_pairs, seed, strategy, saved, calls)
         scores = None
         if is_chief:
-            scores = _finish(trainer, recipe, tests, not_tested, workdir, settings)
+            scores = _finish(trainer, recipe, tests, not_tested, reason, workdir, settings)
         strategies.wait_for_all(strategy)  # the others must not miss one that has ended
     return scores
-
-
-def _origin(recipe, train_pairs, initial_weights):
-    """What the network tells of its training, see `models.network.Network`."""
-    alike = recipes.is_as_published(recipe) and train_pairs.dataset == recipe.dataset
-    name = recipe.name if alike and not initial_weights else ""
-    return {"recipe": name, "dataset": train_pairs.dataset or "pairs of the user"}
 
 
 def _stated(items):
@@ -281,7 +281,7 @@ def _reason(error):
     return errors.reason(error.message.rpartition("}}")[2].partition("[Op")[0])
 
 
-def _finish(trainer, recipe, tests, not_tested, workdir, settings):
+def _finish(trainer, recipe, tests, not_tested, reason, workdir, settings):
     """Saves the network, measures it on the tests, and writes the report."""
     network = checkpoints.save_network(trainer, workdir / "model.keras")
     if keras.backend.backend() == "tensorflow":
@@ -302,7 +302,7 @@ def _finish(trainer, recipe, tests, not_tested, workdir, settings):
         for dataset, scores in measured
         for row in reports.results(scores, facts, dataset)
     ]
-    against_published = targets.section(rows, not_tested)
+    against_published = targets.section(rows, not_tested, reason if recipe.published else "")
     (held_out, chosen), (_, scores) = tests[0], measured[0]
     log = callbacks.read_metrics(workdir / "metrics.csv")
     validation = settings["validation data"] or held_out.name

@@ -11,6 +11,31 @@ from tfdeblur.evaluation import protocols, test_sets
 from tfdeblur.evaluation.reports import difference, number, table
 
 
+def why_none(recipe, train_pairs, initial_weights=None):
+    """Why no published score belongs to a run, as the rest of a sentence; "" where one may.
+
+    Args:
+        recipe: a `recipes.Recipe`.
+        train_pairs: `data.pairs.Pairs`.
+        initial_weights: where the run begins with weights, their file.
+    """
+    changed = recipes.departures(recipe)
+    if recipe.name not in recipes.RECIPES:
+        return f"no paper has the recipe {recipe.name}"
+    if changed:
+        return f"it departs from the recipe {recipe.name} in {', '.join(changed)}"
+    if train_pairs.dataset != recipe.dataset:
+        return f"it was trained on {train_pairs.name}, not on {recipe.dataset}"
+    if initial_weights:
+        return f"it began with the weights {initial_weights}"
+    return ""
+
+
+def none_belongs(reason):
+    """What `why_none` gives, as a sentence."""
+    return f"No published number belongs to this run, because {reason}."
+
+
 def find_others(recipe, test_pairs, data_dir=None, manual_dir=None):
     """The test sets of published scores, without `test_pairs`.
 
@@ -25,7 +50,9 @@ def find_others(recipe, test_pairs, data_dir=None, manual_dir=None):
         list of `test_sets.Data`, and list of str: why others, of which scores are published, are
         not there.
     """
-    if not recipes.is_as_published(recipe) or test_pairs.dataset != recipe.test_dataset:
+    if recipe.name not in recipes.RECIPES or recipes.departures(recipe):
+        return [], []
+    if test_pairs.dataset != recipe.test_dataset:
         return [], []
     names = dict.fromkeys(one.dataset for one in recipes.published_of(recipe))
     others = [name for name in names if name != test_pairs.dataset]
@@ -57,13 +84,16 @@ def protocols_for(data, published):
     return list(dict.fromkeys(chosen))
 
 
-def section(rows, missing):
+def section(rows, missing, reason=""):
     """Measured, published and their difference, in Markdown; "" where nothing is published.
 
     Args:
         rows: list of (name of the dataset, dict of `reports.results`).
         missing: of `find_others`.
+        reason: of `why_none`, where the recipe itself has published scores.
     """
+    if reason:
+        return f"## Measured and published\n\n{none_belongs(reason)}"
     cells = [
         [
             f"{dataset}, {row['protocol']}",
