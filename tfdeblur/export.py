@@ -71,6 +71,11 @@ def export(net, target, format="saved_model", overwrite=False):
     """
     target = pathlib.Path(target)
     check(target, format, overwrite)
+    if net.outputs[0].shape[-1] != 3:
+        raise InputError(
+            f"{target} is not written: {net.name!r} restores no images. Keras's own export takes "
+            "it: `net.export(target, input_signature=[...])`."
+        )
     net = precision.cast(net, "float32")
     target.parent.mkdir(parents=True, exist_ok=True)
     write, run = FORMATS[format]
@@ -81,9 +86,8 @@ def export(net, target, format="saved_model", overwrite=False):
         except (InputError, OSError, MemoryError):
             raise
         except Exception as error:  # converters and runtimes raise all kinds
-            reason = printable(str(error).strip().partition("\n")[0])
             raise InputError(
-                f"{target} is not written: {format} cannot hold {net.name!r}, {reason}"
+                f"{target} is not written: {format} cannot hold {net.name!r}, {_reason(error)}"
             ) from error
         if not difference <= TOLERANCE:
             raise InputError(
@@ -91,6 +95,12 @@ def export(net, target, format="saved_model", overwrite=False):
                 f"up to {difference:.1g} of the value range. Try another `format`."
             )
     return difference
+
+
+def _reason(error):
+    """The line of a message that says what is wrong: the last of TensorFlow's "in user code"."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return printable(lines[-1 if lines[0].startswith("in user code") else 0].strip())
 
 
 def check(target, format, overwrite=False):

@@ -83,6 +83,26 @@ def test_old_files_are_refused(net, tmp_path):
         net.save(tmp_path / "model.h5")
 
 
+@pytest.mark.slow
+def test_exports_are_replaced_where_asked(net, tmp_path):
+    folder = tmp_path / "mimo_v1.2"  # whose ending is no suffix
+    net.save(folder)
+    with pytest.raises(InputError, match=r"mimo_v1\.2 exists: .* `overwrite=True`"):
+        net.save(folder)
+    net.save(folder, overwrite=True)
+    net.export(folder, overwrite=True)
+    served = tf.saved_model.load(str(folder))
+    assert served.serve(np.zeros((1, 5, 7, 3), "uint8")).shape == (1, 5, 7, 3)
+
+
+@pytest.mark.parametrize("name", ["discriminator", "patch_discriminator"])
+def test_what_restores_no_images_is_not_exported(name, tmp_path):
+    judge = models.build(name, filters=4)
+    with pytest.raises(InputError, match=f"{name}' restores no images.*input_signature"):
+        judge.export(tmp_path / "judge")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def channels_first():
     keras.config.set_image_data_format("channels_first")

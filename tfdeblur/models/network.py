@@ -4,6 +4,7 @@ import contextlib
 import functools
 import numbers
 import os
+import re
 import sys
 
 import keras
@@ -129,32 +130,45 @@ class Network(keras.Model):
             self.restoring_function = functools.partial(finest_level)
         return self.restoring_function(images).numpy()
 
-    def save(self, filepath, *args, **options):
+    def save(self, filepath, overwrite=None, zipped=None, **options):
         """As Keras's; where the path has no suffix, it is a folder for `export`.
+
+        Args:
+            filepath: a `.keras` file, or a folder. The ending of `mimo_v1.2` is no suffix.
+            overwrite: replace what is there; None does so with files, not with folders.
+            zipped: as Keras's.
 
         Raises:
             InputError: the file would be of Keras's old format, which cannot be loaded.
         """
         if str(filepath).endswith((".h5", ".hdf5")):
             raise InputError(f"{filepath}: networks are saved as .keras files: name one.")
-        if not os.path.splitext(filepath)[1]:
+        if re.fullmatch(r"(\.\d+)?", os.path.splitext(filepath)[1]):
             say(f"{filepath} becomes a SavedModel: Keras's own files end in .keras.", sys.stderr)
-            return self.export(filepath)
-        return super().save(filepath, *args, **options)
+            return self.export(filepath, overwrite=bool(overwrite))
+        return super().save(filepath, overwrite is not False, zipped, **options)
 
-    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **more):
+    def export(
+        self,
+        filepath,
+        format="tf_saved_model",
+        verbose=None,
+        input_signature=None,
+        overwrite=False,
+        **more,
+    ):
         """Writes the network for programs without Keras, as `tfdeblur.export` does.
 
-        A SavedModel, LiteRT or ONNX file of it restores images of any size. With a signature, or in
-        another of Keras's formats, as Keras's: then it returns the list of levels, of sizes that
-        are multiples of the stride.
+        A SavedModel, LiteRT or ONNX file of it restores images of any size; `overwrite` replaces
+        one. With a signature, with options of Keras's, or in another of its formats, as Keras's:
+        then it returns the list of levels, of sizes that are multiples of the stride.
         """
         kind = {"tf_saved_model": "saved_model", "litert": "litert", "onnx": "onnx"}.get(format)
         if kind is None or input_signature is not None or more:
             return super().export(filepath, format, verbose, input_signature, **more)
         from tfdeblur import export  # which needs TensorFlow
 
-        export.export(self, filepath, kind)
+        export.export(self, filepath, kind, overwrite)
 
     def get_config(self):
         origin = {"origin": dict(self.origin)} if self.origin else {}
