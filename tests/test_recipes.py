@@ -117,6 +117,14 @@ def test_mprnet_and_nafnet_follow_the_authors_code():
     )
 
 
+def test_losses_and_weight_decay_are_those_of_the_authors_code():
+    assert {RECIPES[f"nafnet_width{width}"].weight_decay for width in (32, 64)} == {1e-3}
+    results = [np.full((1, 2, 2, 3), value, "float32") for value in (0.1, 0.2, 0.3, 0.5)]
+    labels = pyramid.repeated(np.zeros((1, 2, 2, 3), "float32"), 4)
+    loss = losses.LOSSES[RECIPES["dmphn_stack4"].loss](results, labels)
+    np.testing.assert_allclose(float(loss), 0.01 + 0.04 + 0.09 + 0.25, rtol=1e-5)
+
+
 def test_the_published_scores_of_deepdeblur_belong_to_adversarial_training():
     for name, recipe in RECIPES.items():
         if name.startswith("deepdeblur_k"):
