@@ -1,5 +1,6 @@
 """From a recipe to a compiled trainer, and the memory that its steps take."""
 
+import numpy as np
 import tensorflow as tf
 
 from tfdeblur import memory, models, weights
@@ -69,10 +70,31 @@ def build_network(recipe, initial_weights=None):
     for _, crop, _ in recipe.stages():
         if crop % network.stride:
             raise InputError(f"`crop={crop}` must be a multiple of {network.stride}.")
+    _check_labels(network, recipe)
     INITIALIZATIONS[recipe.initialization](network)
     if initial_weights:
         weights.load(network, initial_weights)
     return network
+
+
+def _check_labels(network, recipe):
+    """Raises an InputError where the labels have other sizes than what the network returns."""
+    crop = np.zeros((1, recipe.crop, recipe.crop, 3), "float32")
+    expected = [tuple(shape) for shape in network.compute_output_shape(crop.shape)]
+    fitting = [kind for kind in PYRAMIDS if _label_shapes(kind, crop, len(expected)) == expected]
+    if recipe.label_pyramid not in fitting:
+        raise InputError(
+            f"`label_pyramid={recipe.label_pyramid}` has images of other sizes than {network.name} "
+            f"returns: choose of {', '.join(fitting)}."
+        )
+
+
+def _label_shapes(kind, image, levels):
+    """Of the labels that a pyramid makes of an image; None where it has no such pyramid."""
+    try:
+        return [tuple(label.shape) for label in PYRAMIDS[kind](image, levels)]
+    except ValueError:
+        return None
 
 
 def _adversarial_trainer(recipe, arguments):
