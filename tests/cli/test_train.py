@@ -97,6 +97,20 @@ def test_a_dry_run_shows_the_recipe_and_writes_nothing(folders, monkeypatch, run
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", {}),
+        ("scales=2,upsampling=bilinear", {"scales": 2, "upsampling": "bilinear"}),
+        ("patches=[1,2,4],stacks=2", {"patches": [1, 2, 4], "stacks": 2}),
+        ("filters=8,blocks=[1, 2],heads=[1,1]", {"filters": 8, "blocks": [1, 2], "heads": [1, 1]}),
+        ("window=None,two_way=False", {"window": None, "two_way": False}),
+    ],
+)
+def test_hyperparameters_may_be_lists(text, expected):
+    assert train._hyperparameters(text) == expected
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--recipe=nothing",), "--recipe=nothing is unknown: choose one of quickstart"),
@@ -105,6 +119,7 @@ def test_a_dry_run_shows_the_recipe_and_writes_nothing(folders, monkeypatch, run
         (("--data_dir=new", "--augmentations=flip"), "--augmentations=flip is unknown"),
         (("--data_dir=new", "--weights=a.keras"), "a.keras: no such file"),
         (("--data_dir=new", "--hyperparameters=filterz=1"), "Did you mean filters?"),
+        (("--data_dir=new", "--hyperparameters=[1,2]"), "--hyperparameters=[1,2]: give NAME=VALUE"),
         (("--blurry_dir=blurry",), "--blurry_dir and --sharp_dir go together"),
         (("--blurry_dir=none", "--sharp_dir=sharp"), "--blurry_dir=none is not a folder"),
         (("--manual_dir=none", "--dry_run"), "--manual_dir=none is not a folder"),

@@ -7,6 +7,7 @@ the --workdir.
 import dataclasses
 import json
 import pathlib
+import re
 import sys
 
 from absl import flags
@@ -127,19 +128,24 @@ def change(recipe):
                     f"--{part}_weight={weight:g}: the recipe {recipe.name} has no {part} loss."
                 )
             changes[part] = dataclasses.replace(getattr(recipe, part), weight=weight)
-    given = dict(map(_hyperparameter, FLAGS.hyperparameters))
+    given = _hyperparameters(FLAGS.hyperparameters)
     if given:
         changes["hyperparameters"] = {**recipe.hyperparameters, **given}
     return dataclasses.replace(recipe, **changes)
 
 
+def _hyperparameters(text):
+    """{name: value} of "filters=16,upsampling=bilinear,blocks=[1,2],window=none"."""
+    outside_brackets = r",(?![^\[]*\])"
+    return dict(map(_hyperparameter, re.split(outside_brackets, text))) if text else {}
+
+
 def _hyperparameter(text):
-    """The name and the value of "filters=16" or "upsampling=bilinear"."""
     name, equals, value = text.partition("=")
     if not equals:
         raise errors.InputError(f"--hyperparameters={text}: give NAME=VALUE.")
     try:
-        return name, json.loads(value.lower())
+        return name, json.loads("null" if value.lower() == "none" else value.lower())
     except ValueError:
         return name, value
 
@@ -189,10 +195,11 @@ def _define_flags():
     flags.DEFINE_float("adversarial_weight", None, "Of the adversarial loss.", 0)
     flags.DEFINE_float("perceptual_weight", None, "Of the perceptual loss.", 0)
     flags.DEFINE_string("label_pyramid", None, "A key of tfdeblur.pyramid.PYRAMIDS.")
-    flags.DEFINE_list(
+    flags.DEFINE_string(
         "hyperparameters",
-        [],
-        "Of the network, beside the recipe's: upsampling=bilinear,scales=2.",
+        "",
+        "Of the network, beside the recipe's: upsampling=bilinear,scales=2; lists in brackets, "
+        "patches=[1,2,4],stacks=2; window=none.",
     )
     flags.DEFINE_float("clip_norm", None, "Global norm that gradients are clipped to.", 1e-12)
     flags.DEFINE_integer("accumulate", None, "Batches whose mean gradient makes one update.", 1)
