@@ -134,16 +134,16 @@ def test_photos_without_sharp_images_and_several_networks(folder, evaluate):
     done = evaluate(*flags, "--compare_at=8,4,16")
     assert done.returncode == 0, done.stderr
     text = pathlib.Path("report/report.md").read_text()
-    assert "2 images without ground truth" in text and "comparison/s/001.png.png" in text
-    page = images.read("report/comparison/s/001.png.png")
+    assert "2 images without ground truth" in text and "comparison/s/001.png)" in text
+    page = images.read("report/comparison/s/001.png")
     assert page.shape[1] > 3 * 256 and page.shape[0] > 40 + 256
 
 
 @pytest.mark.slow
 def test_several_methods_and_the_two_ways_are_shown_at_one_place(folder, evaluate):
-    make_pairs(2, (32, 48, 3))
+    make_pairs(2, (13, 47, 3))  # no multiples of 16; the square touches the border
     models.build("mtwnet", filters=4).save("two.keras")
-    flags = ("--model=a.keras,two.keras", *FOLDERS, "--report=report", "--compare_at=8,4,16")
+    flags = ("--model=a.keras,two.keras", *FOLDERS, "--report=report", "--compare_at=35,1,12")
     done = evaluate(*flags)
     assert done.returncode == 0, done.stderr
     text = pathlib.Path("report/report.md").read_text()
@@ -152,6 +152,15 @@ def test_several_methods_and_the_two_ways_are_shown_at_one_place(folder, evaluat
     assert images.read("report/two_way.png").shape[1] > 4 * 256
     outside = evaluate(*flags[:-1], "--compare_at=40,0,16")
     assert "--compare_at=40,0,16 does not lie in" in outside.stderr.splitlines()[-1]
+
+
+def test_a_square_outside_the_images_is_told_before_one_is_scored(folder, evaluate):
+    make_pairs(2)
+    flags = ("--model=a.keras", *FOLDERS, "--report=report", "--compare_at=10,0,8")
+    outside = evaluate(*flags)
+    assert outside.returncode == 1
+    assert outside.stderr.splitlines()[-1].startswith("error: --compare_at=10,0,8 does not lie in")
+    assert not pathlib.Path("report/report.md").exists() and rows() == []
 
 
 def test_the_blurry_images_alone(folder, evaluate):

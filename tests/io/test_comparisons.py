@@ -63,6 +63,11 @@ def test_a_place_outside_is_refused(place):
         comparisons.find_square({"blurry": np.zeros((60, 80, 3), np.uint8)}, place, "x")
 
 
+def test_a_page_has_its_suffix_once():
+    assert comparisons.page_file("s/1.png") == comparisons.page_file("s/1") == "comparison/s/1.png"
+    assert comparisons.page_file("1.jpg") == "comparison/1.jpg.png"
+
+
 def test_a_page(tmp_path):
     greys = {"blurry": 50, "one": 102, "two": 255}
     versions = {label: np.full((20, 30, 3), grey, np.uint8) for label, grey in greys.items()}

@@ -6,6 +6,7 @@ import pathlib
 import sys
 
 import keras
+import numpy as np
 from absl import flags
 
 from tfdeblur import classical, evaluation, precision, restoration, weights
@@ -255,7 +256,7 @@ def score(source, count, restorers, chosen, identity):
     done = len(scores) // scores_per_image
     if done:
         print(f"{done} of them are in {record.path} already.")
-    rest = itertools.islice(source.read(done), count - done)
+    rest = map(with_square, itertools.islice(source.read(done), count - done))
     scored = scoring.score(rest, restorers, chosen, on_restored)
     try:
         for group in scoring.progress(scored, count, done):
@@ -267,6 +268,14 @@ def score(source, count, restorers, chosen, identity):
             print(f"\nThe same command goes on after what {record.path} holds.", file=sys.stderr)
         raise
     return scores
+
+
+def with_square(example):
+    """An example, whose image holds the square of --compare_at: told before it is restored."""
+    name, blurry, _ = example
+    if FLAGS.compare_at:
+        comparisons.find_square({"blurry": blurry}, compare_at(), name)
+    return example
 
 
 def write_page(record, example, restored):
@@ -329,11 +338,14 @@ def write_figures(scores, protocol, source, restorers, networks):
 
 
 def branches(network, blurry):
-    """What `MTWNet.branches` gives of an image, cut to a multiple of the stride, for pictures."""
-    height, width = (side - side % network.stride for side in blurry.shape[:2])
-    blurry = blurry[:height, :width]
-    images = network.branches(blurry[None].astype("float32") / 255)
-    finest = {name: keras.ops.convert_to_numpy(images[name][0])[0] for name in images}
+    """What `MTWNet.branches` gives of an image, for pictures; padded as for restoring it."""
+    height, width, _ = blurry.shape
+    padding = [(0, -side % network.stride) for side in (height, width)]
+    padded = np.pad(blurry, [*padding, (0, 0)], mode="reflect")
+    images = network.branches(padded[None].astype("float32") / 255)
+    finest = {
+        name: keras.ops.convert_to_numpy(images[name][0])[0, :height, :width] for name in images
+    }
     return {
         "blurry": blurry,
         "lower decoder": restoration.quantise(finest["down"]),

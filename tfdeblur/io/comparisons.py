@@ -124,7 +124,7 @@ def find_square(versions, place, name):
 
 def page_file(name):
     """Where, below the folder of a report, `write_page` puts the picture of an image."""
-    return f"comparison/{name}.png"
+    return f"comparison/{name.removesuffix('.png')}.png"
 
 
 def write_page(folder, name, versions, place=None):
