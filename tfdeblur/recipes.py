@@ -1044,8 +1044,12 @@ _PORTIONS = (
 
 
 def variant(tested, trained):
-    """ "gopro" and "gopro/blur+realblur/j" -> "gopro/blur": the blur of the training."""
-    return next((name for name in trained.split("+") if name.startswith(f"{tested}/")), tested)
+    """ "gopro" and "gopro/blur+realblur/j" -> "gopro/blur": the blur of the training.
+
+    The parts of `trained` may also follow each other: "gopro/blur_gamma, then reds/blur".
+    """
+    parts = trained.replace(", then ", "+").split("+")
+    return next((name for name in parts if name.startswith(f"{tested}/")), tested)
 
 
 def markdown():
