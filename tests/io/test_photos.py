@@ -139,6 +139,30 @@ def test_a_transparent_colour(tmp_path):
     np.testing.assert_array_equal(photo.alpha, [[255, 0]])
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_a_transparent_grey(tmp_path, bits):
+    """Of the greys 0, 1, 0, 1, ... the second is transparent."""
+
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    row = int(("0" * bits + "0" * (bits - 1) + "1") * 4, 2).to_bytes(bits, "big")
+    (tmp_path / "x.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 1, bits, 0, 0, 0, 0))
+        + chunk(b"tRNS", struct.pack(">H", 1))
+        + chunk(b"IDAT", zlib.compress(b"\0" + row))
+        + chunk(b"IEND", b"")
+    )
+    photo = photos.read(tmp_path / "x.png")
+    peak = 65535 if bits == 16 else 255
+    assert photo.grey and photo.alpha.tolist() == [[peak, 0] * 4]
+    assert photo.pixels[0, :2, 0].tolist() == [0, 1 if bits == 16 else 255 // (2**bits - 1)]
+    assert photos.write(tmp_path / "y.png", photo) == ""
+    assert_same(photos.read(tmp_path / "y.png"), photo)
+
+
 def test_one_bit_is_greyscale(tmp_path):
     Image.fromarray(np.array([[0, 255]], np.uint8)).convert("1").save(tmp_path / "x.png")
     photo = photos.read(tmp_path / "x.png")

@@ -299,6 +299,9 @@ def _eight_bit_planes(image, path):
     mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
     if images.has_alpha(image):
         mode += "A"
+    if image.format == "PNG" and "transparency" in image.info:
+        # Pillow spreads greys of 2 and 4 bits over 8, and leaves the transparent one as it was.
+        image.info["transparency"] *= {"L;2": 85, "L;4": 17}.get(image.tile[0].args, 1)
     image.load()
     if image.mode != mode:
         image = image.convert("RGBA" if image.mode == "La" else mode).convert(mode)
@@ -310,7 +313,11 @@ def _sixteen_bit_planes(image, path):
     """uint16 [H, W, 1 to 4], as it lies in the file."""
     image.load()
     if image.mode.startswith("I"):
-        return np.asarray(image).astype(np.uint16, copy=False)[..., None]
+        grey = np.asarray(image).astype(np.uint16, copy=False)
+        if "transparency" not in image.info:
+            return grey[..., None]
+        opaque = grey != image.info["transparency"]
+        return np.stack([grey, np.where(opaque, 65535, 0).astype(np.uint16)], axis=-1)
     # Pillow reads colours as 8 bits only.
     import tensorflow as tf
 
