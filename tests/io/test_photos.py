@@ -84,6 +84,32 @@ def test_lossless_round_trip(tmp_path, colours, deep, suffix, bits, grey, with_a
     assert_same(photos.read(tmp_path / f"x{suffix}"), photo)
 
 
+@pytest.mark.parametrize("grey", [False, True])
+def test_sixteen_bits_of_ppm_and_pgm(tmp_path, deep, grey):
+    pixels = np.repeat(deep[..., :1], 3, axis=-1) if grey else deep
+    photo = Photo(pixels, grey=grey)
+    assert photos.write(tmp_path / "x.ppm", photo) == ""
+    assert_same(photos.read(tmp_path / "x.ppm"), photo)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected", "lost"),
+    [
+        (b"P6 2 1 1023\n" + bytes([0, 0, 1, 0, 3, 255] * 2), [0, 16400, 65535], ()),
+        (b"P6 2 1 65535\n" + bytes([0, 1, 2, 3, 255, 255] * 2), [1, 515, 65535], ()),
+        (b"P3 2 1 65535\n" + b"0 257 65535 " * 2, [0, 1, 255], ("its 16 bits, which become 8",)),
+        (b"P6 2 1 255\n" + bytes([0, 1, 2] * 2), [0, 1, 2], ()),
+    ],
+)
+def test_ppm_of_other_programs(tmp_path, content, expected, lost):
+    (tmp_path / "x.ppm").write_bytes(content)
+    photo = photos.read(tmp_path / "x.ppm")
+    assert photo.pixels.tolist() == [[expected] * 2] and photo.lost == lost
+    (tmp_path / "x.ppm").write_bytes(content[:-12])
+    with pytest.raises(InputError, match=r"x\.ppm cannot be read"):
+        photos.read(tmp_path / "x.ppm")
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp", ".ppm", ".avif", ".heic"])
 @pytest.mark.parametrize("grey", [False, True])
 def test_other_formats(tmp_path, suffix, grey):

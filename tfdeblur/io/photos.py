@@ -20,6 +20,7 @@ from tfdeblur.io.metadata import Metadata
 SUFFIXES = (*images.SUFFIXES, ".avif", ".jfif", ".jpe", ".jxl", ".pgm", *images.HEIF_SUFFIXES)
 # Formats, named as Pillow does.
 _WITH_ALPHA = ("AVIF", "HEIF", "JXL", "PNG", "TIFF", "WEBP")
+_BITS = {"JXL": 16, "PNG": 16, "PPM": 16, "TIFF": 32}  # of a channel, where a format holds over 8
 _WITH_QUALITY = ("AVIF", "HEIF", "JPEG", "WEBP")
 _SAME = {"MPO": "JPEG", "DIB": "BMP"}  # which of them `write` writes for another one
 _TIFF_ORIENTATION = 274
@@ -54,9 +55,9 @@ class Photo:
 def read(path):
     """Reads a photograph.
 
-    PNG and TIFF files of 16 bits a channel keep them, and TIFF files of floating point theirs; all
-    others become 8 bits, and RGB where they are neither RGB nor greyscale. Alpha is separated, not
-    composited.
+    PNG, PPM, PGM and TIFF files of 16 bits a channel keep them, and TIFF files of floating point
+    theirs; all others become 8 bits, and RGB where they are neither RGB nor greyscale. Alpha is
+    separated, not composited.
 
     Args:
         path: as for `images.read`.
@@ -74,7 +75,7 @@ def read(path):
     if tiff.is_deep(path):
         return _read_deep_tiff(path)
     with images.opened(path) as image, images.open_regular(path) as file:
-        lost = _lost_in_pixels(image, file.read(_HEAD))
+        lost = list(_lost_in_pixels(image, file.read(_HEAD)))
         if _has_sixteen_bits(image):
             planes = _sixteen_bit_planes(image, path)
         else:
@@ -173,21 +174,16 @@ def write(path, photo, quality=95, form=None, like=None):
     path = pathlib.Path(path)
     check_suffix(path)
     form = form if form in _WRITTEN else _format_of(path)
-    planes = _planes(photo, form in _WITH_ALPHA)
+    planes = _of_bits(_planes(photo, form in _WITH_ALPHA), _BITS.get(form, 8))
     with images.replacing(path, like) as temporary:
         if form == "TIFF":
             _write_tiff(temporary, planes, photo.metadata)
-        elif planes.dtype != np.uint8 and form == "PNG":
-            planes = _rounded(planes, 65535) if planes.dtype == np.float32 else planes
-            _write_deep_png(temporary, planes, photo.metadata)
         elif form == "JXL":
-            planes = _rounded(planes, 65535) if planes.dtype == np.float32 else planes
             jxl.write(temporary, planes, quality, photo.metadata.exif, photo.metadata.xmp)
+        elif planes.dtype == np.uint16:
+            write_deep = {"PNG": _write_deep_png, "PPM": _write_deep_ppm}[form]
+            write_deep(temporary, planes, photo.metadata)
         else:
-            if planes.dtype == np.uint16:
-                planes = images.to_eight_bits(planes)
-            elif planes.dtype == np.float32:
-                planes = _rounded(planes, 255)
             picture = Image.fromarray(planes[..., 0] if planes.shape[-1] == 1 else planes)
             del planes  # Pillow has its own copy
             options = metadata.options(photo.metadata, form)
@@ -215,8 +211,7 @@ def _encoding(form, quality, lossless):
 def _left_out(photo, form):
     """What a format cannot hold of a photograph, in words."""
     bits = {"uint8": 8, "uint16": 16, "float32": 32}[str(photo.pixels.dtype)]
-    held = {"TIFF": 32, "PNG": 16, "JXL": 16}.get(form, 8)
-    if bits > held:
+    if bits > _BITS.get(form, 8):
         yield "its floating-point values" if bits == 32 else "its 16 bits"
     if photo.alpha is not None and form not in _WITH_ALPHA:
         peak = 1 if bits == 32 else 2**bits - 1
@@ -256,6 +251,8 @@ def _format_of(path):
 def _has_sixteen_bits(image):
     if image.format == "PNG":
         return "16" in str(image.tile[0].args)
+    if image.format == "PPM" and image.mode == "RGB":
+        return image.tile[0].codec_name == "ppm" and image.tile[0].args[1] > 255
     return images.is_sixteen_bit(image)
 
 
@@ -266,6 +263,8 @@ def _lost_in_pixels(image, head):
     elif image.mode == "RGBX":
         yield "1 channel without a meaning"
     bits = image.info.get("bit_depth", 8) if image.format == "HEIF" else 8
+    if image.format == "PPM" and image.mode == "RGB" and image.tile[0].codec_name == "ppm_plain":
+        bits = 16 if image.tile[0].args[1] > 255 else 8
     if image.format == "AVIF" and (start := head.find(b"av1C")) > 0:
         flags = head[start + 6]  # of the AV1 codec's configuration record
         bits = 8 + 2 * (flags >> 6 & 1) + 2 * (flags >> 5 & 1)
@@ -311,6 +310,8 @@ def _eight_bit_planes(image, path):
 
 def _sixteen_bit_planes(image, path):
     """uint16 [H, W, 1 to 4], as it lies in the file."""
+    if image.format == "PPM" and image.mode == "RGB":
+        return _deep_ppm_planes(image, path)
     image.load()
     if image.mode.startswith("I"):
         grey = np.asarray(image).astype(np.uint16, copy=False)
@@ -325,6 +326,18 @@ def _sixteen_bit_planes(image, path):
         content = file.read(images.MAX_BYTES)
     channels = 4 if "transparency" in image.info else 0
     return tf.io.decode_png(content, channels, tf.uint16).numpy()
+
+
+def _deep_ppm_planes(image, path):
+    """uint16 [H, W, 3] of the whole range, whichever value the file calls white."""
+    width, height = image.size
+    white = image.tile[0].args[1]
+    with images.open_regular(path) as file:
+        file.seek(image.tile[0].offset)
+        values = np.frombuffer(file.read(6 * width * height), ">u2").reshape(height, width, 3)
+    if white == 65535:
+        return values.astype(np.uint16)
+    return _rounded(np.minimum(values, white) / np.float32(white), 65535)
 
 
 def _turned(planes, orientation):
@@ -362,6 +375,15 @@ def luma(pixels):
     return grey.astype(pixels.dtype)[..., None]
 
 
+def _of_bits(planes, bits):
+    """The same of at most so many bits."""
+    if planes.dtype == np.float32 and bits < 32:
+        return _rounded(planes, 2**bits - 1)
+    if planes.dtype == np.uint16 and bits < 16:
+        return images.to_eight_bits(planes)
+    return planes
+
+
 def _rounded(planes, peak):
     return np.rint(planes * np.float32(peak)).astype(np.uint16 if peak > 255 else np.uint8)
 
@@ -375,6 +397,14 @@ def _write_deep_png(path, planes, found):
         file.write(content[:header])
         file.writelines(metadata.png_chunks(found))
         file.write(memoryview(content)[header:])
+
+
+def _write_deep_ppm(path, planes, found):
+    """What is found beside the pixels has no place there."""
+    height, width, channels = planes.shape
+    with open(path, "wb") as file:
+        file.write(b"P%d\n%d %d\n65535\n" % (5 if channels == 1 else 6, width, height))
+        file.write(planes.astype(">u2").tobytes())
 
 
 def _write_tiff(path, planes, found):
