@@ -228,12 +228,24 @@ def test_colours_are_not_multiplied_by_alpha(tmp_path, dtype, grey):
     assert_same(photos.read(tmp_path / "y.tif"), photo)
 
 
-def test_channels_without_a_meaning_are_told(tmp_path, deep):
-    stored = np.concatenate([deep, deep[..., :1]], axis=-1)
-    tifffile.imwrite(tmp_path / "x.tif", stored, photometric="rgb", extrasamples=["unspecified"])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(
+    ("kinds", "lost"),
+    [
+        (["unspecified"], ("1 channel without a meaning",)),
+        (["unassalpha", "unspecified"], ("1 channel without a meaning",)),
+        (["unspecified"] * 2, ("2 channels without a meaning",)),
+        (["unassalpha"], ()),
+    ],
+)
+def test_channels_without_a_meaning_are_told(tmp_path, colours, deep, bits, kinds, lost):
+    pixels = colours if bits == 8 else deep
+    stored = np.concatenate([pixels, pixels[..., : len(kinds)]], axis=-1)
+    tifffile.imwrite(tmp_path / "x.tif", stored, photometric="rgb", extrasamples=kinds)
     photo = photos.read(tmp_path / "x.tif")
-    np.testing.assert_array_equal(photo.pixels, deep)
-    assert photo.alpha is None and photo.lost == ("1 channel without a meaning",)
+    np.testing.assert_array_equal(photo.pixels, pixels)
+    assert photo.lost == lost
+    np.testing.assert_array_equal(photo.alpha, pixels[..., 0] if "unassalpha" in kinds else None)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])

@@ -23,7 +23,7 @@ _WITH_ALPHA = ("AVIF", "HEIF", "JXL", "PNG", "TIFF", "WEBP")
 _BITS = {"JXL": 16, "PNG": 16, "PPM": 16, "TIFF": 32}  # of a channel, where a format holds over 8
 _WITH_QUALITY = ("AVIF", "HEIF", "JPEG", "WEBP")
 _SAME = {"MPO": "JPEG", "DIB": "BMP"}  # which of them `write` writes for another one
-_TIFF_ORIENTATION = 274
+_TIFF_ORIENTATION, _TIFF_EXTRA_SAMPLES = 274, 338
 _HEAD = 2**16  # bytes in which a file says how it is encoded
 _WRITTEN = ("AVIF", "BMP", "HEIF", "JPEG", "JXL", "PNG", "PPM", "TIFF", "WEBP")
 
@@ -260,8 +260,9 @@ def _lost_in_pixels(image, head):
     """What reading changes of the pixels, in words."""
     if image.mode in ("CMYK", "LAB", "YCbCr", "HSV") and image.format in ("TIFF", "JPEG", "MPO"):
         yield f"its {image.mode} colours, which become RGB of 8 bits"
-    elif image.mode == "RGBX":
-        yield "1 channel without a meaning"
+    if image.format == "TIFF":
+        extra = image.tag_v2.get(_TIFF_EXTRA_SAMPLES, ())
+        yield from tiff.meaningless(len(extra) - (bool(extra) and images.has_alpha(image)))
     bits = image.info.get("bit_depth", 8) if image.format == "HEIF" else 8
     if image.format == "PPM" and image.mode == "RGB" and image.tile[0].codec_name == "ppm_plain":
         bits = 16 if image.tile[0].args[1] > 255 else 8

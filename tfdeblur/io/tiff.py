@@ -87,8 +87,7 @@ def read(path):
         planes = np.concatenate([peak - planes[..., :1], planes[..., 1:]], axis=-1)
     kinds = (*page.extrasamples, *[0] * planes.shape[-1])[: planes.shape[-1] - colours]
     alpha = next((i for i, kind in enumerate(kinds) if kind in (1, 2)), None)
-    left = len(kinds) - (alpha is not None)
-    lost = [f"{left} channel{'s' * (left > 1)} without a meaning"] if left else []
+    lost = meaningless(len(kinds) - (alpha is not None))
     lost += [f"{further} further page{'s' * (further > 1)}"] if further > 0 else []
     if alpha is None:
         return planes[..., :colours], lost
@@ -134,6 +133,11 @@ def write(path, planes, *, texts, directories, xmp, icc, dpi, photoshop, iptc):
         extratags=extra,
     )
     _add_directories(path, directories)
+
+
+def meaningless(channels):
+    """How many channels of a file are neither colours nor alpha, in words: list of str."""
+    return [f"{channels} channel{'s' * (channels > 1)} without a meaning"] if channels else []
 
 
 def tags(file):
