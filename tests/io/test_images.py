@@ -9,6 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from tfdeblur.errors import InputError
@@ -160,6 +161,26 @@ def test_broken_files(tmp_path, colours):
             images.read(tmp_path / name)
     with pytest.raises(InputError, match=r"none\.png does not exist"):
         images.read(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "photometric", "kind"),
+    [
+        ("int16", "rgb", r"int16 pixels \(3 channels, RGB\)"),
+        ("uint32", "rgb", r"uint32 pixels \(3 channels, RGB\)"),
+        ("uint16", "cielab", r"uint16 pixels \(3 channels, CIELAB\)"),
+    ],
+)
+def test_tiff_files_of_other_pixels(tmp_path, dtype, photometric, kind):
+    pixels = np.zeros((7, 5, 3), dtype)
+    tifffile.imwrite(tmp_path / "x.tif", pixels, photometric=photometric)
+    for function in (images.read, images.size):
+        with pytest.raises(InputError, match=rf"x\.tif holds {kind}, .* convert it to RGB"):
+            function(tmp_path / "x.tif")
+    content = (tmp_path / "x.tif").read_bytes()
+    (tmp_path / "x.tif").write_bytes(content[:8] + bytes(len(content)))
+    with pytest.raises(InputError, match=r"x\.tif cannot be read .*unknown format"):
+        images.read(tmp_path / "x.tif")
 
 
 def test_decompression_bomb(tmp_path, colours, monkeypatch):

@@ -343,6 +343,8 @@ def _identified(file, name, suffix, formats):
             return Image.open(file, formats=[known for known in formats if known in Image.OPEN])
         except Image.UnidentifiedImageError:
             _refuse_video(head, name)
+            if head[:2] in (b"II", b"MM") and "TIFF" in formats:
+                _refuse_tiff(file, name)
             raise
 
 
@@ -354,6 +356,23 @@ def _refuse_video(head, name):
         raise InputError(
             f"{name} cannot be read as an image: it is a video. Rename it to end in {suffix}."
         )
+
+def _refuse_tiff(file, name):
+    """Raises an InputError which says what pixels a TIFF file holds, where that can be told."""
+    import tifffile  # here, for commands to start at once
+
+    try:
+        file.seek(0)
+        with tifffile.TiffFile(file, name="x") as whole:
+            page = whole.pages[0]
+            kind = page.dtype or f"{page.bitspersample}-bit"
+            kind = f"{kind} pixels ({page.samplesperpixel} channels, {page.photometric.name})"
+    except Exception:  # it is broken, or none at all
+        return
+    raise InputError(
+        f"{name} holds {kind}, which cannot be read: convert it to RGB or greyscale of 8 or 16 "
+        "bits."
+    )
 
 
 def open_regular(path, limit=MAX_BYTES):
