@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageSequence
+from PIL import ExifTags, Image, ImageSequence
 
 from tfdeblur.errors import InputError
 from tfdeblur.io import animations, photos
+from tfdeblur.io.metadata import Metadata
 from tfdeblur.restoration import files
 
 COLOURS = [(200, 30, 40), (10, 220, 90), (60, 70, 250)]
@@ -82,7 +83,61 @@ def test_what_is_refused(tmp_path):
     assert not (tmp_path / "out.gif").exists()
 
 
-def test_further_pages_of_sixteen_bits_are_told(tmp_path):
+def test_pages_stay_what_they_are(tmp_path, monkeypatch, capsys):
+    """Of 8 bits, grey, in colour, with alpha, of one bit; of 16 bits; turned; beside a preview."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0).integers(0, 65536, (6, 5, 4), np.uint16)
+    small = random.astype(np.uint8)
+    turned = [(274, "H", 1, 6)]
+    with tifffile.TiffWriter("x.tif") as file:
+        file.write(small[..., 0], photometric="minisblack", description="one", metadata=None)
+        file.write(small[::2, ::2, 0], photometric="minisblack", subfiletype=1)
+        file.write(small[..., :3], photometric="rgb", resolution=(300, 200), extratags=turned)
+        file.write(small, photometric="rgb", extrasamples=["unassalpha"])
+        file.write(small[..., 0] > 99, photometric="minisblack")
+        file.write(random[..., 0], photometric="minisblack", description="deep", metadata=None)
+        file.write(random[..., :3], photometric="rgb", extratags=turned)
+        file.write(np.zeros((6, 5, 4), np.uint8), photometric="separated")
+    (job,) = files.plan(["x.tif"], "out")
+    assert files.check(job) == "7 images of 5x6 pixels"
+    files.restore_file(job, lambda image, progress: image)
+    before, after = (list(photos.read_pages(path)) for path in ("x.tif", "out/x.tif"))
+    assert [page.grey for page in after] == [True, False, False, True, True, False, False]
+    assert [page.pixels.dtype for page in after[4:]] == ["uint16", "uint16", "uint8"]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(other.pixels, one.pixels)
+        np.testing.assert_array_equal(other.alpha, one.alpha)
+        assert other.metadata == one.metadata
+    assert after[1].pixels.shape == (5, 6, 3) and after[1].metadata.dpi == (300, 200)
+    np.testing.assert_array_equal(after[3].pixels[..., 0], 255 * (small[..., 0] > 99))
+    with tifffile.TiffFile("out/x.tif") as file:
+        assert [file.pages[n].description for n in (0, 4)] == ["one", "deep"]
+    note = capsys.readouterr().err
+    assert "leaves out of x.tif: its CMYK colours, which become RGB of 8 bits." in note
+
+
+def test_exif_of_pages(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.ISOSpeedRatings: 200}
+    exif[ExifTags.Base.Artist] = "me"
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    for index, kept in enumerate((exif.tobytes(), b"", exif.tobytes())):
+        photo = photos.Photo(pixels, metadata=Metadata(exif=kept))
+        photos.append_page(tmp_path / "x.tif", photo, first=index == 0)
+    found = []
+    for page in photos.read_pages(tmp_path / "x.tif"):
+        found.append(Image.Exif())
+        found[-1].load(page.metadata.exif)
+    assert [tags.get(ExifTags.Base.Artist) for tags in found] == ["me", None, "me"]
+    speeds = [tags.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ISOSpeedRatings) for tags in found]
+    assert speeds == [200, None, 200]
+
+
+def test_one_photo_of_several_pages_of_sixteen_bits_is_refused(tmp_path):
     deep = np.zeros((3, 8, 9, 3), np.uint16)
     tifffile.imwrite(tmp_path / "x.tif", deep, photometric="rgb", metadata=None)
-    assert photos.read(tmp_path / "x.tif").lost == ("2 further pages",)
+    for function in (photos.read, photos.size):
+        with pytest.raises(InputError, match=r"x\.tif holds 3 images: save the wanted one"):
+            function(tmp_path / "x.tif")
+    with pytest.raises(InputError, match=r"name a file of its own format, not \.png"):
+        animations.find(tmp_path / "x.tif", tmp_path / "x.png")

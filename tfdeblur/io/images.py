@@ -275,11 +275,8 @@ def opened(source, name=None, formats=FORMATS, several=False):
         file = io.BytesIO(source) if path is None else stack.enter_context(open_regular(path))
         suffix = pathlib.Path(str(name)).suffix.lower()
         image = stack.enter_context(_identified(file, name, suffix, formats))
-        frames = count_frames(image)
-        if frames > 1 and not several:
-            raise InputError(
-                f"{name} holds {frames} images: save the wanted one as a file of its own."
-            )
+        if not several:
+            refuse_several(name, count_frames(image))
         yield image
 
 
@@ -297,6 +294,12 @@ def telling(name):
         raise InputError(
             f"{name} cannot be read as an image ({_reason(error)}): replace or remove it."
         ) from error
+
+
+def refuse_several(name, count):
+    """Raises an InputError where a file holds more than one image."""
+    if count > 1:
+        raise InputError(f"{name} holds {count} images: save the wanted one as a file of its own.")
 
 
 def count_frames(image):

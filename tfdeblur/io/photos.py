@@ -73,8 +73,38 @@ def read(path):
     if jxl.is_jxl(path):
         return _read_jxl(path)
     if tiff.is_deep(path):
+        images.refuse_several(path, len(tiff.pages(path)))
         return _read_deep_tiff(path)
-    with images.opened(path) as image, images.open_regular(path) as file:
+    with images.opened(path) as image:
+        return _read_opened(image, path)
+
+
+def read_pages(path):
+    """Reads a TIFF file of several pages.
+
+    Args:
+        path: the file.
+
+    Yields:
+        Photo, one for each page, previews aside.
+
+    Raises:
+        InputError: as `read`.
+    """
+    for number in tiff.pages(path):
+        if tiff.is_deep(path, number):
+            yield _read_deep_tiff(path, number)
+            continue
+        with images.opened(path, several=True) as image:
+            image.seek(number)
+            if image.width * image.height > 2 * Image.MAX_IMAGE_PIXELS:  # Pillow asks the first
+                raise InputError(f"{path} is too large to be opened safely: page {number + 1}.")
+            photo = _read_opened(image, path)
+        yield photo
+
+
+def _read_opened(image, path):
+    with images.open_regular(path) as file:
         lost = list(_lost_in_pixels(image, file.read(_HEAD)))
         if _has_sixteen_bits(image):
             planes = _sixteen_bit_planes(image, path)
@@ -106,10 +136,10 @@ def _read_jxl(path):
     return _photo(planes, kept, "JXL", lost=lost)
 
 
-def _read_deep_tiff(path):
-    planes, lost = tiff.read(path)
+def _read_deep_tiff(path, number=0):
+    planes, lost = tiff.read(path, number)
     with images.open_regular(path) as file:
-        tags = tiff.tags(file)
+        tags = tiff.tags(file, number)
         kept, others = metadata.read_tiff(tags, grey=planes.shape[-1] < 3)
     planes = _turned(planes, tags.get(_TIFF_ORIENTATION, 1))
     return _photo(planes, kept, "TIFF", lost=[*lost, *others])
@@ -144,6 +174,7 @@ def size(path):
             if not _has_sixteen_bits(image):
                 images.refuse_undefined_range(image, path)
             return images.upright_size(image)
+    images.refuse_several(path, len(tiff.pages(path)))
     width, height = tiff.size(path)
     with images.open_regular(path) as file:
         turned = tiff.tags(file).get(_TIFF_ORIENTATION, 1) in (5, 6, 7, 8)
@@ -190,6 +221,11 @@ def write(path, photo, quality=95, form=None, like=None):
             options |= _encoding(form, quality, photo.lossless and form == photo.format)
             picture.save(temporary, format=form, **options)
     return ", ".join(_left_out(photo, form))
+
+
+def append_page(path, photo, first):
+    """Writes a photograph as a page of a TIFF file, `first` or behind the others."""
+    _write_tiff(path, _planes(photo, with_alpha=True), photo.metadata, append=not first)
 
 
 def _encoding(form, quality, lossless):
@@ -408,7 +444,7 @@ def _write_deep_ppm(path, planes, found):
         file.write(planes.astype(">u2").tobytes())
 
 
-def _write_tiff(path, planes, found):
+def _write_tiff(path, planes, found, append=False):
     texts, directories = metadata.descriptive(found.exif)
     tiff.write(
         path,
@@ -420,4 +456,5 @@ def _write_tiff(path, planes, found):
         dpi=found.dpi,
         photoshop=found.photoshop,
         iptc=metadata.iptc_of(found.photoshop),
+        append=append,
     )

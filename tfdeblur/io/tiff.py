@@ -19,23 +19,38 @@ _XMP, _IPTC, _PHOTOSHOP = 700, 33723, 34377
 _ASCII, _BYTES = "s", "B"
 
 
-def is_deep(path):
+def is_tiff(path):
+    """By its first bytes. Raises an InputError where the file cannot be opened."""
+    with images.open_regular(path) as file:
+        return file.read(4) in _MAGIC
+
+
+def is_deep(path, number=0):
     """Whether a file is a TIFF file of 16 bits or of floating point, RGB or greyscale.
+
+    Args:
+        path: the file.
+        number: that of the page that is meant, from 0.
 
     Raises:
         InputError: the file cannot be opened.
     """
+    if not is_tiff(path):
+        return False
     with images.open_regular(path) as file:
-        if file.read(4) not in _MAGIC:
-            return False
-        file.seek(0)
         try:
             with _opened(file) as whole:
-                page = whole.pages[0]
+                page = whole.pages[number]
                 deep = str(page.dtype) in ("uint16", "float16", "float32", "float64")
                 return deep and page.photometric in (0, 1, 2)  # white, or black, is zero; RGB
         except Exception:  # Pillow says better what is wrong with it
             return False
+
+
+def pages(path):
+    """The numbers of a TIFF file's pages, previews aside. Raises an InputError as `read`."""
+    with _opened_safely(path) as whole:
+        return [n for n, page in enumerate(whole.pages) if n == 0 or not page.is_reduced]
 
 
 def size(path):
@@ -43,14 +58,18 @@ def size(path):
 
     Floating point is read for it: only the values say whether they can be restored.
     """
-    with _first_page(path) as page:
+    with _page(path) as page:
         if page.dtype != np.uint16:
             read(path)
         return page.imagewidth, page.imagelength
 
 
-def read(path):
-    """Reads a deep TIFF file.
+def read(path, number=0):
+    """Reads a page of a TIFF file, one that is deep.
+
+    Args:
+        path: the file.
+        number: that of the page.
 
     Returns:
         uint16 or float32 [H, W, 1 to 4], as they are stored, alpha not multiplied into the
@@ -62,8 +81,7 @@ def read(path):
     """
     import tifffile
 
-    with _first_page(path) as page:
-        further = sum(not other.is_reduced for other in page.parent.pages) - 1
+    with _page(path, number) as page:
         try:
             planes = page.asarray()
         except ValueError as error:
@@ -88,7 +106,6 @@ def read(path):
     kinds = (*page.extrasamples, *[0] * planes.shape[-1])[: planes.shape[-1] - colours]
     alpha = next((i for i, kind in enumerate(kinds) if kind in (1, 2)), None)
     lost = meaningless(len(kinds) - (alpha is not None))
-    lost += [f"{further} further page{'s' * (further > 1)}"] if further > 0 else []
     if alpha is None:
         return planes[..., :colours], lost
     opacity = planes[..., colours + alpha, None]
@@ -98,11 +115,12 @@ def read(path):
     return np.concatenate([planes, opacity], axis=-1), lost
 
 
-def write(path, planes, *, texts, directories, xmp, icc, dpi, photoshop, iptc):
+def write(path, planes, *, texts, directories, xmp, icc, dpi, photoshop, iptc, append=False):
     """Writes a TIFF file, compressed without loss.
 
     Args:
         path: the file.
+        append: whether it is there already, and gets a further page.
         planes: uint8, uint16 or float32 [H, W, 1 to 4]; the last of 2 or 4 is alpha.
         texts, directories: of EXIF, see `metadata.descriptive`.
         xmp, icc, photoshop, iptc: bytes; empty for none.
@@ -118,6 +136,7 @@ def write(path, planes, *, texts, directories, xmp, icc, dpi, photoshop, iptc):
     tifffile.imwrite(
         path,
         planes[..., 0] if channels == 1 else planes,
+        append=append,
         photometric="rgb" if channels > 2 else "minisblack",
         planarconfig="contig" if channels > 1 else None,
         extrasamples=["unassalpha"] if channels in (2, 4) else None,
@@ -132,7 +151,8 @@ def write(path, planes, *, texts, directories, xmp, icc, dpi, photoshop, iptc):
         software=False,
         extratags=extra,
     )
-    _add_directories(path, directories)
+    if directories:
+        _add_directories(path, directories)
 
 
 def meaningless(channels):
@@ -140,11 +160,15 @@ def meaningless(channels):
     return [f"{channels} channel{'s' * (channels > 1)} without a meaning"] if channels else []
 
 
-def tags(file):
-    """The tags of an open TIFF file's first page, as Pillow's Exif; empty where they are broken."""
-    found = Image.Exif()
+def tags(file, number=0):
+    """The tags of a page of an open TIFF file, as Pillow's Exif; empty where they are broken."""
+    found, place = Image.Exif(), None
     try:
-        found.load_from_fp(file)
+        if number:
+            with _opened(file) as whole:
+                place = whole.pages[number].offset
+                found.endian, found.bigtiff = whole.byteorder, whole.is_bigtiff
+        found.load_from_fp(file, place)
         dict(found)
     except Exception:  # broken ones raise what they like
         return Image.Exif()
@@ -158,9 +182,15 @@ def _opened(file):
 
 
 @contextlib.contextmanager
-def _first_page(path):
+def _opened_safely(path):
     with images.open_regular(path) as file, images.telling(path), _opened(file) as whole:
-        page = whole.pages[0]
+        yield whole
+
+
+@contextlib.contextmanager
+def _page(path, number=0):
+    with _opened_safely(path) as whole:
+        page = whole.pages[number]
         pixels = page.imagewidth * page.imagelength
         # Pillow's own limit is twice as many.
         if pixels * page.samplesperpixel > 2 * _MOST_SAMPLES * Image.MAX_IMAGE_PIXELS:
@@ -192,16 +222,24 @@ def _unmultiplied(planes, opacity):
 
 
 def _add_directories(path, directories):
-    """Adds EXIF's directories to a TIFF file, which tifffile does not write: {tag: {tag: value}}.
+    """Adds EXIF's directories to the last page of a TIFF file, which tifffile does not write.
 
-    They go behind the rest, and after them a new main directory, with the entries of the old one.
+    They go behind the rest, and after them a new directory of the page, with the entries of the old
+    one.
+
+    Args:
+        path: the file.
+        directories: {tag: {tag: value}}.
     """
     with open(path, "r+b") as file:
         header = file.read(8)
         order = {b"II": "<", b"MM": ">"}[header[:2]]
-        file.seek(struct.unpack_from(order + "I", header, 4)[0])
-        (count,) = struct.unpack(order + "H", file.read(2))
-        entries = [file.read(12) for _ in range(count)]
+        pointer = 4  # where it stands where a page's directory is
+        while following := _number_at(file, pointer, order):
+            file.seek(following)
+            (count,) = struct.unpack(order + "H", file.read(2))
+            entries = [file.read(12) for _ in range(count)]
+            last, pointer = pointer, file.tell()
         for tag, values in directories.items():
             directory = TiffImagePlugin.ImageFileDirectory_v2(header, group=tag)
             for key, value in values.items():
@@ -212,8 +250,13 @@ def _add_directories(path, directories):
         entries.sort(key=lambda entry: struct.unpack_from(order + "H", entry))
         place = _even_end(file)
         file.write(struct.pack(order + "H", len(entries)) + b"".join(entries) + bytes(4))
-        file.seek(4)
+        file.seek(last)
         file.write(struct.pack(order + "I", place))
+
+
+def _number_at(file, place, order):
+    file.seek(place)
+    return struct.unpack(order + "I", file.read(4))[0]
 
 
 def _even_end(file):
