@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
-from PIL import ExifTags, Image, ImageSequence
+from PIL import ExifTags, Image, ImageSequence, PngImagePlugin
 
 from tfdeblur.errors import InputError
 from tfdeblur.io import animations, photos
@@ -70,6 +70,52 @@ def test_a_still_gif(tmp_path, monkeypatch, capsys):
     assert "leaves out of x.gif: colours beyond 256" in capsys.readouterr().err
     np.testing.assert_array_equal(planes("out/x.gif")[0][0, 0, :3], 255 - np.array(COLOURS[0]))
     assert files.restore_files(files.plan(["x.gif"], "x.png"), invert).restored == 1
+
+
+def test_metadata_of_animations(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    first, *rest = pictures()
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Title", "a walk")
+    texts.add_itxt("XML:com.adobe.xmp", "<x/>")
+    texts.add(b"gAMA", (100000).to_bytes(4, "big"))
+    first.save("x.png", save_all=True, append_images=rest, pnginfo=texts, dpi=(300, 300))
+    first.save("x.gif", save_all=True, append_images=rest, comment=b"hello")
+    first.save("x.webp", save_all=True, append_images=rest, xmp=b"<x/>", exif=b"Exif\0\0MM\0*")
+    assert files.restore_files(files.plan(["."], "out"), invert).restored == 3
+    with Image.open("out/x.png") as image:
+        assert image.info["Title"] == "a walk" and image.info["xmp"] == b"<x/>"
+        assert image.info["gamma"] == 1 and image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    with Image.open("out/x.gif") as image:
+        assert image.info["comment"] == b"hello"
+    with Image.open("out/x.webp") as image:
+        assert image.info["xmp"] == b"<x/>" and image.info["exif"].endswith(b"MM\0*")
+    assert capsys.readouterr().err.count("note:") == 1  # of the GIF's colours
+
+
+def test_an_image_before_the_animation(tmp_path):
+    first, *rest = pictures()
+    options = {"default_image": True, "duration": [100, 200], "loop": 2}
+    first.save(tmp_path / "x.png", save_all=True, append_images=rest, **options)
+    animations.restore(tmp_path / "x.png", tmp_path / "y.png", invert)
+    with Image.open(tmp_path / "y.png") as image:
+        assert image.n_frames == 3 and image.info["default_image"]
+        image.seek(1), image.load()
+        assert image.info["duration"] == 100
+        image.seek(2), image.load()
+        assert image.info["duration"] == 200
+    assert np.array_equal(planes(tmp_path / "y.png")[0][..., :3], 255 - np.asarray(first))
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_grey_animations_stay_grey(tmp_path, alpha):
+    mode = "LA" if alpha else "L"
+    first, *rest = (x.convert(mode) for x in pictures(alpha))
+    first.save(tmp_path / "x.png", save_all=True, append_images=rest)
+    assert animations.restore(tmp_path / "x.png", tmp_path / "y.png", lambda x: x) == []
+    with Image.open(tmp_path / "y.png") as image:
+        assert image.mode == mode
+    np.testing.assert_array_equal(planes(tmp_path / "y.png"), planes(tmp_path / "x.png"))
 
 
 def test_what_is_refused(tmp_path):

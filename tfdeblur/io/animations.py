@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from tfdeblur.errors import InputError
-from tfdeblur.io import images, jxl, photos, raw, tiff
+from tfdeblur.io import images, jxl, metadata, photos, raw, tiff
 
 SUFFIXES = (".apng", ".gif")  # of such files alone
 _KINDS = {
@@ -19,6 +19,10 @@ _KINDS = {
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # which 8 bits hold
 _MOST_PIXELS = 2 * Image.MAX_IMAGE_PIXELS  # of all frames, which are in memory together
 _HEAD = 2**16  # bytes in which a file says how it is encoded
+_GIF_EXTENSIONS = {
+    b"!\xff\x0bXMP DataXMP": "its XMP",
+    b"!\xff\x0bICCRGBG1012": "its colour profile",
+}
 
 
 def find(source, target):
@@ -57,7 +61,7 @@ def find(source, target):
 
 
 def restore(source, target, restore_frame, quality=95, progress=None):
-    """Restores image after image; times, loops, transparency, EXIF and profile are kept.
+    """Restores image after image; times, loops, transparency, comments and metadata are kept.
 
     Each page of a TIFF file keeps what a photograph does, see `photos`.
 
@@ -78,16 +82,24 @@ def restore(source, target, restore_frame, quality=95, progress=None):
     if tiff.is_tiff(source):
         return _restore_pages(source, target, restore_frame, progress)
     with images.opened(source, several=True) as image:
-        kind, kept = image.format, _kept(image)
-        frames, durations = [], []
+        kind, kept, lost = image.format, _kept(image, source), list(_lost(image, source))
+        frames, durations, comments = [], [], {}
+        grey = kind == "PNG"
         for index in range(image.n_frames):
             image.seek(index)
+            grey = grey and image.mode in ("1", "L", "LA")
             frames.append(_restored(image, source, restore_frame))
             durations.append(image.info.get("duration", 0))
+            comments |= dict.fromkeys(filter(None, [image.info.get("comment")]))
             if progress:
                 progress((index + 1) / image.n_frames)
+    if grey:
+        mode = "LA" if any(frame.mode == "RGBA" for frame in frames) else "L"
+        frames = [frame.convert(mode) for frame in frames]
+    if kept.get("default_image"):  # which stands before the animation
+        durations = durations[1:]
     options = {
-        "GIF": {"duration": durations, "disposal": 2},
+        "GIF": {"duration": durations, "disposal": 2, "comment": b"\n".join(comments)},
         "PNG": {"duration": durations, "disposal": 0, "blend": 0},
         "WEBP": {"duration": durations, "exact": True, **_webp_options(source, quality)},
     }[kind]
@@ -95,7 +107,7 @@ def restore(source, target, restore_frame, quality=95, progress=None):
         frames[0].save(
             temporary, format=kind, save_all=True, append_images=frames[1:], **options, **kept
         )
-    return ["colours beyond 256 in an image"] if kind == "GIF" else []
+    return lost
 
 
 def _restore_pages(source, target, restore_frame, progress):
@@ -110,12 +122,33 @@ def _restore_pages(source, target, restore_frame, progress):
     return list(lost)
 
 
-def _kept(image):
-    names = {"loop", "exif", "icc_profile", "background", "default_image", "dpi", "xmp"}
+def _kept(image, source):
+    """What Pillow is to write of the whole animation."""
+    names = {"loop", "default_image"} | ({"background"} if image.format == "WEBP" else set())
     kept = {name: image.info[name] for name in names & image.info.keys()}
-    if image.format != "WEBP":
-        kept.pop("background", None)
-    return kept
+    found = metadata.Metadata(
+        exif=image.info.get("exif", b""),
+        xmp=image.info.get("xmp", b""),
+        icc=image.info.get("icc_profile", b""),
+        dpi=image.info.get("dpi", ()),
+    )
+    if image.format == "PNG":
+        with images.open_regular(source) as file:
+            found = dataclasses.replace(found, chunks=metadata.read_chunks(file))
+    return kept | metadata.options(found, image.format)
+
+
+def _lost(image, source):
+    """What is not kept, in words."""
+    if image.format == "GIF":
+        yield "colours beyond 256 in an image"
+        with images.open_regular(source) as file:
+            head = file.read(_HEAD)
+        for start, name in _GIF_EXTENSIONS.items():
+            if start in head:
+                yield name
+    if image.format == "PNG" and "16" in str(image.tile[0].args):
+        yield "its 16 bits, which become 8"
 
 
 def _restored(image, source, restore_frame):

@@ -104,7 +104,7 @@ def read(image, file, orientation, grey):
         dpi=tuple(map(float, image.info.get("dpi", ()))),
     )
     if image.format == "PNG":
-        found = dataclasses.replace(found, chunks=tuple(_png_chunks(file)))
+        found = dataclasses.replace(found, chunks=read_chunks(file))
     elif image.format in ("JPEG", "MPO"):
         segments = list(_jpeg_segments(file))
         comments = tuple(body for kind, body in segments if kind == _JPEG_COMMENT)
@@ -161,6 +161,11 @@ def _fitting(found, grey):
 def read_boxes(exif, xmp):
     """Likewise from what stands beside pixels that are upright already: `Metadata`."""
     return _fitting(Metadata(exif=_upright(exif, 1), xmp=_xmp(xmp)), grey=False)
+
+
+def read_chunks(file):
+    """Of an open PNG file, as binary: the chunks that are kept, see `Metadata`."""
+    return tuple(_png_chunks(file))
 
 
 def not_held(found, kind):
