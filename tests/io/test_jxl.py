@@ -1,6 +1,7 @@
 """JPEG XL: pixels, sizes told by the header, EXIF and XMP, and what is refused."""
 
 import dataclasses
+import io
 import struct
 
 import numpy as np
@@ -34,6 +35,33 @@ def test_sizes(tmp_path, size):
     content = imagecodecs.jpegxl_encode(np.zeros((*size, 3), np.uint8), usecontainer=False)
     (tmp_path / "x.jxl").write_bytes(content)
     assert jxl.size(tmp_path / "x.jxl") == size[::-1]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("lossless", [False, True])
+def test_whether_a_file_is_lossless(tmp_path, dtype, channels, lossless):
+    peak = 1 if dtype == "float32" else np.iinfo(dtype).max
+    planes = (RANDOM.random((16, 24, channels)) * peak).astype(dtype)
+    how = {"lossless": True} if lossless else {"distance": 1}
+    content = imagecodecs.jpegxl_encode(planes[..., 0] if channels == 1 else planes, **how)
+    (tmp_path / "x.jxl").write_bytes(content)
+    assert jxl.is_lossless(tmp_path / "x.jxl") == lossless
+    photo = photos.read(tmp_path / "x.jxl")
+    photos.write(tmp_path / "y.jxl", photo)
+    again = photos.read(tmp_path / "y.jxl")
+    assert photo.lossless == again.lossless == lossless
+    if lossless and dtype != "float32":
+        np.testing.assert_array_equal(again.pixels, photo.pixels)
+        np.testing.assert_array_equal(again.alpha, photo.alpha)
+
+
+def test_a_jpeg_file_packed_anew_is_not_lossless(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(RANDOM.integers(0, 256, (16, 24, 3), np.uint8)).save(buffer, "JPEG")
+    (tmp_path / "x.jxl").write_bytes(imagecodecs.jpegxl_encode_jpeg(buffer.getvalue()))
+    assert jxl.size(tmp_path / "x.jxl") == (24, 16)
+    assert not jxl.is_lossless(tmp_path / "x.jxl")
 
 
 def test_a_photo(tmp_path):

@@ -27,6 +27,11 @@ def size(path):
     return _size(path, _content(path))
 
 
+def is_lossless(path):
+    """Whether the pixels are stored without loss. Raises an InputError as `read`."""
+    return _header(path, _content(path))[1]
+
+
 def read(path):
     """Reads a file, upright.
 
@@ -115,33 +120,91 @@ def _boxes(content):
 
 
 def _size(path, content):
+    return _header(path, content)[0]
+
+
+def _header(path, content):
+    """(width, height), upright, and whether the pixels are stored without loss."""
     parts = {b"jxlc": 0, b"jxlp": 4}  # which begins with its number
-    for kind, body in [(b"jxlc", content)] if content[:2] == _CODESTREAM else _boxes(content):
+    boxes = [(b"jxlc", content)] if content[:2] == _CODESTREAM else list(_boxes(content))
+    for kind, body in boxes:
         if kind in parts and body[parts[kind] :].startswith(_CODESTREAM):
-            return _header_size(body[parts[kind] + 2 :][:_HEADER])
+            bits = _Bits(body[parts[kind] + 2 :][:_HEADER])
+            (width, height), (orientation, is_xyb) = _stored_size(bits), _stored_metadata(bits)
+            size = (height, width) if orientation in _TURNED else (width, height)
+            # Only lossy encoders turn colours into XYB; a JPEG file packed anew keeps its own.
+            return size, not is_xyb and b"jbrd" not in dict(boxes)
     raise InputError(f"{path} cannot be read as an image (no JPEG XL): replace or remove it.")
 
 
-def _header_size(header):
-    """(width, height) in the header of a codestream, whose bits come from the lowest on."""
-    bits = int.from_bytes(header, "little")
+class _Bits:
+    """The header of a codestream, whose bits come from the lowest on; zeros behind its end."""
 
-    def take(count):
-        nonlocal bits
-        value, bits = bits & ((1 << count) - 1), bits >> count
+    def __init__(self, content):
+        self.left = int.from_bytes(content, "little")
+
+    def take(self, count=1):
+        value, self.left = self.left & ((1 << count) - 1), self.left >> count
         return value
 
-    def side(small):
-        return 8 * (take(5) + 1) if small else take((9, 13, 18, 30)[take(2)]) + 1
+    def choose(self, *kinds):
+        """A number of one of four kinds, each (least, bits)."""
+        least, count = kinds[self.take(2)]
+        return least + self.take(count)
 
-    small = take(1)
+
+def _stored_size(bits):
+    def side(small):
+        if small:
+            return 8 * (bits.take(5) + 1)
+        return bits.choose((1, 9), (1, 13), (1, 18), (1, 30))
+
+    small = bits.take()
     height = side(small)
-    ratio = take(3)
+    ratio = bits.take(3)
     if ratio:
         one, other = _RATIOS[ratio - 1]
-        width = height * one // other
+        return height * one // other, height
+    return side(small), height
+
+
+def _stored_metadata(bits):
+    """(orientation, whether the colours are XYB)."""
+    orientation = 1
+    if bits.take():  # all as usual
+        return orientation, True
+    if bits.take():  # further fields
+        orientation = bits.take(3) + 1
+        if bits.take():  # the size at which it is meant to be shown
+            _stored_size(bits)
+        if bits.take() or bits.take():  # a preview, or an animation
+            return orientation, False
+    _pass_depth(bits)
+    bits.take()  # whether 16 bits suffice in between
+    for _ in range(bits.choose((0, 0), (1, 0), (2, 4), (1, 12))):
+        _pass_channel(bits)
+    return orientation, bool(bits.take())
+
+
+def _pass_depth(bits):
+    if bits.take():  # floating point
+        bits.choose((32, 0), (16, 0), (24, 0), (1, 6))
+        bits.take(4)
     else:
-        width = side(small)
-    is_default = take(1)
-    orientation = take(3) + 1 if not is_default and take(1) else 1
-    return (height, width) if orientation in _TURNED else (width, height)
+        bits.choose((8, 0), (10, 0), (12, 0), (1, 6))
+
+
+def _pass_channel(bits):
+    """Of those beside the colours."""
+    if bits.take():  # alpha of 8 bits
+        return
+    kind = bits.choose((0, 0), (1, 0), (2, 4), (18, 6))
+    _pass_depth(bits)
+    bits.choose((0, 0), (3, 0), (4, 0), (1, 3))  # how much smaller it is
+    bits.take(8 * bits.choose((0, 0), (0, 4), (16, 5), (48, 10)))  # its name
+    if kind == 0:  # alpha: multiplied into the colours?
+        bits.take()
+    elif kind == 2:  # an ink: its colour
+        bits.take(4 * 16)
+    elif kind == 5:  # a colour filter's
+        bits.choose((1, 0), (0, 2), (3, 4), (19, 8))

@@ -133,7 +133,7 @@ def _read_jxl(path):
     planes, exif, xmp = jxl.read(path)
     kept, lost = metadata.read_boxes(exif, xmp)
     lost.append("a colour profile other than sRGB, if there is one")
-    return _photo(planes, kept, "JXL", lost=lost)
+    return _photo(planes, kept, "JXL", jxl.is_lossless(path), lost)
 
 
 def _read_deep_tiff(path, number=0):
@@ -210,6 +210,7 @@ def write(path, photo, quality=95, form=None, like=None):
         if form == "TIFF":
             _write_tiff(temporary, planes, photo.metadata)
         elif form == "JXL":
+            quality = 100 if photo.lossless and photo.format == "JXL" else quality
             jxl.write(temporary, planes, quality, photo.metadata.exif, photo.metadata.xmp)
         elif planes.dtype == np.uint16:
             write_deep = {"PNG": _write_deep_png, "PPM": _write_deep_ppm}[form]
