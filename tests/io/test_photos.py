@@ -364,14 +364,75 @@ def test_chunks_of_png_files(tmp_path, colours, deep, bits):
         (b"zTXt", b"Comment\0\0" + zlib.compress(b"long")),
         (b"iTXt", "Title\0\0\0de\0Titel\0Übung".encode()),
         (b"tIME", bytes([7, 234, 1, 2, 3, 4, 5])),
+        (b"mDCV", bytes(range(24))),
+        (b"cLLI", bytes(range(8))),
+        (b"pHYs", struct.pack(">IIB", 1, 2, 0)),
+        (b"bKGD", struct.pack(">HHH", 1, 2, 3)),
     )
     photo = Photo(colours if bits == 8 else deep, metadata=Metadata(xmp=XMP, chunks=chunks))
     photos.write(tmp_path / "x.png", photo)
-    assert sorted(photos.read(tmp_path / "x.png").metadata.chunks) == sorted(chunks)
-    assert photos.read(tmp_path / "x.png").metadata.xmp == XMP.replace(b"6", b"1")
+    read = photos.read(tmp_path / "x.png")
+    assert sorted(read.metadata.chunks) == sorted(chunks) and read.lost == ()
+    assert read.metadata.xmp == XMP.replace(b"6", b"1")
+    lost = photos.write(tmp_path / "x.bmp", read)
+    assert all(name in lost for name in ("mDCV", "cLLI", "pHYs", "bKGD"))
     with Image.open(tmp_path / "x.png") as image:
         image.load()
         assert image.info["gamma"] == 1 and image.text["Title"] == "Übung"
+
+
+def with_chunks(path, *chunks):
+    """Puts chunks, (kind, content), behind the header of a PNG file."""
+    content = path.read_bytes()
+    packed = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+    path.write_bytes(content[:33] + packed + content[33:])
+
+
+def test_chunks_that_are_not_kept_are_told(tmp_path, colours):
+    Image.fromarray(colours).save(tmp_path / "x.png")
+    with_chunks(tmp_path / "x.png", (b"sBIT", bytes([5, 6, 5])), (b"caBX", b"signed"))
+    credentials, others = photos.read(tmp_path / "x.png").lost
+    assert "(C2PA)" in credentials and others == "its PNG chunk sBIT"
+    Image.fromarray(colours).quantize(4).save(tmp_path / "x.png")
+    many = [(b"a%cXa" % letter, b"") for letter in b"abcdefghij"]
+    with_chunks(tmp_path / "x.png", *many, (b"bKGD", b"\1"))
+    (lost,) = photos.read(tmp_path / "x.png").lost
+    assert lost.startswith("its PNG chunks aaXa, abXa,") and lost.endswith("ahXa, 3 more")
+
+
+def test_content_credentials_of_jpeg_files_are_told(tmp_path, colours):
+    Image.fromarray(colours).save(tmp_path / "x.jpg")
+    content = (tmp_path / "x.jpg").read_bytes()
+    segment = b"\xff\xeb\0\x0eJP....c2pa.."
+    (tmp_path / "x.jpg").write_bytes(content[:2] + segment + content[2:])
+    (lost,) = photos.read(tmp_path / "x.jpg").lost
+    assert "(C2PA)" in lost
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_tags_of_tiff_files(tmp_path, colours, deep, bits):
+    title = "Titel\0".encode("utf-16le")
+    kept = {
+        40091: ("B", len(title), title),
+        18246: ("H", 1, 4),
+        285: ("s", 0, "page"),
+        297: ("H", 2, (1, 3)),
+    }
+    tags = [(tag, *value, True) for tag, value in kept.items()]
+    tags += [(33550, "d", 3, (1.0, 1.0, 0.0), True), (65000, "H", 1, 1, True)]
+    pixels = colours if bits == 8 else deep
+    tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="rgb", extratags=tags)
+    photo = photos.read(tmp_path / "x.tif")
+    assert photo.lost == ("its TIFF tags ModelPixelScaleTag, 65000",)
+    photos.write(tmp_path / "y.tif", photo)
+    with tifffile.TiffFile(tmp_path / "y.tif") as file:
+        found = file.pages[0].tags
+        assert {tag: found[tag].value for tag in kept} == {tag: x[2] for tag, x in kept.items()}
+    photos.write(tmp_path / "y.jpg", photo)
+    assert described(tmp_path / "y.jpg")[0][40091] == title
 
 
 def test_old_places_of_exif_in_png_files_are_not_kept(tmp_path, colours):

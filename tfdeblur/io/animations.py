@@ -82,7 +82,9 @@ def restore(source, target, restore_frame, quality=95, progress=None):
     if tiff.is_tiff(source):
         return _restore_pages(source, target, restore_frame, progress)
     with images.opened(source, several=True) as image:
-        kind, kept, lost = image.format, _kept(image, source), list(_lost(image, source))
+        kind, found, lost = image.format, *_metadata(image, source)
+        kept = _kept(image) | metadata.options(found, kind)
+        lost += _lost(image, source)
         frames, durations, comments = [], [], {}
         grey = kind == "PNG"
         for index in range(image.n_frames):
@@ -107,6 +109,8 @@ def restore(source, target, restore_frame, quality=95, progress=None):
         frames[0].save(
             temporary, format=kind, save_all=True, append_images=frames[1:], **options, **kept
         )
+        if kind == "PNG":
+            metadata.complete_png(temporary, found)
     return lost
 
 
@@ -122,20 +126,26 @@ def _restore_pages(source, target, restore_frame, progress):
     return list(lost)
 
 
-def _kept(image, source):
-    """What Pillow is to write of the whole animation."""
+def _kept(image):
+    """What is told beside metadata of the whole animation, as Pillow's `save` takes it."""
     names = {"loop", "default_image"} | ({"background"} if image.format == "WEBP" else set())
-    kept = {name: image.info[name] for name in names & image.info.keys()}
+    return {name: image.info[name] for name in names & image.info.keys()}
+
+
+def _metadata(image, source):
+    """Metadata, the orientation as it is stored; and a list of str, what is not among it."""
+    chunks, lost = (), []
+    if image.format == "PNG":
+        with images.open_regular(source) as file:
+            chunks, lost = metadata.read_chunks(file, bits=8)
     found = metadata.Metadata(
         exif=image.info.get("exif", b""),
         xmp=image.info.get("xmp", b""),
         icc=image.info.get("icc_profile", b""),
         dpi=image.info.get("dpi", ()),
+        chunks=chunks,
     )
-    if image.format == "PNG":
-        with images.open_regular(source) as file:
-            found = dataclasses.replace(found, chunks=metadata.read_chunks(file))
-    return kept | metadata.options(found, image.format)
+    return found, lost
 
 
 def _lost(image, source):

@@ -11,13 +11,14 @@ import dataclasses
 import io
 import re
 import struct
+import zlib
 
-from PIL import ExifTags, Image, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin, TiffTags
 
 _HEADER = b"Exif\0\0"
 _BASE = ExifTags.Base
 # Of a TIFF file, whose EXIF stands among what describes the storage of its pixels.
-_TEXTS = (
+_KEPT_TAGS = (
     _BASE.DocumentName,
     _BASE.ImageDescription,
     _BASE.Make,
@@ -27,22 +28,43 @@ _TEXTS = (
     _BASE.Artist,
     _BASE.HostComputer,
     _BASE.Copyright,
+    _BASE.PageName,
+    _BASE.PageNumber,
+    _BASE.Rating,
+    _BASE.RatingPercent,
+    *range(_BASE.XPTitle, _BASE.XPSubject + 1),  # Windows' title, comment, author, keywords
 )
 _DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 _TURNED = (5, 6, 7, 8)  # orientations that exchange width and height
 _TIFF_XMP, _TIFF_IPTC, _TIFF_PHOTOSHOP, _TIFF_ICC = 700, 33723, 34377, 34675
+# What describes the storage of the pixels, or is kept otherwise.
+_TIFF_OTHERS = (
+    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281),
+    *(282, 283, 284, 288, 289, 290, 291, 292, 293, 296, 317, 320, 322, 323, 324, 325, 326, 327),
+    *(328, 330, 332, 334, 338, 339, 340, 341, 347, *range(512, 522), 529, 530, 531, 532, 559),
+    *(_TIFF_XMP, _TIFF_IPTC, _TIFF_PHOTOSHOP, _TIFF_ICC),
+)
+_TIFF_C2PA, _TIFF_LAYERS = 52545, 37724
 
 # What a PNG file says of its colours, and in words.
-_PNG_COLOURS = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
-_PNG_KEPT = (*_PNG_COLOURS, b"tEXt", b"zTXt", b"iTXt", b"tIME")
+_PNG_COLOURS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
+_PNG_SHAPE, _PNG_BACKGROUND, _PNG_C2PA = b"pHYs", b"bKGD", b"caBX"
+_PNG_KEPT = (*_PNG_COLOURS, b"tEXt", b"zTXt", b"iTXt", b"tIME", _PNG_SHAPE, _PNG_BACKGROUND)
+_PNG_NOT_BY_PILLOW = (b"mDCV", b"cLLI", _PNG_SHAPE)
+# The picture itself, or what is kept otherwise.
+_PNG_OTHERS = (
+    *(b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"hIST", b"iCCP", b"eXIf"),
+    *(b"acTL", b"fcTL", b"fdAT", b"iDOT"),
+)
 # Texts that stand for what is kept otherwise.
 _PNG_TWICE = (
     b"XML:com.adobe.xmp\0",
     *(b"Raw profile type " + x for x in (b"exif", b"APP1", b"xmp")),
 )
+PNG_HEADER = 8 + 25  # signature, IHDR
 _LONGEST = 2**24  # bytes of a chunk that is kept
 
-_JPEG_COMMENT, _JPEG_PHOTOSHOP = 0xFE, 0xED
+_JPEG_COMMENT, _JPEG_PHOTOSHOP, _JPEG_BOXES = 0xFE, 0xED, 0xEB
 _JPEG_SEGMENT = 65000  # bytes that one can hold, about
 _PHOTOSHOP = b"Photoshop 3.0\0"
 # Of Photoshop's resources: IPTC; and what is of the pixels as they were (thumbnails, paths) or is
@@ -59,6 +81,8 @@ _ANNOUNCING = (
     re.compile(rb"\s+" + _ANNOUNCED + rb"""\s*=\s*(?:"[^"]*"|'[^']*')"""),
     re.compile(rb"<(" + _ANNOUNCED + rb"|G?Container:Directory)(?:\s[^<>]*)?(?<!/)>"),
 )
+_C2PA = "its Content Credentials (C2PA), which are signed for the pixels as they were"
+_MOST_NAMES = 8  # of what is told
 _SIZES = ((_BASE.ImageWidth, _BASE.ImageLength), (_BASE.ExifImageWidth, _BASE.ExifImageHeight))
 
 
@@ -103,8 +127,10 @@ def read(image, file, orientation, grey):
         icc=image.info.get("icc_profile") or b"",
         dpi=tuple(map(float, image.info.get("dpi", ()))),
     )
+    lost = []
     if image.format == "PNG":
-        found = dataclasses.replace(found, chunks=read_chunks(file))
+        chunks, lost = read_chunks(file)
+        found = dataclasses.replace(found, chunks=chunks)
     elif image.format in ("JPEG", "MPO"):
         segments = list(_jpeg_segments(file))
         comments = tuple(body for kind, body in segments if kind == _JPEG_COMMENT)
@@ -112,7 +138,10 @@ def read(image, file, orientation, grey):
         resources = b"".join(x.removeprefix(_PHOTOSHOP) for x in parts if x.startswith(_PHOTOSHOP))
         photoshop = _resources(resources)
         found = dataclasses.replace(found, comments=comments, photoshop=photoshop)
-    return _fitting(found, grey)
+        boxes = b"".join(body for kind, body in segments if kind == _JPEG_BOXES)
+        lost += [_C2PA] if b"c2pa" in boxes else []
+    found, unfitting = _fitting(found, grey)
+    return found, [*lost, *unfitting]
 
 
 def read_tiff(tags, grey):
@@ -132,6 +161,21 @@ def read_tiff(tags, grey):
         photoshop=photoshop,
     )
     return _fitting(found, grey)
+
+
+def tags_lost(tags):
+    """In words, which tags of a TIFF file are not kept: list of str."""
+    lost = sorted({*tags} - {*_KEPT_TAGS, *_DIRECTORIES, *_TIFF_OTHERS})
+    words = {_TIFF_C2PA: _C2PA, _TIFF_LAYERS: "its layers"}
+    named = [(tag, TiffTags.lookup(tag).name) for tag in lost if tag not in words]
+    names = [str(tag) if name == "unknown" else name for tag, name in named]
+    return [words[tag] for tag in lost if tag in words] + _listed("TIFF tag", names)
+
+
+def _listed(kind, names):
+    more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
+    shown = ", ".join([*names[:_MOST_NAMES], *more])
+    return [f"its {kind}{'s' * (len(names) > 1)} {shown}"] if names else []
 
 
 def _tiff_resolution(tags):
@@ -163,9 +207,32 @@ def read_boxes(exif, xmp):
     return _fitting(Metadata(exif=_upright(exif, 1), xmp=_xmp(xmp)), grey=False)
 
 
-def read_chunks(file):
-    """Of an open PNG file, as binary: the chunks that are kept, see `Metadata`."""
-    return tuple(_png_chunks(file))
+def read_chunks(file, bits=16):
+    """Likewise the chunks of an open PNG file, as binary.
+
+    Args:
+        file: the file.
+        bits: those of a channel that are kept at most.
+
+    Returns:
+        The chunks of `Metadata`; and a list of str, in words, what else there was.
+    """
+    kept, lost, told, has_background = [], {}, [], False
+    for kind, content in _png_chunks(file):
+        if kind == b"IHDR":
+            # A background of a palette, or of other bits, is none of what is written.
+            has_background = content[8:9] in (b"\x08", b"\x10") and content[8] <= bits
+            has_background = has_background and content[9:10] != b"\x03"
+        elif kind == _PNG_C2PA:
+            told = [_C2PA]
+        elif content is None or (kind == _PNG_BACKGROUND and not has_background):
+            lost[kind.decode(errors="replace")] = None
+        elif kind == _PNG_SHAPE and content[8:] != b"\0":
+            continue  # a resolution, which is kept as such
+        elif not content.startswith(_PNG_TWICE):
+            kept.append((kind, content))
+    kept.sort(key=lambda chunk: chunk[0])  # whichever program wrote them; texts as they come
+    return tuple(kept), told + _listed("PNG chunk", list(lost))
 
 
 def not_held(found, kind):
@@ -173,6 +240,7 @@ def not_held(found, kind):
     plain = kind in ("BMP", "PPM")
     long = kind == "JPEG"
     colours = sorted({chunk.decode() for chunk, _ in found.chunks if chunk in _PNG_COLOURS})
+    kinds = {chunk for chunk, _ in found.chunks}
     texts = any(chunk.endswith(b"Xt") or chunk == b"tIME" for chunk, _ in found.chunks)
     return [
         name
@@ -184,6 +252,8 @@ def not_held(found, kind):
             ("its comment", found.comments and kind != "JPEG"),
             (f"what it says of its colours ({', '.join(colours)})", colours and kind != "PNG"),
             ("its texts", texts and kind != "PNG"),
+            ("the shape of its pixels (pHYs)", _PNG_SHAPE in kinds and kind != "PNG"),
+            ("its background (bKGD)", _PNG_BACKGROUND in kinds and kind != "PNG"),
         )
         if lost
     ]
@@ -205,8 +275,27 @@ def options(found, kind):
     return {name: value for name, value in wanted.items() if value}
 
 
+def complete_png(path, found):
+    """Adds those chunks to a PNG file which Pillow does not write."""
+    chunks = b"".join(_chunks_not_by_pillow(found))
+    if not chunks:
+        return
+    with open(path, "r+b") as file:
+        content = file.read()
+        file.seek(PNG_HEADER)
+        file.write(chunks + content[PNG_HEADER:])
+
+
+def _chunks_not_by_pillow(found):
+    for kind, content in found.chunks:
+        if kind in _PNG_NOT_BY_PILLOW:
+            check = zlib.crc32(kind + content)
+            yield struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+
 def png_chunks(found):
-    """The chunks of a PNG file that hold metadata, taken from a picture of one pixel."""
+    """The chunks of a PNG file that hold metadata, most taken from a picture of one pixel."""
+    yield from _chunks_not_by_pillow(found)
     buffer = io.BytesIO()
     Image.new("L", (1, 1)).save(buffer, format="PNG", **options(found, "PNG"))
     content = buffer.getvalue()
@@ -227,7 +316,8 @@ def descriptive(exif):
     """Of the bytes of EXIF, what describes the photograph, not the file.
 
     Returns:
-        {tag: text} and {tag of a directory: {tag: value}}, of Pillow's types.
+        {tag: text, bytes, or numbers of 16 bits} and {tag of a directory: {tag: value}}, of
+        Pillow's types.
     """
     tags = Image.Exif()
     if exif:
@@ -236,9 +326,17 @@ def descriptive(exif):
 
 
 def _descriptive(tags):
-    texts = {tag: tags[tag] for tag in _TEXTS if isinstance(tags.get(tag), str)}
+    kept = {tag: tags[tag] for tag in _KEPT_TAGS if _is_plain(tags.get(tag))}
     directories = {tag: tags.get_ifd(tag) for tag in _DIRECTORIES if tag in tags}
-    return texts, directories
+    return kept, directories
+
+
+def _is_plain(value):
+    """Whether it is text, bytes, or one or several numbers of 16 bits."""
+    numbers = value if isinstance(value, tuple) else (value,)
+    return isinstance(value, str | bytes) or all(
+        isinstance(number, int) and 0 <= number < 2**16 for number in numbers
+    )
 
 
 def _upright(exif, orientation):
@@ -297,26 +395,29 @@ def _without_announcements(xmp):
 
 
 def _png_chunks(file):
+    """(kind, content) of the header and of what is not of the pixels; None of what is not kept."""
     file.seek(8)
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
-        if kind not in _PNG_KEPT or length > _LONGEST:
+        if kind != b"IHDR" and (kind not in _PNG_KEPT or length > _LONGEST):
             file.seek(length + 4, io.SEEK_CUR)
+            if kind not in _PNG_OTHERS:
+                yield kind, None
             continue
         content = file.read(length)
         file.seek(4, io.SEEK_CUR)  # its checksum
-        if len(content) == length and not content.startswith(_PNG_TWICE):
+        if len(content) == length:
             yield kind, content
 
 
 def _jpeg_segments(file):
-    """(kind, content) of the comments and of what Photoshop wrote, before the pixels."""
+    """(kind, content) of comments, of what Photoshop wrote and of boxes, before the pixels."""
     file.seek(2)
     while len(head := file.read(4)) == 4:
         first, kind, length = struct.unpack(">BBH", head)
         if first != 0xFF or kind in (0xD9, 0xDA) or length < 2:
             return
-        if kind in (_JPEG_COMMENT, _JPEG_PHOTOSHOP):
+        if kind in (_JPEG_COMMENT, _JPEG_PHOTOSHOP, _JPEG_BOXES):
             yield kind, file.read(length - 2)
         else:
             file.seek(length - 2, io.SEEK_CUR)

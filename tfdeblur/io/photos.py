@@ -113,6 +113,7 @@ def _read_opened(image, path):
         grey = planes.shape[-1] < 3
         if image.format == "TIFF":  # Pillow turns it upright
             kept, others = metadata.read_tiff(image.getexif(), grey)
+            others += metadata.tags_lost(image.getexif())
         else:
             orientation = images.orientation(image)
             planes = _turned(planes, orientation)
@@ -141,6 +142,7 @@ def _read_deep_tiff(path, number=0):
     with images.open_regular(path) as file:
         tags = tiff.tags(file, number)
         kept, others = metadata.read_tiff(tags, grey=planes.shape[-1] < 3)
+        others += metadata.tags_lost(tags)
     planes = _turned(planes, tags.get(_TIFF_ORIENTATION, 1))
     return _photo(planes, kept, "TIFF", lost=[*lost, *others])
 
@@ -221,6 +223,8 @@ def write(path, photo, quality=95, form=None, like=None):
             options = metadata.options(photo.metadata, form)
             options |= _encoding(form, quality, photo.lossless and form == photo.format)
             picture.save(temporary, format=form, **options)
+            if form == "PNG":
+                metadata.complete_png(temporary, photo.metadata)
     return ", ".join(_left_out(photo, form))
 
 
@@ -430,11 +434,10 @@ def _write_deep_png(path, planes, found):
     import tensorflow as tf
 
     content = tf.io.encode_png(planes, compression=3).numpy()
-    header = 8 + 25  # signature, IHDR
     with open(path, "wb") as file:
-        file.write(content[:header])
+        file.write(content[: metadata.PNG_HEADER])
         file.writelines(metadata.png_chunks(found))
-        file.write(memoryview(content)[header:])
+        file.write(memoryview(content)[metadata.PNG_HEADER :])
 
 
 def _write_deep_ppm(path, planes, found):
@@ -446,11 +449,11 @@ def _write_deep_ppm(path, planes, found):
 
 
 def _write_tiff(path, planes, found, append=False):
-    texts, directories = metadata.descriptive(found.exif)
+    values, directories = metadata.descriptive(found.exif)
     tiff.write(
         path,
         planes,
-        texts=texts,
+        values=values,
         directories=directories,
         xmp=found.xmp,
         icc=found.icc,

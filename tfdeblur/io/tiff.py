@@ -16,7 +16,7 @@ from tfdeblur.io import images
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MOST_SAMPLES = 4  # of a pixel, on which the limit of size is reckoned
 _XMP, _IPTC, _PHOTOSHOP = 700, 33723, 34377
-_ASCII, _BYTES = "s", "B"
+_ASCII, _BYTES, _SHORT = "s", "B", "H"
 
 
 def is_tiff(path):
@@ -115,24 +115,24 @@ def read(path, number=0):
     return np.concatenate([planes, opacity], axis=-1), lost
 
 
-def write(path, planes, *, texts, directories, xmp, icc, dpi, photoshop, iptc, append=False):
+def write(path, planes, *, values, directories, xmp, icc, dpi, photoshop, iptc, append=False):
     """Writes a TIFF file, compressed without loss.
 
     Args:
         path: the file.
         append: whether it is there already, and gets a further page.
         planes: uint8, uint16 or float32 [H, W, 1 to 4]; the last of 2 or 4 is alpha.
-        texts, directories: of EXIF, see `metadata.descriptive`.
+        values, directories: of EXIF, see `metadata.descriptive`.
         xmp, icc, photoshop, iptc: bytes; empty for none.
         dpi: horizontal and vertical resolution, or ().
     """
     import tifffile
 
     channels = planes.shape[-1]
-    extra = [(tag, _ASCII, 0, text.encode(), True) for tag, text in texts.items()]
+    extra = [_extra_tag(tag, value) for tag, value in values.items()]
     for tag, content in ((_XMP, xmp), (_IPTC, iptc), (_PHOTOSHOP, photoshop)):
         if content:
-            extra.append((tag, _BYTES, len(content), content, True))
+            extra.append(_extra_tag(tag, content))
     tifffile.imwrite(
         path,
         planes[..., 0] if channels == 1 else planes,
@@ -153,6 +153,15 @@ def write(path, planes, *, texts, directories, xmp, icc, dpi, photoshop, iptc, a
     )
     if directories:
         _add_directories(path, directories)
+
+
+def _extra_tag(tag, value):
+    """As tifffile wants it: text, bytes, or numbers of 16 bits."""
+    if isinstance(value, str):
+        return tag, _ASCII, 0, value.encode(), True
+    if isinstance(value, bytes):
+        return tag, _BYTES, len(value), value, True
+    return tag, _SHORT, len(value) if isinstance(value, tuple) else 1, value, True
 
 
 def meaningless(channels):
