@@ -6,7 +6,7 @@ import tifffile
 from PIL import ExifTags, Image, ImageSequence, PngImagePlugin
 
 from tfdeblur.errors import InputError
-from tfdeblur.io import animations, photos
+from tfdeblur.io import animations, images, photos
 from tfdeblur.io.metadata import Metadata
 from tfdeblur.restoration import files
 
@@ -116,6 +116,29 @@ def test_grey_animations_stay_grey(tmp_path, alpha):
     with Image.open(tmp_path / "y.png") as image:
         assert image.mode == mode
     np.testing.assert_array_equal(planes(tmp_path / "y.png"), planes(tmp_path / "x.png"))
+
+
+@pytest.mark.parametrize("name", ["x.gif", "x.tif"])
+def test_a_picture_of_before_and_after_shows_the_first_image(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    first, *rest = pictures()
+    first.save(name, save_all=True, append_images=rest)
+    jobs = files.plan([name], "out", compare=True)
+    pictures_made = []
+    for _ in range(2):  # with what is restored, and of what has been
+        files.restore_files(jobs, invert)
+        pictures_made.append(images.read(jobs[0].compared))
+        jobs[0].compared.unlink()
+    shown = pictures_made[0][-20, [30, -30]].astype(int)
+    assert np.abs(shown - [COLOURS[0], 255 - np.array(COLOURS[0])]).max() < 6
+    np.testing.assert_array_equal(*pictures_made)
+
+
+def test_several_images_that_cannot_be_restored_together(tmp_path):
+    first, *rest = pictures()
+    first.save(tmp_path / "x.avif", save_all=True, append_images=rest, duration=100)
+    with pytest.raises(InputError, match=r"x\.avif holds 3 images: save the wanted one"):
+        animations.find(tmp_path / "x.avif", tmp_path / "y.avif")
 
 
 def test_what_is_refused(tmp_path):

@@ -36,7 +36,8 @@ def find(source, target):
         (count, (width, height)); or None, for a single image that `photos` can write.
 
     Raises:
-        InputError: it cannot be read, or the target is of another format.
+        InputError: it cannot be read, its images cannot be restored together, or the target is of
+            another format.
     """
     if raw.is_raw(source) or jxl.is_jxl(source):
         return None
@@ -49,6 +50,8 @@ def find(source, target):
     same = suffix in _KINDS.get(kind, ())
     if count == 1 and not (same and kind == "GIF"):
         return None
+    if kind not in _KINDS:
+        images.refuse_several(source, count)
     if not same:
         raise InputError(
             f"{source} holds {count} images: name a file of its own format, not {suffix}, or save "
@@ -60,7 +63,15 @@ def find(source, target):
     return count, size
 
 
-def restore(source, target, restore_frame, quality=95, progress=None):
+def read_first(path):
+    """The first image of a file of which `find` tells: uint8, uint16 or float32 [H, W, 3]."""
+    if tiff.is_tiff(path):
+        return next(photos.read_pages(path)).pixels
+    with images.opened(path, several=True) as image:
+        return np.asarray(image.convert("RGBA"))[..., :3]
+
+
+def restore(source, target, restore_frame, quality=95, progress=None, shown=None):
     """Restores image after image; times, loops, transparency, comments and metadata are kept.
 
     Each page of a TIFF file keeps what a photograph does, see `photos`.
@@ -71,6 +82,7 @@ def restore(source, target, restore_frame, quality=95, progress=None):
         restore_frame: uint8 [H, W, 3], and of TIFF also uint16 and float32 -> the same.
         quality: of WebP.
         progress: function that is called with the share done, in [0, 1]; or None.
+        shown: function that is called with the first image and its restored version; or None.
 
     Returns:
         list of str, what is left out, for a message.
@@ -79,6 +91,7 @@ def restore(source, target, restore_frame, quality=95, progress=None):
         InputError: the source is broken or an animation of more than 8 bits, or the target cannot
             be written.
     """
+    restore_frame = _showing(restore_frame, shown)
     if tiff.is_tiff(source):
         return _restore_pages(source, target, restore_frame, progress)
     with images.opened(source, several=True) as image:
@@ -112,6 +125,19 @@ def restore(source, target, restore_frame, quality=95, progress=None):
         if kind == "PNG":
             metadata.complete_png(temporary, found)
     return lost
+
+
+def _showing(restore_frame, shown):
+    """The same function, but its first argument and result are shown."""
+    left = [shown] if shown else []
+
+    def restore(image):
+        restored = restore_frame(image)
+        if left:
+            left.pop()(image, restored)
+        return restored
+
+    return restore
 
 
 def _restore_pages(source, target, restore_frame, progress):

@@ -51,7 +51,8 @@ class Job:
 
     Attributes:
         source, target: the files to read and to write.
-        compared: where the picture of before and after goes; None for none.
+        compared: where the picture of before and after goes, of several images that of the first;
+            None for none.
         problem: why there is nothing to restore: the input does not exist, say.
     """
 
@@ -552,7 +553,7 @@ def _restore_file(job, restore, quality, progress, kernel):
         lost = videos.restore(job.source, job.target, lambda x: restore(x, None), progress, show)
     elif animations.find(job.source, job.target):
         lost = animations.restore(
-            job.source, job.target, lambda x: restore(x, None), quality, progress
+            job.source, job.target, lambda x: restore(x, None), quality, progress, show
         )
     else:
         photo = photos.read(job.source)
@@ -577,11 +578,11 @@ def _compare_afterwards(job):
     """The picture of before and after of an image that an earlier run has restored without it."""
     if not job.compared or _is_newer(job.compared, job.target) or _is_video(job.source):
         return
-    if animations.find(job.source, job.target):
-        return
     from tfdeblur.io import comparisons
 
-    before, after = (photos.read(path).pixels for path in (job.source, job.target))
+    several = animations.find(job.source, job.target)
+    read = animations.read_first if several else lambda path: photos.read(path).pixels
+    before, after = map(read, (job.source, job.target))
     if (before.dtype, after.dtype) == (np.uint16, np.uint8):
         before = images.to_eight_bits(before)
     if before.shape == after.shape:
