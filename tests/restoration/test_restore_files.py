@@ -435,6 +435,18 @@ def test_a_file_stays_what_its_content_says(photos, capsys):
     assert "note" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("suffix", [".gif", ".apng", ".dng"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_file_of_a_wrong_name_is_restored(photos, suffix, kind):
+    Image.new("RGB", (9, 6)).save(f"photos/x{suffix}", format=kind)
+    jobs = files.plan(["photos"], "out")
+    assert files.check(jobs[-1]) == "9x6 pixels"
+    assert files.restore_files(jobs, invert) == files.Outcome(3, 0, 0)
+    with Image.open(f"out/x{suffix}") as image:
+        assert image.format == kind and image.getpixel((0, 0)) == (255, 255, 255)
+    assert files.restore_files(files.plan([f"photos/x{suffix}"], "out/x.png"), invert).restored == 1
+
+
 def test_what_a_search_leaves_out_is_counted(photos):
     for name in ("photos/x.jp2", "photos/y.JP2", "photos/z.tga", "photos/.hidden.png"):
         pathlib.Path(name).write_bytes(b"x")

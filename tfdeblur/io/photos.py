@@ -195,7 +195,7 @@ def write(path, photo, quality=95, form=None, like=None):
         photo: Photo.
         quality: of JPEG, WebP, AVIF and HEIC, 1 to 100.
         form: the format, one of those in `Photo.format`; None: that which the suffix names, one of
-            `SUFFIXES`.
+            `SUFFIXES`. Where it is given, the suffix does not matter.
         like: a file whose access rights and time of change it gets, see `images.replacing`.
 
     Returns:
@@ -205,8 +205,9 @@ def write(path, photo, quality=95, form=None, like=None):
         InputError: unknown suffix, or the file cannot be written.
     """
     path = pathlib.Path(path)
-    check_suffix(path)
-    form = form if form in _WRITTEN else _format_of(path)
+    if form not in _WRITTEN:
+        check_suffix(path)
+        form = _format_of(path)
     planes = _of_bits(_planes(photo, form in _WITH_ALPHA), _BITS.get(form, 8))
     with images.replacing(path, like) as temporary:
         if form == "TIFF":
@@ -261,6 +262,20 @@ def _left_out(photo, form):
     if photo.lossless and form == photo.format == "AVIF":
         yield "its lossless compression (values change by about 3 of 255)"
     yield from metadata.not_held(photo.metadata, form)
+
+
+def can_stay(path):
+    """Whether `write` can write the format of a file of a single image, by what it holds.
+
+    Raises:
+        InputError: the file cannot be read, as far as its header tells.
+    """
+    if raw.is_raw(path):
+        return False
+    if jxl.is_jxl(path) or tiff.is_deep(path):
+        return True
+    with images.opened(path) as image:
+        return _SAME.get(image.format, image.format) in _WRITTEN
 
 
 def suffix_of(form):

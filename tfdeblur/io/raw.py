@@ -11,12 +11,20 @@ from tfdeblur.io import images
 SUFFIXES = (
     *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"),
 )
+_OTHERS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM")  # JPEG, PNG, GIF, WebP, BMP
 _TURNED = (5, 6)  # LibRaw's numbers of quarter turns
 
 
 def is_raw(path):
-    """By its suffix: most of these files are TIFF files, whose first image is a preview."""
-    return pathlib.Path(path).suffix.lower() in SUFFIXES
+    """By its suffix: most of these files are TIFF files, whose first image is a preview.
+
+    A file that begins as those of other formats do is none, whatever its name.
+    """
+    if pathlib.Path(path).suffix.lower() not in SUFFIXES:
+        return False
+    with contextlib.suppress(InputError), images.open_regular(path) as file:
+        return not file.read(4).startswith(_OTHERS)
+    return True  # what is wrong with it is told when it is read
 
 
 def size(path):

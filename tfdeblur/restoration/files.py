@@ -255,12 +255,13 @@ def check(job, overwrite=False, done=None):
     if several:
         count, (width, height) = several
         return f"{count} images of {width}x{height} pixels"
-    if job.target.suffix.lower() not in photos.SUFFIXES:
+    if job.target.suffix.lower() in photos.SUFFIXES:
+        photos.check_suffix(job.target)
+    elif not (_has_same_suffix(job) and photos.can_stay(job.source)):  # under a wrong name, say
         raise InputError(
             f"{job.source}: cannot write {job.target.suffix or 'a file without suffix'}; give "
             "`format=png`, say."
         )
-    photos.check_suffix(job.target)
     width, height = photos.size(job.source)
     return f"{width}x{height} pixels"
 
@@ -285,6 +286,10 @@ def _same_time(job):
     except (OSError, ValueError):
         return False
     return before.st_mtime_ns == after.st_mtime_ns and not os.path.samestat(before, after)
+
+
+def _has_same_suffix(job):
+    return job.source.suffix.lower() == job.target.suffix.lower()
 
 
 def _is_in_place(job):
@@ -448,7 +453,7 @@ def _search(folder, follow_links, left_out):
             if name.startswith("."):
                 left_out["hidden files"] += suffix in SUFFIXES
                 continue
-            if suffix in SUFFIXES + animations.SUFFIXES or raw.is_raw(path):
+            if suffix in SUFFIXES + animations.SUFFIXES + raw.SUFFIXES:
                 found.append(path)
             elif suffix in _OTHERS:
                 left_out[f"{suffix} files"] += 1
@@ -562,10 +567,8 @@ def _restore_file(job, restore, quality, progress, kernel):
         except InputError as error:
             raise InputError(f"{job.source}: {error}") from error
         # A file's content says what it is, and so what it stays, unless another format is wanted.
-        same = job.source.suffix.lower() == job.target.suffix.lower()
-        left = photos.write(
-            job.target, restored, quality, form=photo.format if same else None, like=job.source
-        )
+        form = photo.format if _has_same_suffix(job) else None
+        left = photos.write(job.target, restored, quality, form=form, like=job.source)
         show(photo.pixels, restored.pixels)
         lost = [*photo.lost, *filter(None, [left])]
     if lost:
