@@ -211,16 +211,38 @@ def test_pil_images_and_paths(tmp_path, image, mode):
     np.testing.assert_array_equal(tfdeblur.restore(Identity(), str(tmp_path / "x.png")), picture)
 
 
+@pytest.mark.parametrize("dtype", ["<u2", ">u2", "float32"])
+def test_pil_images_of_more_than_eight_bits(dtype):
+    values = np.array([[0, 40000, 65535]]) / (65535 if dtype == "float32" else 1)
+    picture = Image.fromarray(values.astype(dtype))
+    restored = tfdeblur.restore(Identity(), picture)
+    assert restored.mode == picture.mode
+    np.testing.assert_array_equal(restored, picture)
+
+
+def test_pil_images_keep_what_they_say(tmp_path, image):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(image).save(tmp_path / "x.jpg", exif=exif, icc_profile=b"profile", dpi=(9, 9))
+    with Image.open(tmp_path / "x.jpg") as picture:
+        restored = tfdeblur.restore(Identity(), picture)
+    assert restored.getexif()[0x0112] == 6
+    assert restored.info["icc_profile"] == b"profile" and restored.info["dpi"] == (9, 9)
+
+
 @pytest.mark.parametrize(
     ("wrong", "how"),
     [
-        (np.full((4, 4, 3), 1.5, "float32"), r"image / 255"),
-        (np.full((4, 4, 3), np.nan, "float32"), r"image / 255"),
+        (np.full((4, 4, 3), 1.5, "float32"), r"np\.asarray\(image\) / 255"),
+        (np.full((4, 4, 3), np.nan, "float32"), r"np\.asarray\(image\) / 255"),
         (np.zeros((4, 4, 3), "int64"), r'astype\("uint8"\)'),
         (np.zeros((1, 4, 4, 3), "uint8"), "one by one"),
         (np.zeros((3, 4, 4 * 2), "uint8"), "channels last"),
         (np.zeros((0, 4, 3), "uint8"), "one image"),
         (Image.new("P", (4, 4)), r'convert\("RGB"\)'),
+        (Image.new("1", (4, 4)), r'convert\("L"\)'),
+        (Image.new("I", (4, 4)), r'np\.asarray\(image\)\.astype\("uint16"\)'),
+        (Image.new("F", (4, 4), 255), r"np\.asarray\(image\) / 255"),
     ],
 )
 def test_what_else_is_given_is_told_how_to_convert(wrong, how):
@@ -252,6 +274,12 @@ def test_strength_and_mask(image, net, tmp_path):
         np.testing.assert_array_equal(restored, np.where(mask[..., None], whole, image))
     with pytest.raises(InputError, match="`mask` is of 53x36 pixels"):
         tfdeblur.restore(net, image, mask=mask[1:])
+
+
+@pytest.mark.parametrize("strength", ["0.5", None, 1.5, -1, float("nan")])
+def test_a_strength_that_is_none(strength):
+    with pytest.raises(InputError, match=rf"`strength={strength}`: give a number from 0 to 1"):
+        tfdeblur.restore(Identity(), np.zeros((8, 8, 3), "uint8"), strength=strength)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Restoring by halves, or in places: what was restored, blended with what was given."""
 
+import numbers
 import os
 
 import numpy as np
@@ -41,8 +42,8 @@ def blend(before, after, strength=1, mask=None):
 
 def check(image, strength, mask):
     """Raises an InputError where the strength is not in [0, 1], or the mask does not fit."""
-    if not 0 <= strength <= 1:
-        raise InputError(f"`strength={strength:g}`: give a number from 0 to 1.")
+    if not (isinstance(strength, numbers.Real) and 0 <= strength <= 1):
+        raise InputError(f"`strength={strength}`: give a number from 0 to 1.")
     if mask is not None and mask.shape != image.shape[:2]:
         size, wanted = ("x".join(map(str, x[::-1])) for x in (mask.shape, image.shape[:2]))
         raise InputError(

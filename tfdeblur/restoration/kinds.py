@@ -8,7 +8,16 @@ from PIL import Image
 from tfdeblur.errors import InputError
 from tfdeblur.io import photos
 
-_PIL_MODES = ("L", "LA", "RGB", "RGBA")
+_PIL_MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16B", "F")
+# Of the others, those that another conversion than that to RGB keeps.
+_CONVERSIONS = {
+    "1": 'image.convert("L")',
+    "I": 'np.asarray(image).astype("uint16") where its values are 0 to 65535',
+    "La": 'image.convert("LA")',
+    "PA": 'image.convert("RGBA")',
+    "RGBa": 'image.convert("RGBA")',
+}
+_PIL_INFO = ("dpi", "exif", "icc_profile", "xmp")
 
 
 def as_pixels(image):
@@ -16,8 +25,8 @@ def as_pixels(image):
 
     Args:
         image: uint8 or uint16 `[H, W, 3]` or floating point in [0, 1]; also grey, `[H, W]` or
-            `[H, W, 1]`, or with alpha, `[H, W, 2 or 4]`; a PIL image of mode L, LA, RGB or RGBA; or
-            the path of a photograph, which stands for its array, upright.
+            `[H, W, 1]`, or with alpha, `[H, W, 2 or 4]`; a PIL image of mode L, LA, RGB, RGBA,
+            I;16 or F; or the path of a photograph, which stands for its array, upright.
 
     Returns:
         uint8, uint16 or float32 `[H, W, 3]`, to be restored; and a function which makes an image of
@@ -27,13 +36,7 @@ def as_pixels(image):
         InputError: it is none of these; the message says how to convert it.
     """
     if isinstance(image, Image.Image):
-        if image.mode not in _PIL_MODES:
-            raise InputError(
-                f"restore takes PIL images of mode {', '.join(_PIL_MODES)}, not {image.mode}: "
-                'convert it, image.convert("RGB").'
-            )
-        pixels, back = as_pixels(np.asarray(image))
-        return pixels, lambda restored: Image.fromarray(back(restored))
+        return _of_pil(image)
     if isinstance(image, str | os.PathLike):
         photo = photos.read(image)
         planes = [photo.pixels[..., :1] if photo.grey else photo.pixels]
@@ -43,8 +46,27 @@ def as_pixels(image):
     return _of_array(np.asarray(image))
 
 
+def _of_pil(image):
+    if image.mode not in _PIL_MODES:
+        has_alpha = "transparency" in image.info
+        usual = f'image.convert("{"RGBA" if has_alpha else "RGB"}")'
+        raise InputError(
+            f"restore takes PIL images of mode {', '.join(_PIL_MODES)}, not {image.mode}: "
+            f"convert it, {_CONVERSIONS.get(image.mode, usual)}."
+        )
+    pixels, back = _of_array(np.asarray(image))
+
+    def back_to_pil(restored):
+        result = Image.fromarray(back(restored))
+        result.info |= {name: image.info[name] for name in _PIL_INFO if name in image.info}
+        return result
+
+    return pixels, back_to_pil
+
+
 def _of_array(image):
     shape, dtype = image.shape, image.dtype
+    image = image.astype(dtype.newbyteorder("="), copy=False)
     planes = image[..., None] if image.ndim == 2 else image
     if planes.ndim != 3 or planes.shape[-1] not in (1, 2, 3, 4) or not planes.size:
         raise InputError(
@@ -72,12 +94,12 @@ def _in_range(planes):
     if not np.issubdtype(planes.dtype, np.floating):
         raise InputError(
             f"restore takes uint8, uint16 or floating point in [0, 1], not {planes.dtype}: convert "
-            'it, image.astype("uint8") say.'
+            'it, image.astype("uint8") where its values are at most 255, "uint16" up to 65535.'
         )
     low, high = planes.min(), planes.max()
     if not (low >= 0 and high <= 1):
         raise InputError(
             f"restore takes floating point in [0, 1], and this is {low:g} to {high:g}: divide it "
-            "by its white, image / 255 say."
+            "by its white, np.asarray(image) / 255 say."
         )
     return planes.astype(np.float32)
