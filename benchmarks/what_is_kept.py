@@ -2,9 +2,9 @@
 
 python benchmarks/what_is_kept.py FOLDER --model=identity.keras
 
-Of each file: format, pixels, alpha, depth and metadata; of videos also streams, tags and the shape
-of pixels. Lossy formats may differ by --psnr. A difference must be told by the command in a line
-that names the file. The exit status is 1 if one is not.
+Of each file: format, pixels, alpha, depth and metadata; of animations also times; of videos also
+streams, tags and the shape of pixels. Lossy formats may differ by --psnr. A difference must be told
+by the command in a line that names the file. The exit status is 1 if one is not.
 """
 
 import dataclasses
@@ -16,9 +16,10 @@ import tempfile
 import numpy as np
 from absl import app, flags
 
-from tfdeblur.io import ffmpeg, photos
+from tfdeblur.io import animations, ffmpeg, images, photos, tiff
 
 FLAGS = flags.FLAGS
+INFO = ("comment", "default_image", "duration", "exif", "icc_profile", "loop", "text", "xmp")
 LOSSY = ("AVIF", "HEIF", "JPEG", "WEBP")
 
 
@@ -47,12 +48,36 @@ def told(path, folder, output, done):
         return path.is_dir() or named or not known
     if path.suffix.lower() in ffmpeg.VIDEO_SUFFIXES:
         found = list(differences_of_videos(path, target))
+    elif animations.find(path, target):
+        found = list(differences_of_animations(path, target))
     else:
         found = list(differences_of_photos(photos.read(path), photos.read(target)))
     found += [] if kept_status(path, target) else ["access rights or time"]
     line = f"leaves out of {path.name}:"
     print(f"{path.name}: {', '.join(found) or 'kept'}{' (told)' if line in done.stderr else ''}")
     return not found or line in done.stderr
+
+
+def differences_of_animations(before, after):
+    if tiff.is_tiff(before):
+        for pages in zip(photos.read_pages(before), photos.read_pages(after), strict=True):
+            yield from differences_of_photos(*pages)
+        return
+    with (
+        images.opened(before, several=True) as one,
+        images.opened(after, several=True) as other,
+    ):
+        if one.n_frames != other.n_frames:
+            yield f"images: {one.n_frames} -> {other.n_frames}"
+            return
+        for index in range(one.n_frames):
+            planes = []
+            for image in (one, other):
+                image.seek(index)
+                planes.append(np.asarray(image.convert("RGBA")))
+            yield from (name for name in INFO if one.info.get(name) != other.info.get(name))
+            if psnr(*planes) < FLAGS.psnr:
+                yield f"image {index} ({psnr(*planes):.1f} dB)"
 
 
 def differences_of_photos(before, after):
