@@ -169,7 +169,7 @@ def _stored_size(bits):
 
 
 def _stored_metadata(bits):
-    """(orientation, whether the colours are XYB)."""
+    """(orientation, whether the colours are XYB, as far as that is told before a preview)."""
     orientation = 1
     if bits.take():  # all as usual
         return orientation, True
