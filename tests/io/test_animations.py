@@ -1,5 +1,7 @@
 """Animations and files of several pages, image by image."""
 
+import struct
+
 import numpy as np
 import pytest
 import tifffile
@@ -183,6 +185,22 @@ def test_pages_stay_what_they_are(tmp_path, monkeypatch, capsys):
         assert [file.pages[n].description for n in (0, 4)] == ["one", "deep"]
     note = capsys.readouterr().err
     assert "leaves out of x.tif: its CMYK colours, which become RGB of 8 bits." in note
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("following", [0, 1])
+def test_pages_in_a_circle_end(tmp_path, dtype, following):
+    """Of two pages, the second says that one of them follows it."""
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, np.zeros((2, 8, 9, 3), dtype), photometric="rgb", metadata=None)
+    with tifffile.TiffFile(path) as file:
+        places = [page.offset for page in file.pages]
+        end = places[1] + 2 + 12 * len(file.pages[1].tags)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, end, places[following])
+    path.write_bytes(content)
+    assert len(list(photos.read_pages(path))) == 2
+    assert animations.find(path, path)[0] == 2
 
 
 def test_exif_of_pages(tmp_path):

@@ -49,8 +49,15 @@ def is_deep(path, number=0):
 
 def pages(path):
     """The numbers of a TIFF file's pages, previews aside. Raises an InputError as `read`."""
+    found, places = [], set()
     with _opened_safely(path) as whole:
-        return [n for n, page in enumerate(whole.pages) if n == 0 or not page.is_reduced]
+        for number, page in enumerate(whole.pages):
+            if page.offset in places:  # a circle, which would never end
+                break
+            places.add(page.offset)
+            if number == 0 or not page.is_reduced:
+                found.append(number)
+    return found
 
 
 def size(path):
