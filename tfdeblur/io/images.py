@@ -360,6 +360,7 @@ def _refuse_video(head, name):
             f"{name} cannot be read as an image: it is a video. Rename it to end in {suffix}."
         )
 
+
 def _refuse_tiff(file, name):
     """Raises an InputError which says what pixels a TIFF file holds, where that can be told."""
     import tifffile  # here, for commands to start at once
