@@ -240,6 +240,18 @@ def test_from_standard_input_to_standard_output(photos):
 
 
 @pytest.mark.slow
+def test_an_animation_from_standard_input(photos):
+    models.build("mimo_unet", filters=4, resblocks=1).save("net.keras")
+    frames = [Image.new("RGB", (9, 6), colour) for colour in ("red", "blue")]
+    frames[0].save("x.gif", save_all=True, append_images=frames[1:], duration=90)
+    done = command("-", "--model=net.keras", input=pathlib.Path("x.gif").read_bytes())
+    assert done.returncode == 0, done.stderr
+    pathlib.Path("y.gif").write_bytes(done.stdout)
+    with Image.open("y.gif") as restored:
+        assert restored.n_frames == 2 and restored.size == (9, 6)
+
+
+@pytest.mark.slow
 def test_notes_on_standard_input_name_no_temporary_file(photos):
     models.build("mimo_unet", filters=4, resblocks=1).save("net.keras")
     Image.new("RGBA", (9, 6)).save("clear.png")

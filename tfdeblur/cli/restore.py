@@ -306,8 +306,10 @@ def _pipe(inputs):
     if sys.stdout.isatty():
         raise InputError("- writes an image to standard output: send it to a file, > b.jpg.")
     content = sys.stdin.buffer.read(images.MAX_BYTES)
-    with images.opened(content, name="standard input") as image:
-        suffix = photos.suffix_of(image.format)
+    suffix = images.usual_suffix(content)
+    if not suffix:  # so it is told what it is instead
+        with images.opened(content, name="standard input") as image:
+            suffix = photos.suffix_of(image.format)
     output = sys.stdout.buffer
     with (
         tempfile.TemporaryDirectory() as folder,
