@@ -21,7 +21,8 @@ def net():
 
 def assert_close(outputs, expected):
     for output, array in zip(outputs, expected, strict=True):
-        np.testing.assert_allclose(output, array, atol=1e-5)
+        # Untrained networks return values far beyond an image's.
+        np.testing.assert_allclose(output, array, atol=1e-5 * max(1, np.abs(array).max()))
 
 
 @pytest.mark.slow
