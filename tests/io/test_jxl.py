@@ -56,6 +56,31 @@ def test_whether_a_file_is_lossless(tmp_path, dtype, channels, lossless):
         np.testing.assert_array_equal(again.alpha, photo.alpha)
 
 
+@pytest.mark.parametrize(
+    ("colours", "expected"),  # each field as (number, bits)
+    [
+        ([(1, 1)], True),
+        ([(0, 1), (1, 1)], False),  # a profile
+        ([(0, 2), (0, 2), (1, 2), (1, 2), (0, 1), (2, 2), (11, 4)], True),  # all said: 2 + 11 = 13
+        ([(0, 2), (1, 2), (1, 2), (0, 1), (2, 2), (11, 4)], True),  # grey
+        ([(0, 2), (0, 2), (1, 2), (2, 2), (9, 4), (0, 1), (2, 2), (11, 4)], False),  # P3
+        ([(0, 2), (0, 2), (1, 2), (1, 2), (0, 1), (2, 2), (6, 4)], False),  # linear
+        ([(0, 2), (0, 2), (1, 2), (1, 2), (1, 1), (45455, 24)], False),  # an exponent
+    ],
+)
+def test_whether_colours_are_those_of_srgb(tmp_path, colours, expected):
+    # 8x8 pixels; metadata not as usual, without further fields, of 8 bits; no XYB.
+    size = [(1, 1), (0, 5), (1, 3)]
+    metadata = [(0, 1), (0, 1), (0, 1), (0, 2), (1, 1), (0, 2), (0, 1)]
+    bits = place = 0
+    for value, count in [*size, *metadata, *colours]:
+        bits |= value << place
+        place += count
+    (tmp_path / "x.jxl").write_bytes(b"\xff\x0a" + bits.to_bytes(40, "little"))
+    assert jxl.size(tmp_path / "x.jxl") == (8, 8)
+    assert jxl.is_srgb(tmp_path / "x.jxl") == expected
+
+
 def test_a_jpeg_file_packed_anew_is_not_lossless(tmp_path):
     buffer = io.BytesIO()
     Image.fromarray(RANDOM.integers(0, 256, (16, 24, 3), np.uint8)).save(buffer, "JPEG")

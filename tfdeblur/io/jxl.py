@@ -13,6 +13,8 @@ _FILE_TYPE = struct.pack(">I4s4sI4s", 20, b"ftyp", b"jxl ", 0, b"jxl ")
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # width to height
 _HEADER = 64  # bytes of a codestream in which its size stands
 _TURNED = (5, 6, 7, 8)
+# Kinds of colours, whites, primaries and curves, as JPEG XL numbers them.
+_RGB, _GREY, _D65, _BT709, _SRGB_CURVE = 0, 1, 1, 1, 13
 
 
 def is_jxl(path):
@@ -30,6 +32,11 @@ def size(path):
 def is_lossless(path):
     """Whether the pixels are stored without loss. Raises an InputError as `read`."""
     return _header(path, _content(path))[1]
+
+
+def is_srgb(path):
+    """Whether the colours are those of sRGB for sure. Raises an InputError as `read`."""
+    return _header(path, _content(path))[2]
 
 
 def read(path):
@@ -124,16 +131,17 @@ def _size(path, content):
 
 
 def _header(path, content):
-    """(width, height), upright, and whether the pixels are stored without loss."""
+    """(width, height), upright; whether pixels are stored without loss; whether it is in sRGB."""
     parts = {b"jxlc": 0, b"jxlp": 4}  # which begins with its number
     boxes = [(b"jxlc", content)] if content[:2] == _CODESTREAM else list(_boxes(content))
     for kind, body in boxes:
         if kind in parts and body[parts[kind] :].startswith(_CODESTREAM):
             bits = _Bits(body[parts[kind] + 2 :][:_HEADER])
-            (width, height), (orientation, is_xyb) = _stored_size(bits), _stored_metadata(bits)
+            (width, height) = _stored_size(bits)
+            orientation, is_xyb, has_srgb = _stored_metadata(bits)
             size = (height, width) if orientation in _TURNED else (width, height)
             # Only lossy encoders turn colours into XYB; a JPEG file packed anew keeps its own.
-            return size, not is_xyb and b"jbrd" not in dict(boxes)
+            return size, not is_xyb and b"jbrd" not in dict(boxes), has_srgb
     raise InputError(f"{path} cannot be read as an image (no JPEG XL): replace or remove it.")
 
 
@@ -169,21 +177,39 @@ def _stored_size(bits):
 
 
 def _stored_metadata(bits):
-    """(orientation, whether the colours are XYB, as far as that is told before a preview)."""
+    """(orientation, whether pixels are XYB, whether for sRGB), as far as told before a preview."""
     orientation = 1
     if bits.take():  # all as usual
-        return orientation, True
+        return orientation, True, True
     if bits.take():  # further fields
         orientation = bits.take(3) + 1
         if bits.take():  # the size at which it is meant to be shown
             _stored_size(bits)
         if bits.take() or bits.take():  # a preview, or an animation
-            return orientation, False
+            return orientation, False, False
     _pass_depth(bits)
     bits.take()  # whether 16 bits suffice in between
     for _ in range(bits.choose((0, 0), (1, 0), (2, 4), (1, 12))):
         _pass_channel(bits)
-    return orientation, bool(bits.take())
+    return orientation, bool(bits.take()), _is_srgb(bits)
+
+
+def _is_srgb(bits):
+    """Whether colours, or greys, are those of sRGB: its white, primaries and curve."""
+    if bits.take():  # as usual
+        return True
+    if bits.take():  # by a profile of its own
+        return False
+    kind = _enumerated(bits)
+    if kind not in (_RGB, _GREY) or _enumerated(bits) != _D65:
+        return False
+    if kind == _RGB and _enumerated(bits) != _BT709:
+        return False
+    return not bits.take() and _enumerated(bits) == _SRGB_CURVE  # else by an exponent
+
+
+def _enumerated(bits):
+    return bits.choose((0, 0), (1, 0), (2, 4), (18, 6))
 
 
 def _pass_depth(bits):
@@ -198,7 +224,7 @@ def _pass_channel(bits):
     """Of those beside the colours."""
     if bits.take():  # alpha of 8 bits
         return
-    kind = bits.choose((0, 0), (1, 0), (2, 4), (18, 6))
+    kind = _enumerated(bits)
     _pass_depth(bits)
     bits.choose((0, 0), (3, 0), (4, 0), (1, 3))  # how much smaller it is
     bits.take(8 * bits.choose((0, 0), (0, 4), (16, 5), (48, 10)))  # its name

@@ -133,7 +133,8 @@ def _read_raw(path):
 def _read_jxl(path):
     planes, exif, xmp = jxl.read(path)
     kept, lost = metadata.read_boxes(exif, xmp)
-    lost.append("a colour profile other than sRGB, if there is one")
+    if not jxl.is_srgb(path):
+        lost.append("its colours, which are taken for those of sRGB")
     return _photo(planes, kept, "JXL", jxl.is_lossless(path), lost)
 
 
