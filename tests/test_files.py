@@ -48,6 +48,12 @@ def test_a_lock_makes_the_folders_above_it_and_takes_them_away(tmp_path):
     assert os.listdir(tmp_path / "a") == ["b"]
 
 
+def test_a_lock_of_what_lies_in_a_cloud_makes_no_folder_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with files.locked("gs://bucket/gopro/1.0.0"):
+        assert not os.listdir(tmp_path)
+
+
 def test_where_nothing_can_be_written_a_lock_lies_among_the_temporary_files(tmp_path, monkeypatch):
     monkeypatch.setattr(files.tempfile, "tempdir", str(tmp_path))
     with files.locked("/proc/mine"):

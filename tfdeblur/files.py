@@ -394,7 +394,7 @@ def locked(path, waiting=False):
     if os.name != "posix":
         yield
         return
-    with _existing(pathlib.Path(os.path.realpath(path)).parent):
+    with _existing_parent(path):
         while True:
             file, place = _open_lock(path)
             try:
@@ -421,8 +421,12 @@ def locked(path, waiting=False):
 
 
 @contextlib.contextmanager
-def _existing(folder):
-    """Inside, a folder exists, where it can be made; it goes again if it is still empty then."""
+def _existing_parent(path):
+    """Inside, its folder exists, where it can be made; it goes again if it is still empty then."""
+    if "://" in str(path):  # in a cloud's storage, as datasets may be
+        yield
+        return
+    folder = pathlib.Path(os.path.realpath(path)).parent
     missing = [place for place in (folder, *folder.parents) if not os.path.exists(place)]
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
