@@ -414,7 +414,8 @@ def locked(path, waiting=False):
                 try:
                     yield
                 finally:
-                    os.unlink(place)
+                    with contextlib.suppress(OSError):  # its folder may have been removed
+                        os.unlink(place)
                 return
             finally:
                 os.close(file)
