@@ -48,6 +48,51 @@ def test_a_lock_makes_the_folders_above_it_and_takes_them_away(tmp_path):
     assert os.listdir(tmp_path / "a") == ["b"]
 
 
+def test_a_lock_that_a_kill_has_left_is_ours(tmp_path):
+    kind = files.Kind("run", (r"x\.txt",))
+    with files.replacing_folder(tmp_path / "run", kind, "mine") as folder:
+        (folder / "x.txt").write_text("x")
+    code = (
+        "import os, sys; from tfdeblur import files\n"
+        "with files.locked(sys.argv[1]): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "run" / "inner")])
+    assert list((tmp_path / "run").glob(".tfdeblur-*.lock"))
+    files.Owned.open(tmp_path / "run", kind).delete()
+    assert not os.listdir(tmp_path)
+
+
+def test_a_lock_goes_where_a_program_is_ended(tmp_path):
+    with files.locked(tmp_path / "mine"):
+        files.remove_unfinished()
+        assert not os.listdir(tmp_path)
+
+
+def test_a_lock_that_cannot_be_opened_is_none_of_ours(tmp_path):
+    with files.locked(tmp_path / "mine"):
+        (name,) = os.listdir(tmp_path)
+    (tmp_path / name).mkdir()  # as one of another user's
+    with pytest.raises(InputError, match="is in use, or was"), files.locked(tmp_path / "mine"):
+        pass
+
+
+def test_waiting_for_one_that_makes_nothing(tmp_path):
+    path = tmp_path / "runs" / "mine"
+    code = "import sys; from tfdeblur import files\nwith files.locked(sys.argv[1], True): input()"
+    command = [sys.executable, "-c", code, str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with held_by_another(path) as holder, subprocess.Popen(command, **pipes) as waiting:
+        waiting.stderr.readline()
+        holder.stdin.close()
+        holder.wait()
+        while not list(path.parent.glob(".tfdeblur-*.lock")):  # that of who waited
+            assert waiting.poll() is None
+        with pytest.raises(InputError, match=f"process {waiting.pid} "), files.locked(path):
+            pass
+        waiting.stdin.write("\n")
+        waiting.stdin.close()
+
+
 def test_a_lock_of_what_lies_in_a_cloud_makes_no_folder_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with files.locked("gs://bucket/gopro/1.0.0"):

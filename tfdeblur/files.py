@@ -26,6 +26,7 @@ MARKER = "tfdeblur.json"
 _unfinished = set()  # paths of files, and of folders, that go if the program is ended
 _LARGEST = 2**26  # bytes of JSON that are read
 _SHOWN = 3  # names in an error
+_LOCK = r"(?:.*/)?\.tfdeblur-[0-9a-f]{32}\.lock"  # paths of what `locked` may leave
 _LONG = 200  # bytes of a name
 
 
@@ -47,7 +48,7 @@ class Kind:
         return any(re.fullmatch(pattern, path) for pattern in self.patterns)
 
     def leaves(self, path):
-        return any(re.fullmatch(pattern, path) for pattern in self.leftovers)
+        return any(re.fullmatch(pattern, path) for pattern in (*self.leftovers, _LOCK))
 
 
 class Owned:
@@ -394,31 +395,28 @@ def locked(path, waiting=False):
     if os.name != "posix":
         yield
         return
-    with _existing_parent(path):
-        while True:
-            file, place = _open_lock(path)
+    while True:
+        with _existing_parent(path), _opened_lock(path) as (file, place):
+            if not lock(file):
+                holder = os.pread(file, _LONG, 0).decode("utf-8", "replace")
+                if not waiting:
+                    raise InputError(
+                        f"{path} is in use by another tfdeblur ({holder}): wait until that has "
+                        "ended, or name another place."
+                    )
+                say(f"Another tfdeblur ({holder}) makes {path}: waiting for it.", sys.stderr)
+                lock(file, waiting=True)
+            if not is_still(file, place):
+                continue  # its holder has just removed it
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
             try:
-                if not lock(file):
-                    holder = os.pread(file, _LONG, 0).decode("utf-8", "replace")
-                    if not waiting:
-                        raise InputError(
-                            f"{path} is in use by another tfdeblur ({holder}): wait until that has "
-                            "ended, or name another place."
-                        )
-                    say(f"Another tfdeblur ({holder}) makes {path}: waiting for it.", sys.stderr)
-                    lock(file, waiting=True)
-                if not is_still(file, place):
-                    continue  # its holder has just removed it
-                os.ftruncate(file, 0)
-                os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-                try:
+                with unfinished(place):
                     yield
-                finally:
-                    with contextlib.suppress(OSError):  # its folder may have been removed
-                        os.unlink(place)
-                return
             finally:
-                os.close(file)
+                with contextlib.suppress(OSError):  # its folder may have been removed
+                    os.unlink(place)
+            return
 
 
 @contextlib.contextmanager
@@ -439,7 +437,8 @@ def _existing_parent(path):
                 place.rmdir()
 
 
-def _open_lock(path):
+@contextlib.contextmanager
+def _opened_lock(path):
     """(number of an open file, its path): for locks on `path`.
 
     Where the folder cannot be written it lies among the temporary files of this user.
@@ -447,12 +446,23 @@ def _open_lock(path):
     path = pathlib.Path(os.path.realpath(path))
     name = f"tfdeblur-{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.lock"
     options = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    place = path.with_name(f".{name}")
     try:
-        place = path.with_name(f".{name}")
-        return os.open(place, options, 0o666), place
-    except OSError:
+        file = os.open(place, options)
+        with contextlib.suppress(OSError):  # another user's
+            os.fchmod(file, 0o666)  # other users' processes are to meet it
+    except OSError as error:
+        if os.path.lexists(place):
+            raise InputError(
+                f"{path} is in use, or was: {place} cannot be opened ({error.strerror}). Wait "
+                "until its owner's tfdeblur has ended, or remove it."
+            ) from error
         place = os.path.join(tempfile.gettempdir(), f"{os.getuid()}-{name}")
-        return os.open(place, options, 0o600), place
+        file = os.open(place, options, 0o600)
+    try:
+        yield file, place
+    finally:
+        os.close(file)
 
 
 def lock(file, waiting=False):

@@ -57,7 +57,7 @@ def test_the_same_bytes_and_what_fails(net):
 @pytest.mark.slow
 def test_command_with_two_processes(net, run_command):
     for i in range(4):
-        images.write(f"photos/{i}.png", np.full((8, 9, 3), 40 * i, np.uint8))
+        images.write(f"photos/{i}.png", np.full((8, 9, 3), 60 + 40 * i, np.uint8))
     flags = ["photos", "--output=out", "--model=net.keras", "--device=cpu"]
     # What lies in the current folder is no library of the workers'.
     pathlib.Path("proto.py").write_text("raise SystemExit")

@@ -119,6 +119,7 @@ def test_hyperparameters_may_be_lists(text, expected):
         (("--data_dir=new", "--augmentations=flip"), "--augmentations=flip is unknown"),
         (("--data_dir=new", "--weights=a.keras"), "a.keras: no such file"),
         (("--data_dir=new", "--hyperparameters=filterz=1"), "Did you mean filters?"),
+        (("--data_dir=new", "--hyperparameters=filters=4, filterz=1"), "Did you mean filters?"),
         (("--data_dir=new", "--hyperparameters=[1,2]"), "--hyperparameters=[1,2]: give NAME=VALUE"),
         (("--blurry_dir=blurry",), "--blurry_dir and --sharp_dir go together"),
         (("--blurry_dir=none", "--sharp_dir=sharp"), "--blurry_dir=none is not a folder"),

@@ -81,8 +81,16 @@ def test_videos_named_as_images(tmp_path, suffix):
     codec = {"codec": "mpeg2video"} if suffix in (".mpg", ".wmv") else {}
     write_video(tmp_path / f"a{suffix}", panned(3), fps=25, **codec)
     os.rename(tmp_path / f"a{suffix}", tmp_path / "a.jpg")
-    with pytest.raises(InputError, match=rf"a\.jpg .*: it is a video\. .* end in \{suffix}\."):
+    with pytest.raises(InputError, match=rf"a\.jpg .*: it is a video\. .* ends in \{suffix}\."):
         images.read(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("brand", [b"crx ", b"jp2 ", b"M4A ", b"avis", b"hevc", b"msf1"])
+def test_other_files_with_boxes_are_no_videos(tmp_path, brand):
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(50))
+    with pytest.raises(InputError) as refused:
+        images.read(tmp_path / "a.jpg")
+    assert "video" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

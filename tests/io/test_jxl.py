@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -122,3 +123,13 @@ def test_what_is_refused(tmp_path):
     path.write_bytes(b"\xff\x0a" + struct.pack("<Q", bits))
     with pytest.raises(InputError, match="too large to be opened safely: 1073741824x1073741824"):
         jxl.read(path)
+
+
+def test_many_boxes_are_not_kept(tmp_path):
+    path = tmp_path / "x.jxl"
+    jxl.write(path, np.zeros((9, 9, 3), np.uint8), 95)
+    path.write_bytes(path.read_bytes() + 100_000 * struct.pack(">I4s", 8, b"free"))
+    tracemalloc.start()
+    assert jxl.size(path) == (9, 9)
+    assert tracemalloc.get_traced_memory()[1] < 3 * path.stat().st_size
+    tracemalloc.stop()

@@ -207,6 +207,7 @@ def signal_at(monkeypatch):
 )
 def test_a_stopped_run_is_saved(number, error, at, signal_at, whole, pairs, tmp_path, capsys):
     workdir = tmp_path / "run"
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as under `nohup`
     handlers = [signal.getsignal(n) for n in ENDING]
     signal_at(number, at)
     with pytest.raises(error) as stopped:
@@ -214,6 +215,7 @@ def test_a_stopped_run_is_saved(number, error, at, signal_at, whole, pairs, tmp_
     assert type(stopped.value) is error and getattr(stopped.value, "number", number) == number
     assert f"`resume=True` will go on from step {at}" in capsys.readouterr().err
     assert [signal.getsignal(n) for n in ENDING] == handlers
+    signal.signal(signal.SIGHUP, ignored)
 
     runs.train(RECIPE, *pairs, workdir, precision_name="float32", resume=True)
     assert f"resuming from step {at}" in capsys.readouterr().out

@@ -141,7 +141,7 @@ def _hyperparameters(text):
 
 
 def _hyperparameter(text):
-    name, equals, value = text.partition("=")
+    name, equals, value = (part.strip() for part in text.partition("="))
     if not equals:
         raise errors.InputError(f"--hyperparameters={text}: give NAME=VALUE.")
     try:

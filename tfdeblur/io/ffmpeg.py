@@ -35,6 +35,8 @@ _CONTAINERS = (
     (re.compile(rb"FLV\x01"), "flv"),
     (re.compile(rb"OggS"), "ogg"),
 )
+# What has boxes as MP4, and no moving pictures: images, raw photographs and sound.
+_NO_VIDEO = re.compile(rb"....ftyp(avi[fs]|crx |he[iv]|jp[2x] |M4[ABP] |mif1|msf1)", re.DOTALL)
 _BY_SUFFIX = {  # of several for one reader, the most usual comes first
     ".mp4": "mov",
     ".mov": "mov",
@@ -279,7 +281,7 @@ def input_options(path):
 
 def usual_suffix(head):
     """Of videos that begin with these bytes, such as ".mp4"; "" where they are none's."""
-    kind = _reader(head)
+    kind = "" if _NO_VIDEO.match(head) else _reader(head)
     # Matroska holds what has no suffix of its own here.
     return next((suffix for suffix in _BY_SUFFIX if _BY_SUFFIX[suffix] == kind), kind and ".mkv")
 

@@ -63,10 +63,10 @@ _IMAGES = (
     (re.compile(rb"\x89PNG"), ".png"),
     (re.compile(rb"GIF8"), ".gif"),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), ".webp"),
-    (re.compile(rb"II\*\0|MM\0\*"), ".tif"),
+    (re.compile(rb"II[*+]\0|MM\0[*+]"), ".tif"),
     (re.compile(rb"BM....\0{4}", re.DOTALL), ".bmp"),
-    (re.compile(rb"....ftypavif", re.DOTALL), ".avif"),
-    (re.compile(rb"....ftyp(hei[cxms]|mif1)", re.DOTALL), ".heic"),
+    (re.compile(rb"....ftypavi[fs]", re.DOTALL), ".avif"),
+    (re.compile(rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1)", re.DOTALL), ".heic"),
     (re.compile(rb"\xff\x0a|\0{3}\x0cJXL "), ".jxl"),
 )
 _HEAD = 4096  # bytes in which a video shows that it is one
@@ -357,7 +357,8 @@ def _refuse_video(head, name):
     suffix = "" if usual_suffix(head) else ffmpeg.usual_suffix(head)
     if suffix:
         raise InputError(
-            f"{name} cannot be read as an image: it is a video. Rename it to end in {suffix}."
+            f"{name} cannot be read as an image: it is a video. Give it as a file that ends in "
+            f"{suffix}."
         )
 
 

@@ -58,7 +58,7 @@ def read(path):
     planes = planes[..., None] if planes.ndim == 2 else planes
     if planes.ndim != 3 or planes.shape[:2] != (height, width):
         raise InputError(f"{path} holds several images: save the wanted one as a file of its own.")
-    boxes = dict(_boxes(content))
+    boxes = {kind: body for kind, body in _boxes(content) if kind in (b"Exif", b"xml ")}
     exif = boxes.get(b"Exif", b"")[4:]  # behind the place where it begins
     return planes, exif and b"Exif\0\0" + exif, boxes.get(b"xml ", b"")
 
@@ -133,16 +133,19 @@ def _size(path, content):
 def _header(path, content):
     """(width, height), upright; whether pixels are stored without loss; whether it is in sRGB."""
     parts = {b"jxlc": 0, b"jxlp": 4}  # which begins with its number
-    boxes = [(b"jxlc", content)] if content[:2] == _CODESTREAM else list(_boxes(content))
-    for kind, body in boxes:
-        if kind in parts and body[parts[kind] :].startswith(_CODESTREAM):
-            bits = _Bits(body[parts[kind] + 2 :][:_HEADER])
-            (width, height) = _stored_size(bits)
-            orientation, is_xyb, has_srgb = _stored_metadata(bits)
-            size = (height, width) if orientation in _TURNED else (width, height)
-            # Only lossy encoders turn colours into XYB; a JPEG file packed anew keeps its own.
-            return size, not is_xyb and b"jbrd" not in dict(boxes), has_srgb
-    raise InputError(f"{path} cannot be read as an image (no JPEG XL): replace or remove it.")
+    head, was_jpeg = None, False
+    for kind, body in [(b"jxlc", content)] if content[:2] == _CODESTREAM else _boxes(content):
+        was_jpeg = was_jpeg or kind == b"jbrd"
+        if head is None and kind in parts and body[parts[kind] :][:2] == _CODESTREAM:
+            head = body[parts[kind] + 2 :][:_HEADER]
+    if head is None:
+        raise InputError(f"{path} cannot be read as an image (no JPEG XL): replace or remove it.")
+    bits = _Bits(head)
+    width, height = _stored_size(bits)
+    orientation, is_xyb, has_srgb = _stored_metadata(bits)
+    size = (height, width) if orientation in _TURNED else (width, height)
+    # Only lossy encoders turn colours into XYB; a JPEG file packed anew keeps its own.
+    return size, not is_xyb and not was_jpeg, has_srgb
 
 
 class _Bits:

@@ -400,7 +400,7 @@ def _png_chunks(file):
     file.seek(8)
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
-        if kind != b"IHDR" and (kind not in _PNG_KEPT or length > _LONGEST):
+        if length > _LONGEST or kind not in (b"IHDR", *_PNG_KEPT):
             file.seek(length + 4, io.SEEK_CUR)
             if kind not in _PNG_OTHERS:
                 yield kind, None

@@ -11,7 +11,7 @@ from tfdeblur.io import images
 SUFFIXES = (
     *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"),
 )
-_OTHERS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM")  # JPEG, PNG, GIF, WebP, BMP
+_HEAD = 16  # bytes that tell other formats
 _TURNED = (5, 6)  # LibRaw's numbers of quarter turns
 
 
@@ -23,7 +23,7 @@ def is_raw(path):
     if pathlib.Path(path).suffix.lower() not in SUFFIXES:
         return False
     with contextlib.suppress(InputError), images.open_regular(path) as file:
-        return not file.read(4).startswith(_OTHERS)
+        return images.usual_suffix(file.read(_HEAD)) in ("", ".tif")
     return True  # what is wrong with it is told when it is read
 
 
