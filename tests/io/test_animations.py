@@ -207,12 +207,13 @@ def test_exif_of_pages(tmp_path):
     exif = Image.Exif()
     exif[ExifTags.IFD.Exif] = {ExifTags.Base.ISOSpeedRatings: 200}
     exif[ExifTags.Base.Artist] = "me"
-    pixels = np.zeros((4, 4, 3), np.uint8)
-    for index, kept in enumerate((exif.tobytes(), b"", exif.tobytes())):
-        photo = photos.Photo(pixels, metadata=Metadata(exif=kept))
-        photos.append_page(tmp_path / "x.tif", photo, first=index == 0)
+    with photos.writing_pages(tmp_path / "x.tif") as write_page:
+        for number, kept in enumerate((exif.tobytes(), b"", exif.tobytes())):
+            pixels = np.full((4, 4, 3), number, np.uint8)
+            write_page(photos.Photo(pixels, metadata=Metadata(exif=kept)))
     found = []
-    for page in photos.read_pages(tmp_path / "x.tif"):
+    for number, page in enumerate(photos.read_pages(tmp_path / "x.tif")):
+        assert page.pixels.min() == page.pixels.max() == number
         found.append(Image.Exif())
         found[-1].load(page.metadata.exif)
     assert [tags.get(ExifTags.Base.Artist) for tags in found] == ["me", None, "me"]
@@ -228,3 +229,51 @@ def test_one_photo_of_several_pages_of_sixteen_bits_is_refused(tmp_path):
             function(tmp_path / "x.tif")
     with pytest.raises(InputError, match=r"name a file of its own format, not \.png"):
         animations.find(tmp_path / "x.tif", tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_file_of_many_pages_is_opened_no_more_often(tmp_path, monkeypatch, dtype):
+    made = []
+
+    class Counting(tifffile.TiffFile):
+        def __init__(self, *arguments, **options):
+            made.append(1)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(tifffile, "TiffFile", Counting)
+    counts = []
+    for pages in (2, 9):
+        stack = np.arange(pages, dtype=dtype)[:, None, None] + np.zeros((4, 5), dtype)
+        path = tmp_path / f"{pages}.tif"
+        tifffile.imwrite(path, stack, photometric="minisblack", metadata=None)
+        made.clear()
+        animations.restore(path, tmp_path / "out.tif", lambda x: x + x.dtype.type(3))
+        counts.append(len(made))
+        written = tifffile.imread(tmp_path / "out.tif", key=range(pages))
+        np.testing.assert_array_equal(written, stack + 3)
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("options", [{"bigtiff": True}, {"bigtiff": True, "byteorder": ">"}])
+def test_large_tiff_files(tmp_path, options):
+    """BigTIFF, as stacks of microscopes have it."""
+    stack = np.arange(60, dtype=np.uint16).reshape(3, 4, 5)
+    tifffile.imwrite(tmp_path / "x.tif", stack, photometric="minisblack", **options)
+    assert animations.find(tmp_path / "x.tif", "y.tif") == (3, (5, 4))
+    animations.restore(tmp_path / "x.tif", tmp_path / "y.tif", lambda x: x)
+    after = [page.pixels[..., 0] for page in photos.read_pages(tmp_path / "y.tif")]
+    np.testing.assert_array_equal(after, stack)
+
+
+def test_turned_pages_of_eight_bits(tmp_path):
+    """Of one open file, in which a page inherits nothing from that before."""
+    pixels = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    with tifffile.TiffWriter(tmp_path / "x.tif") as file:
+        for orientation in (1, 6, 1, 3):
+            tags = [(274, "H", 1, orientation), (315, "s", 0, f"artist {orientation}")]
+            file.write(pixels, photometric="rgb", metadata=None, extratags=tags)
+    found = list(photos.read_pages(tmp_path / "x.tif"))
+    turned = [pixels, pixels[::-1].swapaxes(0, 1), pixels, pixels[::-1, ::-1]]
+    for page, expected, orientation in zip(found, turned, (1, 6, 1, 3), strict=True):
+        np.testing.assert_array_equal(page.pixels, expected)
+        assert f"artist {orientation}".encode() in page.metadata.exif

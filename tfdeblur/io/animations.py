@@ -42,7 +42,7 @@ def find(source, target):
     if raw.is_raw(source) or jxl.is_jxl(source):
         return None
     if tiff.is_deep(source):
-        count, kind, size = len(tiff.pages(source)), "TIFF", None
+        count, kind, size = tiff.count(source), "TIFF", None
     else:
         with images.opened(source, several=True) as image:
             count, kind, size = images.count_frames(image), image.format, image.size
@@ -57,7 +57,9 @@ def find(source, target):
             f"{source} holds {count} images: name a file of its own format, not {suffix}, or save "
             "the wanted one as a file of its own."
         )
-    size = size or tiff.size(source)
+    if not size:
+        with tiff.opened(source) as whole:
+            size = tiff.size(whole.pages[0], source)
     if kind != "TIFF" and count * size[0] * size[1] > _MOST_PIXELS:
         raise InputError(f"{source} is too large: {count} images of {size[0]}x{size[1]} pixels.")
     return count, size
@@ -141,11 +143,13 @@ def _showing(restore_frame, shown):
 
 
 def _restore_pages(source, target, restore_frame, progress):
-    count, lost = len(tiff.pages(source)), {}
-    with images.replacing(target, like=source) as temporary:
+    count, lost = tiff.count(source), {}
+    with (
+        images.replacing(target, like=source) as temporary,
+        photos.writing_pages(temporary) as write_page,
+    ):
         for index, page in enumerate(photos.read_pages(source)):
-            restored = dataclasses.replace(page, pixels=restore_frame(page.pixels))
-            photos.append_page(temporary, restored, first=index == 0)
+            write_page(dataclasses.replace(page, pixels=restore_frame(page.pixels)))
             lost |= dict.fromkeys(page.lost)
             if progress:
                 progress((index + 1) / count)

@@ -4,6 +4,7 @@ That is 8 or 16 bits, transparency, greyscale, and `metadata`. Where only 8-bit 
 training and measuring, `images` is enough.
 """
 
+import contextlib
 import dataclasses
 import io
 import pathlib
@@ -73,7 +74,7 @@ def read(path):
     if jxl.is_jxl(path):
         return _read_jxl(path)
     if tiff.is_deep(path):
-        images.refuse_several(path, len(tiff.pages(path)))
+        images.refuse_several(path, tiff.count(path))
         return _read_deep_tiff(path)
     with images.opened(path) as image:
         return _read_opened(image, path)
@@ -91,16 +92,32 @@ def read_pages(path):
     Raises:
         InputError: as `read`.
     """
-    for number in tiff.pages(path):
-        if tiff.is_deep(path, number):
-            yield _read_deep_tiff(path, number)
-            continue
-        with images.opened(path, several=True) as image:
-            image.seek(number)
-            if image.width * image.height > 2 * Image.MAX_IMAGE_PIXELS:  # Pillow asks the first
-                raise InputError(f"{path} is too large to be opened safely: page {number + 1}.")
-            photo = _read_opened(image, path)
+    for page, image, name in _each_page(path):
+        with images.telling(name):
+            photo = _read_opened(image, path) if image else _read_deep_page(page, name)
         yield photo
+
+
+def _each_page(path):
+    """(page as tifffile has it, None if it is deep or Pillow's image at that page, its name)."""
+    with contextlib.ExitStack() as stack:
+        image = None
+        for page in tiff.pages(stack.enter_context(tiff.opened(path))):
+            name = f"page {page.index + 1} of {path}"
+            if tiff.is_deep_page(page):
+                yield page, None, name
+                continue
+            with images.telling(name):
+                # Here, for Pillow opens no file whose first page has floating point in colours.
+                image = image or stack.enter_context(images.opened(path, several=True))
+                _seek(image, page, name)
+            yield page, image, name
+
+
+def _seek(image, page, name):
+    image.seek(page.index)
+    if image.width * image.height > 2 * Image.MAX_IMAGE_PIXELS:  # Pillow asks the first
+        raise InputError(f"{name} is too large to be opened safely.")
 
 
 def _read_opened(image, path):
@@ -138,12 +155,16 @@ def _read_jxl(path):
     return _photo(planes, kept, "JXL", jxl.is_lossless(path), lost)
 
 
-def _read_deep_tiff(path, number=0):
-    planes, lost = tiff.read(path, number)
-    with images.open_regular(path) as file:
-        tags = tiff.tags(file, number)
-        kept, others = metadata.read_tiff(tags, grey=planes.shape[-1] < 3)
-        others += metadata.tags_lost(tags)
+def _read_deep_tiff(path):
+    with tiff.opened(path) as whole:
+        return _read_deep_page(whole.pages[0], path)
+
+
+def _read_deep_page(page, name):
+    planes, lost = tiff.read(page, name)
+    tags = tiff.page_tags(page)
+    kept, others = metadata.read_tiff(tags, grey=planes.shape[-1] < 3)
+    others += metadata.tags_lost(tags)
     planes = _turned(planes, tags.get(_TIFF_ORIENTATION, 1))
     return _photo(planes, kept, "TIFF", lost=[*lost, *others])
 
@@ -177,10 +198,11 @@ def size(path):
             if not _has_sixteen_bits(image):
                 images.refuse_undefined_range(image, path)
             return images.upright_size(image)
-    images.refuse_several(path, len(tiff.pages(path)))
-    width, height = tiff.size(path)
-    with images.open_regular(path) as file:
-        turned = tiff.tags(file).get(_TIFF_ORIENTATION, 1) in (5, 6, 7, 8)
+    images.refuse_several(path, tiff.count(path))
+    with tiff.opened(path) as whole:
+        page = whole.pages[0]
+        width, height = tiff.size(page, path)
+        turned = tiff.page_tags(page).get(_TIFF_ORIENTATION, 1) in (5, 6, 7, 8)
     return (height, width) if turned else (width, height)
 
 
@@ -230,9 +252,11 @@ def write(path, photo, quality=95, form=None, like=None):
     return ", ".join(_left_out(photo, form))
 
 
-def append_page(path, photo, first):
-    """Writes a photograph as a page of a TIFF file, `first` or behind the others."""
-    _write_tiff(path, _planes(photo, with_alpha=True), photo.metadata, append=not first)
+@contextlib.contextmanager
+def writing_pages(path):
+    """Writes a TIFF file of several pages; yields a function that writes a Photo as the next."""
+    with tiff.writing(path) as write_page:
+        yield lambda photo: _write_page(write_page, _planes(photo, True), photo.metadata)
 
 
 def _encoding(form, quality, lossless):
@@ -464,10 +488,14 @@ def _write_deep_ppm(path, planes, found):
         file.write(planes.astype(">u2").tobytes())
 
 
-def _write_tiff(path, planes, found, append=False):
+def _write_tiff(path, planes, found):
+    with tiff.writing(path) as write_page:
+        _write_page(write_page, planes, found)
+
+
+def _write_page(write_page, planes, found):
     values, directories = metadata.descriptive(found.exif)
-    tiff.write(
-        path,
+    write_page(
         planes,
         values=values,
         directories=directories,
@@ -476,5 +504,4 @@ def _write_tiff(path, planes, found, append=False):
         dpi=found.dpi,
         photoshop=found.photoshop,
         iptc=metadata.iptc_of(found.photoshop),
-        append=append,
     )

@@ -25,12 +25,8 @@ def is_tiff(path):
         return file.read(4) in _MAGIC
 
 
-def is_deep(path, number=0):
-    """Whether a file is a TIFF file of 16 bits or of floating point, RGB or greyscale.
-
-    Args:
-        path: the file.
-        number: that of the page that is meant, from 0.
+def is_deep(path):
+    """Whether the first page of a file is one of a TIFF file, `is_deep_page`.
 
     Raises:
         InputError: the file cannot be opened.
@@ -40,43 +36,61 @@ def is_deep(path, number=0):
     with images.open_regular(path) as file:
         try:
             with _opened(file) as whole:
-                page = whole.pages[number]
-                deep = str(page.dtype) in ("uint16", "float16", "float32", "float64")
-                return deep and page.photometric in (0, 1, 2)  # white, or black, is zero; RGB
+                return is_deep_page(whole.pages[0])
         except Exception:  # Pillow says better what is wrong with it
             return False
 
 
-def pages(path):
-    """The numbers of a TIFF file's pages, previews aside. Raises an InputError as `read`."""
-    found, places = [], set()
-    with _opened_safely(path) as whole:
-        for number, page in enumerate(whole.pages):
-            if page.offset in places:  # a circle, which would never end
-                break
-            places.add(page.offset)
-            if number == 0 or not page.is_reduced:
-                found.append(number)
-    return found
+def is_deep_page(page):
+    """Whether a page has 16 bits or floating point, RGB or greyscale."""
+    deep = str(page.dtype) in ("uint16", "float16", "float32", "float64")
+    return deep and page.photometric in (0, 1, 2)  # white, or black, is zero; RGB
 
 
-def size(path):
-    """(width, height) of a deep TIFF file, as it is stored; InputError as for `read`.
+@contextlib.contextmanager
+def opened(path):
+    """Opens a TIFF file, as tifffile does; tells all that goes wrong inside as InputError."""
+    with images.open_regular(path) as file, images.telling(path), _opened(file) as whole:
+        if not whole.pages:
+            raise ValueError("it has no pages")
+        yield whole
+
+
+def pages(whole):
+    """The pages of an `opened` file one by one, previews aside."""
+    places = set()
+    for page in whole.pages:
+        if page.offset in places:  # a circle, which would never end
+            return
+        places.add(page.offset)
+        if page.index == 0 or not page.is_reduced:
+            yield page
+
+
+def count(path):
+    """How many pages a TIFF file has, previews aside. Raises an InputError where it is broken."""
+    with opened(path) as whole:
+        return sum(1 for _ in pages(whole))
+
+
+def size(page, name):
+    """(width, height) of a deep page, as it is stored; InputError as for `read`.
 
     Floating point is read for it: only the values say whether they can be restored.
     """
-    with _page(path) as page:
-        if page.dtype != np.uint16:
-            read(path)
-        return page.imagewidth, page.imagelength
+    if page.dtype == np.uint16:
+        _refuse_large(page, name)
+    else:
+        read(page, name)
+    return page.imagewidth, page.imagelength
 
 
-def read(path, number=0):
+def read(page, name):
     """Reads a page of a TIFF file, one that is deep.
 
     Args:
-        path: the file.
-        number: that of the page.
+        page: the page, of an `opened` file.
+        name: of it, for messages.
 
     Returns:
         uint16 or float32 [H, W, 1 to 4], as they are stored, alpha not multiplied into the
@@ -88,25 +102,16 @@ def read(path, number=0):
     """
     import tifffile
 
-    with _page(path, number) as page:
-        try:
-            planes = page.asarray()
-        except ValueError as error:
-            if "imagecodecs" not in str(error):
-                raise
-            raise InputError(
-                f"{path} is compressed in a way ({page.compression.name}) that needs another "
-                "library: pip install imagecodecs, or save it with ZIP compression or none."
-            ) from error
+    planes = _stored(page, name)
     if planes.ndim == 2:
         planes = planes[..., None]
     elif page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
         planes = np.moveaxis(planes, 0, -1)
     colours = 3 if page.photometric == tifffile.PHOTOMETRIC.RGB else 1
     if planes.ndim != 3 or planes.shape[-1] < colours:
-        raise InputError(f"{path} holds {planes.dtype} {planes.shape}: save it as 16-bit RGB.")
+        raise InputError(f"{name} holds {planes.dtype} {planes.shape}: save it as 16-bit RGB.")
     if planes.dtype != np.uint16:
-        planes = _in_range(planes, path)
+        planes = _in_range(planes, name)
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         peak = 65535 if planes.dtype == np.uint16 else np.float32(1)
         planes = np.concatenate([peak - planes[..., :1], planes[..., 1:]], axis=-1)
@@ -122,28 +127,43 @@ def read(path, number=0):
     return np.concatenate([planes, opacity], axis=-1), lost
 
 
-def write(path, planes, *, values, directories, xmp, icc, dpi, photoshop, iptc, append=False):
-    """Writes a TIFF file, compressed without loss.
+@contextlib.contextmanager
+def writing(path):
+    """Writes a TIFF file page by page, compressed without loss.
 
     Args:
         path: the file.
-        append: whether it is there already, and gets a further page.
-        planes: uint8, uint16 or float32 [H, W, 1 to 4]; the last of 2 or 4 is alpha.
-        values, directories: of EXIF, see `metadata.descriptive`.
-        xmp, icc, photoshop, iptc: bytes; empty for none.
-        dpi: horizontal and vertical resolution, or ().
+
+    Yields:
+        Function that writes the next page, of
+            planes: uint8, uint16 or float32 [H, W, 1 to 4]; the last of 2 or 4 is alpha;
+            values, directories: of EXIF, see `metadata.descriptive`;
+            xmp, icc, photoshop, iptc: bytes; empty for none;
+            dpi: horizontal and vertical resolution, or ().
     """
     import tifffile
 
+    directories = []  # of each page
+
+    def write(planes, **kept):
+        directories.append(kept.pop("directories"))
+        _write_page(file, planes, **kept)
+
+    # Otherwise tifffile would describe the pages as it, or OME, does.
+    with tifffile.TiffWriter(path, ome=False, shaped=False) as file:
+        yield write
+    if any(directories):
+        _add_directories(path, directories)
+
+
+def _write_page(file, planes, *, values, xmp, icc, dpi, photoshop, iptc):
     channels = planes.shape[-1]
     extra = [_extra_tag(tag, value) for tag, value in values.items()]
     for tag, content in ((_XMP, xmp), (_IPTC, iptc), (_PHOTOSHOP, photoshop)):
         if content:
             extra.append(_extra_tag(tag, content))
-    tifffile.imwrite(
-        path,
+    file.write(
         planes[..., 0] if channels == 1 else planes,
-        append=append,
         photometric="rgb" if channels > 2 else "minisblack",
         planarconfig="contig" if channels > 1 else None,
         extrasamples=["unassalpha"] if channels in (2, 4) else None,
@@ -158,8 +178,6 @@ def write(path, planes, *, values, directories, xmp, icc, dpi, photoshop, iptc, 
         software=False,
         extratags=extra,
     )
-    if directories:
-        _add_directories(path, directories)
 
 
 def _extra_tag(tag, value):
@@ -176,14 +194,20 @@ def meaningless(channels):
     return [f"{channels} channel{'s' * (channels > 1)} without a meaning"] if channels else []
 
 
-def tags(file, number=0):
-    """The tags of a page of an open TIFF file, as Pillow's Exif; empty where they are broken."""
-    found, place = Image.Exif(), None
+def tags(file):
+    """The tags of an open TIFF file, as Pillow's Exif; empty where they are broken."""
+    return _loaded(Image.Exif(), file)
+
+
+def page_tags(page):
+    """Likewise those of a page; the file is to stay open while they are used."""
+    found = Image.Exif()
+    found.endian, found.bigtiff = page.parent.byteorder, page.parent.is_bigtiff
+    return _loaded(found, page.parent.filehandle, page.offset)
+
+
+def _loaded(found, file, place=None):
     try:
-        if number:
-            with _opened(file) as whole:
-                place = whole.pages[number].offset
-                found.endian, found.bigtiff = whole.byteorder, whole.is_bigtiff
         found.load_from_fp(file, place)
         dict(found)
     except Exception:  # broken ones raise what they like
@@ -197,28 +221,31 @@ def _opened(file):
     return tifffile.TiffFile(file, name="x")  # it would ask the file, which is open by a number
 
 
-@contextlib.contextmanager
-def _opened_safely(path):
-    with images.open_regular(path) as file, images.telling(path), _opened(file) as whole:
-        yield whole
+def _stored(page, name):
+    _refuse_large(page, name)
+    try:
+        return page.asarray()
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+        raise InputError(
+            f"{name} is compressed in a way ({page.compression.name}) that needs another "
+            "library: pip install imagecodecs, or save it with ZIP compression or none."
+        ) from error
 
 
-@contextlib.contextmanager
-def _page(path, number=0):
-    with _opened_safely(path) as whole:
-        page = whole.pages[number]
-        pixels = page.imagewidth * page.imagelength
-        # Pillow's own limit is twice as many.
-        if pixels * page.samplesperpixel > 2 * _MOST_SAMPLES * Image.MAX_IMAGE_PIXELS:
-            raise InputError(f"{path} is too large to be opened safely: it has {pixels:,} pixels.")
-        yield page
+def _refuse_large(page, name):
+    pixels = page.imagewidth * page.imagelength
+    # Pillow's own limit is twice as many.
+    if pixels * page.samplesperpixel > 2 * _MOST_SAMPLES * Image.MAX_IMAGE_PIXELS:
+        raise InputError(f"{name} is too large to be opened safely: it has {pixels:,} pixels.")
 
 
-def _in_range(planes, path):
+def _in_range(planes, name):
     low, high = planes.min(), planes.max()
     if not (low >= 0 and high <= 1):
         raise InputError(
-            f"{path} holds floating-point values from {low:g} to {high:g}, and those from 0 to 1 "
+            f"{name} holds floating-point values from {low:g} to {high:g}, and those from 0 to 1 "
             "can be restored: scale them, or convert it to 16 bits."
         )
     return planes.astype(np.float32, copy=False)
@@ -238,41 +265,49 @@ def _unmultiplied(planes, opacity):
 
 
 def _add_directories(path, directories):
-    """Adds EXIF's directories to the last page of a TIFF file, which tifffile does not write.
+    """Adds EXIF's directories to the pages of a TIFF file, which tifffile does not write.
 
     They go behind the rest, and after them a new directory of the page, with the entries of the old
     one.
 
     Args:
         path: the file.
-        directories: {tag: {tag: value}}.
+        directories: {tag: {tag: value}} of each page.
     """
     with open(path, "r+b") as file:
         header = file.read(8)
         order = {b"II": "<", b"MM": ">"}[header[:2]]
         pointer = 4  # where it stands where a page's directory is
-        while following := _number_at(file, pointer, order):
-            file.seek(following)
-            (count,) = struct.unpack(order + "H", file.read(2))
-            entries = [file.read(12) for _ in range(count)]
-            last, pointer = pointer, file.tell()
-        for tag, values in directories.items():
-            directory = TiffImagePlugin.ImageFileDirectory_v2(header, group=tag)
-            for key, value in values.items():
-                directory[key] = value
-            place = _even_end(file)
-            file.write(directory.tobytes(place))
-            entries.append(struct.pack(order + "HHII", tag, 4, 1, place))
-        entries.sort(key=lambda entry: struct.unpack_from(order + "H", entry))
-        place = _even_end(file)
-        file.write(struct.pack(order + "H", len(entries)) + b"".join(entries) + bytes(4))
-        file.seek(last)
-        file.write(struct.pack(order + "I", place))
+        for added in directories:
+            place = _number_at(file, pointer, order)
+            if added:
+                place = _extended(file, place, added, header, order)
+                file.seek(pointer)
+                file.write(struct.pack(order + "I", place))
+            pointer = place + 2 + 12 * _number_at(file, place, order, "H")
 
 
-def _number_at(file, place, order):
+def _extended(file, place, directories, header, order):
+    """Writes a page's directory anew, with further ones, at the end: its place there."""
+    count = _number_at(file, place, order, "H")
+    entries = [file.read(12) for _ in range(count)]
+    following = file.read(4)
+    for tag, values in directories.items():
+        directory = TiffImagePlugin.ImageFileDirectory_v2(header, group=tag)
+        for key, value in values.items():
+            directory[key] = value
+        end = _even_end(file)
+        file.write(directory.tobytes(end))
+        entries.append(struct.pack(order + "HHII", tag, 4, 1, end))
+    entries.sort(key=lambda entry: struct.unpack_from(order + "H", entry))
+    end = _even_end(file)
+    file.write(struct.pack(order + "H", len(entries)) + b"".join(entries) + following)
+    return end
+
+
+def _number_at(file, place, order, kind="I"):
     file.seek(place)
-    return struct.unpack(order + "I", file.read(4))[0]
+    return struct.unpack(order + kind, file.read(struct.calcsize(order + kind)))[0]
 
 
 def _even_end(file):
