@@ -277,3 +277,18 @@ def test_turned_pages_of_eight_bits(tmp_path):
     for page, expected, orientation in zip(found, turned, (1, 6, 1, 3), strict=True):
         np.testing.assert_array_equal(page.pixels, expected)
         assert f"artist {orientation}".encode() in page.metadata.exif
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("options", [{"imagej": True}, {"ome": True}, {}])
+def test_descriptions_of_stacks_are_left_out(tmp_path, caplog, dtype, options):
+    """ImageJ's, OME's and tifffile's own tell of shapes that may be others afterwards."""
+    stack = np.arange(60, dtype=dtype).reshape(3, 4, 5)
+    path, target = tmp_path / "x.ome.tif", tmp_path / "y.ome.tif"
+    tifffile.imwrite(path, stack, photometric="minisblack", **options)
+    lost = animations.restore(path, target, lambda x: x + x.dtype.type(3))
+    assert lost == ["its description of the stack's layout"]
+    with tifffile.TiffFile(target) as file:
+        np.testing.assert_array_equal([page.asarray() for page in file.pages], stack + 3)
+        assert [page.description for page in file.pages] == ["", "", ""]
+    assert not caplog.records

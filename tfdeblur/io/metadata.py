@@ -164,6 +164,29 @@ def read_tiff(tags, grey):
     return _fitting(found, grey)
 
 
+def without_layout(found):
+    """What is kept of a page without a description of the stack that it was one of.
+
+    It tells of shapes, types and colours, which may be others once the pages are restored.
+
+    Returns:
+        Metadata, and a list of str, in words what went.
+    """
+    tags = Image.Exif()
+    tags.load(found.exif)
+    if not _is_layout(tags.get(_BASE.ImageDescription)):
+        return found, []
+    del tags[_BASE.ImageDescription]
+    exif = tags.tobytes() if len(tags) else b""
+    return dataclasses.replace(found, exif=exif), ["its description of the stack's layout"]
+
+
+def _is_layout(description):
+    """Whether ImageJ, tifffile or a program that knows OME wrote it."""
+    text = description.strip() if isinstance(description, str) else ""
+    return text.startswith(("ImageJ=", '{"shape": ')) or text.endswith("OME>")
+
+
 def tags_lost(tags):
     """In words, which tags of a TIFF file are not kept: list of str."""
     lost = sorted({*tags} - {*_KEPT_TAGS, *_DIRECTORIES, *_TIFF_OTHERS})

@@ -95,7 +95,7 @@ def read_pages(path):
     for page, image, name in _each_page(path):
         with images.telling(name):
             photo = _read_opened(image, path) if image else _read_deep_page(page, name)
-        yield photo
+        yield _without_layout(photo)
 
 
 def _each_page(path):
@@ -118,6 +118,11 @@ def _seek(image, page, name):
     image.seek(page.index)
     if image.width * image.height > 2 * Image.MAX_IMAGE_PIXELS:  # Pillow asks the first
         raise InputError(f"{name} is too large to be opened safely.")
+
+
+def _without_layout(photo):
+    kept, lost = metadata.without_layout(photo.metadata)
+    return dataclasses.replace(photo, metadata=kept, lost=(*photo.lost, *lost))
 
 
 def _read_opened(image, path):
