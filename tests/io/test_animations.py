@@ -292,3 +292,22 @@ def test_descriptions_of_stacks_are_left_out(tmp_path, caplog, dtype, options):
         np.testing.assert_array_equal([page.asarray() for page in file.pages], stack + 3)
         assert [page.description for page in file.pages] == ["", "", ""]
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "told"),
+    [
+        ("uint32", 1, "uint32 pixels, which cannot be read"),
+        ("int16", 1, "int16 pixels, which cannot be read"),
+        ("complex64", 1, "complex64 pixels, which cannot be read"),
+        ("float32", 2, "floating-point values from 2 to 2"),
+    ],
+)
+def test_a_further_page_that_cannot_be_read_is_named_at_once(tmp_path, dtype, value, told):
+    path = tmp_path / "x.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(np.zeros((4, 5), np.uint16), photometric="minisblack")
+        file.write(np.full((4, 5), value, dtype), photometric="minisblack")
+    for function in (animations.find, lambda *paths: animations.restore(*paths, invert)):
+        with pytest.raises(InputError, match=rf"page 2 of .*x\.tif holds {told}"):
+            function(path, tmp_path / "y.tif")

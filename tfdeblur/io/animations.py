@@ -57,10 +57,9 @@ def find(source, target):
             f"{source} holds {count} images: name a file of its own format, not {suffix}, or save "
             "the wanted one as a file of its own."
         )
-    if not size:
-        with tiff.opened(source) as whole:
-            size = tiff.size(whole.pages[0], source)
-    if kind != "TIFF" and count * size[0] * size[1] > _MOST_PIXELS:
+    if kind == "TIFF":
+        return count, photos.size_of_pages(source)
+    if count * size[0] * size[1] > _MOST_PIXELS:
         raise InputError(f"{source} is too large: {count} images of {size[0]}x{size[1]} pixels.")
     return count, size
 

@@ -25,6 +25,7 @@ _BITS = {"JXL": 16, "PNG": 16, "PPM": 16, "TIFF": 32}  # of a channel, where a f
 _WITH_QUALITY = ("AVIF", "HEIF", "JPEG", "WEBP")
 _SAME = {"MPO": "JPEG", "DIB": "BMP"}  # which of them `write` writes for another one
 _TIFF_ORIENTATION, _TIFF_EXTRA_SAMPLES = 274, 338
+_PAGE_TYPES = ("bool", "int8", "uint8", "uint16")  # that Pillow reads of a TIFF file, to 8 bits
 _HEAD = 2**16  # bytes in which a file says how it is encoded
 _WRITTEN = ("AVIF", "BMP", "HEIF", "JPEG", "JXL", "PNG", "PPM", "TIFF", "WEBP")
 
@@ -95,7 +96,22 @@ def read_pages(path):
     for page, image, name in _each_page(path):
         with images.telling(name):
             photo = _read_opened(image, path) if image else _read_deep_page(page, name)
-        yield _without_layout(photo)
+            photo = _without_layout(photo)
+        yield photo
+
+
+def size_of_pages(path):
+    """(width, height) of the first of the pages that `read_pages` reads, as it is stored.
+
+    Raises:
+        InputError: `read_pages` would raise it for what the header of a page says, or for
+            floating-point values.
+    """
+    sizes = []
+    for page, image, name in _each_page(path):
+        with images.telling(name):
+            sizes.append(image.size if image else tiff.size(page, name))
+    return sizes[0]
 
 
 def _each_page(path):
@@ -115,6 +131,10 @@ def _each_page(path):
 
 
 def _seek(image, page, name):
+    if page.dtype and str(page.dtype) not in _PAGE_TYPES:
+        raise InputError(
+            f"{name} holds {page.dtype} pixels, which cannot be read: convert it to 8 or 16 bits."
+        )
     image.seek(page.index)
     if image.width * image.height > 2 * Image.MAX_IMAGE_PIXELS:  # Pillow asks the first
         raise InputError(f"{name} is too large to be opened safely.")

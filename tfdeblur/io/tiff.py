@@ -26,7 +26,7 @@ def is_tiff(path):
 
 
 def is_deep(path):
-    """Whether the first page of a file is one of a TIFF file, `is_deep_page`.
+    """Whether a file is a TIFF file with a first page of which `is_deep_page` is true.
 
     Raises:
         InputError: the file cannot be opened.
