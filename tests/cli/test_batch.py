@@ -1,5 +1,6 @@
 """Restoring on Apache Beam gives what the plain command gives."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -76,3 +77,4 @@ def test_command_with_two_processes(net, run_command):
         np.testing.assert_allclose(images.read(path).astype(int), out.astype(int), atol=1)
     done = run_command(batch, *flags, "--workers=1")
     assert "Restored 0 of 7 files into out; skipped 6 already done; 1 failed" in done.stdout
+    assert "PYTHONSAFEPATH" not in os.environ  # what else is started here is not Beam's

@@ -9,6 +9,7 @@ number. Files that fail are listed at the end; the same command again skips what
 Without --runner this computer does the work, with --workers processes.
 """
 
+import contextlib
 import os
 import pathlib
 import sys
@@ -91,9 +92,6 @@ def run(jobs, settings, done, options):
         raise InputError(
             'tfdeblur batch needs Apache Beam: pip install "tfdeblur[beam]".'
         ) from error
-    # Its workers are started as `python -m`, which finds what lies in this folder first: proto.py,
-    # say, would stand for a library, and Beam wait for ever for workers that do not start.
-    os.environ["PYTHONSAFEPATH"] = "1"
     handler = _handler(base.ModelHandler)(settings, done)
     try:
         pipeline = beam.Pipeline(options=PipelineOptions(options))
@@ -103,7 +101,7 @@ def run(jobs, settings, done, options):
     # There all machines can write; nobody else's file is in the way.
     with tempfile.TemporaryDirectory(prefix=FAILED, dir=done.folder) as ours:
         listed = pathlib.Path(ours, "reasons")
-        with pipeline:
+        with _libraries_first(), pipeline:
             _ = (
                 pipeline
                 | beam.Create(jobs)
@@ -114,6 +112,24 @@ def run(jobs, settings, done, options):
                 | beam.io.WriteToText(str(listed), num_shards=1, shard_name_template="")
             )
         return listed.read_text(encoding="utf-8").splitlines()
+
+
+@contextlib.contextmanager
+def _libraries_first():
+    """Inside, Python programs that are started do not look for libraries in this folder.
+
+    Beam starts its workers as `python -m`: proto.py, say, would stand for a library, and Beam wait
+    for ever for workers that do not start.
+    """
+    name = "PYTHONSAFEPATH"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _handler(base):
