@@ -4,9 +4,8 @@ python benchmarks/harm.py PHOTOS... [--pairs=reds_320x180/blurry,reds_320x180/sh
 
 Half of the photographs are blurred by a straight motion of 17 pixels, the others stay. Each kind of
 failure is put into a place of each, of 30 % of its height and width (ringing, and what says so:
-everywhere). No
-failure are sharp photographs as the results of their blurry versions, and the sharp images of
-pairs.
+everywhere). No failure are sharp photographs as the results of their blurry versions, and the sharp
+images of pairs.
 """
 
 import math

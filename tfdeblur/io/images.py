@@ -56,7 +56,6 @@ _NO_PIXELS = (
     (b"<?xml", "an XML document, such as an SVG drawing"),
     (b"<!DOCTYPE", "a document"),
 )
-_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # An image's first bytes, and the suffix of such files.
 _IMAGES = (
     (re.compile(rb"\xff\xd8\xff"), ".jpg"),
@@ -330,9 +329,8 @@ def _identified(file, name, suffix, formats):
     kind = next((kind for start, kind in _NO_PIXELS if head.lstrip().startswith(start)), None)
     if kind:
         raise ValueError(f"it is {kind}, not pixels; export it as PNG first")
-    is_heif = head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
     # AVIF may call itself mif1 first.
-    if is_heif and b"avif" not in head[8:32]:
+    if usual_suffix(head) == ".heic" and b"avif" not in head[8:32]:
         register_heif(name)
     elif suffix in HEIF_SUFFIXES:
         with contextlib.suppress(InputError):

@@ -29,14 +29,12 @@ def size(path):
     return _size(path, _content(path))
 
 
-def is_lossless(path):
-    """Whether the pixels are stored without loss. Raises an InputError as `read`."""
-    return _header(path, _content(path))[1]
+def encoding(path):
+    """(whether the pixels are stored without loss, whether their colours are sRGB's for sure).
 
-
-def is_srgb(path):
-    """Whether the colours are those of sRGB for sure. Raises an InputError as `read`."""
-    return _header(path, _content(path))[2]
+    Raises an InputError as `read`.
+    """
+    return _header(path, _content(path))[1:]
 
 
 def read(path):

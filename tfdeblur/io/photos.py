@@ -175,9 +175,10 @@ def _read_raw(path):
 def _read_jxl(path):
     planes, exif, xmp = jxl.read(path)
     kept, lost = metadata.read_boxes(exif, xmp)
-    if not jxl.is_srgb(path):
+    lossless, is_srgb = jxl.encoding(path)
+    if not is_srgb:
         lost.append("its colours, which are taken for those of sRGB")
-    return _photo(planes, kept, "JXL", jxl.is_lossless(path), lost)
+    return _photo(planes, kept, "JXL", lossless, lost)
 
 
 def _read_deep_tiff(path):

@@ -13,7 +13,6 @@ from PIL import Image, TiffImagePlugin
 from tfdeblur.errors import InputError
 from tfdeblur.io import images
 
-_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MOST_SAMPLES = 4  # of a pixel, on which the limit of size is reckoned
 _XMP, _IPTC, _PHOTOSHOP = 700, 33723, 34377
 _ASCII, _BYTES, _SHORT = "s", "B", "H"
@@ -22,7 +21,7 @@ _ASCII, _BYTES, _SHORT = "s", "B", "H"
 def is_tiff(path):
     """By its first bytes. Raises an InputError where the file cannot be opened."""
     with images.open_regular(path) as file:
-        return file.read(4) in _MAGIC
+        return images.usual_suffix(file.read(4)) == ".tif"
 
 
 def is_deep(path):

@@ -191,9 +191,8 @@ class SaveWhenStopped(keras.callbacks.Callback):
 
     `with` it, a training ends with KeyboardInterrupt, or `errors.Stopped`. A signal that the
     program was started to ignore, as `nohup` does, stays so. A second one has its usual effect at
-    once. All workers end after the same step, if one of them
-    receives a signal. To be the last of the callbacks, so that an epoch that is complete is closed
-    as usual.
+    once. All workers end after the same step, if one of them receives a signal. To be the last of
+    the callbacks, so that an epoch that is complete is closed as usual.
 
     Args:
         checkpoints: `Checkpoints`.
