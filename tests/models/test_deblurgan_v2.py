@@ -1,6 +1,3 @@
-import json
-import zlib
-
 import golden
 import numpy as np
 import pytest
@@ -15,25 +12,16 @@ BACKBONES = ("mobilenet", "inception")
 SMALL = {"filters": 16, "fpn_filters": 32}
 
 
-def state_dict(arrays):
-    """The weights of the authors' network: stored, or drawn as `recipe` says."""
-    state = golden.state_dict(arrays)
-    for name, (shape, step, mean) in json.loads(str(arrays.get("recipe", "{}"))).items():
-        seed = zlib.crc32(f"{arrays['recipe_seed']}/{name}".encode())
-        state[name] = mean + step * np.random.RandomState(seed).randint(-6, 7, size=shape)
-    return state
-
-
 @pytest.fixture(scope="module", params=BACKBONES)
 def reference(request):
     arrays = golden.arrays(f"deblurgan_v2_{request.param}")
-    return request.param, arrays, state_dict(arrays)
+    return request.param, arrays, golden.state_dict(arrays)
 
 
 @pytest.fixture(scope="module")
 def mobilenet():
     arrays = golden.arrays("deblurgan_v2_mobilenet")
-    return arrays, state_dict(arrays)
+    return arrays, golden.state_dict(arrays)
 
 
 def small(backbone="mobilenet", **more):
