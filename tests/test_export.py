@@ -26,10 +26,10 @@ NETWORKS = {
     "nafnet": SMALL["nafnet"] | {"window": 16},
     "mprnet": SMALL["mprnet"] | {"window": 16},
     "restormer": SMALL["restormer"] | {"window": 16},
-    **{name: SMALL[name] for name in ("mt_rnn", "pss_nsc", "deblurgan", "maxim")},
+    **{name: SMALL[name] for name in ("mt_rnn", "pss_nsc", "deblurgan", "deblurgan_v2", "maxim")},
 }
 FEW = ("deepdeblur", "deepdeblur, sub_pixel", "mimo_unet_plus")
-LIMITS = {"maxim": 3e-5}  # its norms divide what is nearly 0 at fresh weights
+LIMITS = {"maxim": 3e-5, "deblurgan_v2": 1e-4}  # norms divide what is nearly 0 at fresh weights
 RUNTIMES = {"litert": "ai_edge_litert", "onnx": "onnxruntime"}
 
 

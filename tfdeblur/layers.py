@@ -799,8 +799,13 @@ class RestlessDropout(keras.layers.Dropout):
 
 
 def _moments(x, axes):
-    mean = ops.mean(x, axis=axes, keepdims=True)
-    return mean, ops.mean(ops.square(x - mean), axis=axes, keepdims=True)
+    mean = _mean(x, axes)
+    return mean, _mean(ops.square(x - mean), axes)
+
+
+def _mean(x, axes):
+    # By rows first: LiteRT adds one number after the other, and of many the last ones lose digits.
+    return ops.mean(ops.mean(x, axis=2, keepdims=True), axis=axes, keepdims=True)
 
 
 def _count(shape, axes):
