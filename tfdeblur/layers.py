@@ -299,6 +299,7 @@ class LocalMean(keras.layers.Layer):
     def __init__(self, window, **kwargs):
         super().__init__(**kwargs)
         self.window = window
+        self.kind = window  # see fusing.py
 
     def call(self, x, training=False):
         if training or self.window is None:
@@ -341,6 +342,8 @@ class LocalMean(keras.layers.Layer):
 @keras.saving.register_keras_serializable("tfdeblur")
 class LocalProduct(keras.layers.Layer):
     """Features `[B, H, W, C]` times factors for their middle, repeated out to the borders."""
+
+    kind = "product"
 
     def call(self, inputs):
         x, factors = inputs
@@ -396,6 +399,7 @@ class PixelNormalization(keras.layers.Layer):
     def __init__(self, epsilon=1e-6, centred=True, **kwargs):
         super().__init__(**kwargs)
         self.epsilon, self.centred = epsilon, centred
+        self.kind = epsilon, centred
 
     def build(self, shape):
         options = {"shape": shape[-1:], "autocast": False}

@@ -68,7 +68,12 @@ def randomised(net):
     return net
 
 
-VIEWED = [("nafnet", 48), pytest.param("maxim", 128, marks=pytest.mark.slow)]
+VIEWED = [
+    ("nafnet", 48),
+    ("restormer", 32),
+    ("mprnet", 32),
+    pytest.param("maxim", 128, marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize(("name", "side"), VIEWED)
@@ -114,9 +119,16 @@ def groups_of(path):
     return names
 
 
-@pytest.mark.slow
-def test_blocks_of_one_kind_share_a_function():
-    net = models.build("maxim", **SMALL["maxim"] | {"stages": 2})
-    view = net.restoring()
-    blocks = [layer for layer in view.layers if isinstance(layer, fusing._SharedBlock)]
-    assert len(blocks) == 26 and len({id(block.function) for block in blocks}) == 13
+@pytest.mark.parametrize(
+    ("name", "more", "blocks", "kinds"),
+    [
+        ("nafnet", {"encoder_blocks": (3,)}, 40, 12),
+        ("restormer", {"blocks": (1, 1, 1, 3)}, 30, 9),
+        ("mprnet", {}, 68, 13),
+        pytest.param("maxim", {"stages": 2}, 26, 13, marks=pytest.mark.slow),
+    ],
+)
+def test_blocks_of_one_kind_share_a_function(name, more, blocks, kinds):
+    net = models.build(name, **SMALL[name] | more)
+    shared = [x for x in net.restoring().layers if isinstance(x, fusing._SharedBlock)]
+    assert (len(shared), len({id(block.function) for block in shared})) == (blocks, kinds)

@@ -51,15 +51,14 @@ def nested(block):
     """A function from feature maps to others, `block(x, ..., name)`, as a model in the network.
 
     Keras walks a model's layers recursively, and this network's are more than Python allows. Models
-    of one `kind` differ by their weights alone.
+    of one `kind` differ by their weights alone, see fusing.py.
     """
 
     @functools.wraps(block)
     def call(x, *arguments, name):
         inputs = keras.tree.map_structure(lambda x: keras.Input(x.shape[1:], dtype=x.dtype), x)
         model = keras.Model(inputs, block(inputs, *arguments, name=name), name=name)
-        shapes = keras.tree.map_structure(lambda x: x.shape, x)
-        model.kind = f"{block.__name__} of {shapes}, {arguments}"
+        model.kind = block.__name__, arguments
         return model(x)
 
     return call

@@ -14,6 +14,7 @@ from tfdeblur.layers import (
     conv,
     supervised_attention_module,
 )
+from tfdeblur.models import fusing
 from tfdeblur.models.network import Network, require_counts, require_window
 
 ROWS, COLUMNS = 1, 2  # axes, along which images and features are halves of larger ones
@@ -127,6 +128,9 @@ class MPRNet(Network):
             hyperparameters=hyperparameters,
             name=name,
         )
+
+    def restoring(self):
+        return fusing.with_shared_blocks(self)
 
 
 def _encoder(x, widths, cabs, previous, name):

@@ -13,6 +13,7 @@ from tfdeblur.layers import (
     conv,
     depthwise_conv,
 )
+from tfdeblur.models import fusing
 from tfdeblur.models.network import (
     Network,
     require_counts,
@@ -121,6 +122,9 @@ class Restormer(Network):
             name=name,
         )
 
+    def restoring(self):
+        return fusing.with_shared_blocks(self)
+
 
 def _transformer_block(x, attention, bias_free, name):
     """Attention between channels, then a gated feed-forward network, each added to its input."""
@@ -174,6 +178,7 @@ class TransposedAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.heads = heads
         self.window = window
+        self.kind = heads, window  # see fusing.py
 
     def build(self, shape):
         self.temperature = self.add_weight(
