@@ -337,3 +337,13 @@ def test_names_as_long_as_a_file_system_takes(tmp_path):
     images.write(path, image)
     np.testing.assert_array_equal(images.read(path), image)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_raw_photograph_under_another_name_is_not_taken_for_its_preview(tmp_path, colours):
+    path = tmp_path / "x.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(colours, photometric="rgb", subfiletype=1, subifds=1)
+        file.write(np.zeros((64, 48), np.uint16), photometric="cfa")
+    for read in (images.read, lambda path: images.read(path.read_bytes())):
+        with pytest.raises(InputError, match=r"only a preview .*\.dng"):
+            read(path)

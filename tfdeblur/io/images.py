@@ -70,6 +70,7 @@ _IMAGES = (
 )
 _HEAD = 4096  # bytes in which a video shows that it is one
 _TIFF_SUBFILE = 254  # its lowest bit says that a page is a reduced version of another one
+_TIFF_SUB_IFDS, _DNG_VERSION = 330, 50706
 _MANY = 100  # pages, among which previews are looked for
 # No file of an image, nor of a data set, is larger: Pillow refuses more than 179 million pixels.
 MAX_BYTES = 2**31
@@ -274,6 +275,11 @@ def opened(source, name=None, formats=FORMATS, several=False):
         file = io.BytesIO(source) if path is None else stack.enter_context(open_regular(path))
         suffix = pathlib.Path(str(name)).suffix.lower()
         image = stack.enter_context(_identified(file, name, suffix, formats))
+        if image.format == "TIFF" and _is_preview_of_raw(image):
+            raise InputError(
+                f"{name}: a raw photograph, of which only a preview can be read so: give it the "
+                "suffix of its kind, such as .dng or .nef."
+            )
         if not several:
             refuse_several(name, count_frames(image))
         yield image
@@ -320,6 +326,13 @@ def count_frames(image):
 def usual_suffix(head):
     """Of images that begin with these bytes, such as ".jpg"; "" where they are none's."""
     return next((suffix for start, suffix in _IMAGES if start.match(head)), "")
+
+
+def _is_preview_of_raw(image):
+    """Whether the first image of a TIFF file is what cameras put before a raw photograph."""
+    tags = image.tag_v2
+    is_reduced = tags.get(_TIFF_SUBFILE, 0) & 1
+    return is_reduced and (_TIFF_SUB_IFDS in tags or _DNG_VERSION in tags)
 
 
 def _identified(file, name, suffix, formats):
