@@ -412,6 +412,26 @@ def test_content_credentials_of_jpeg_files_are_told(tmp_path, colours):
     assert "(C2PA)" in lost
 
 
+@pytest.mark.parametrize("suffix", [".webp", ".avif"])
+def test_content_credentials_in_boxes_and_chunks_are_told(suffix, tmp_path, colours):
+    path = tmp_path / f"x{suffix}"
+    photos.write(path, photos.Photo(colours))
+    assert not photos.read(path).lost
+    kind = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+    added = {
+        ".webp": b"C2PA" + struct.pack("<I", 4) + b"jumb",
+        ".avif": struct.pack(">I4s", 28, b"uuid") + kind + b"jumb",
+    }
+    with path.open("ab") as file:
+        file.write(added[suffix])
+    if suffix == ".webp":  # whose header knows its length
+        content = bytearray(path.read_bytes())
+        content[4:8] = struct.pack("<I", len(content) - 8)
+        path.write_bytes(content)
+    (lost,) = photos.read(path).lost
+    assert "(C2PA)" in lost
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 def test_tags_of_tiff_files(tmp_path, colours, deep, bits):
     title = "Titel\0".encode("utf-16le")

@@ -82,6 +82,8 @@ _ANNOUNCING = (
     re.compile(rb"\s+" + _ANNOUNCED + rb"""\s*=\s*(?:"[^"]*"|'[^']*')"""),
     re.compile(rb"<(" + _ANNOUNCED + rb"|G?Container:Directory)(?:\s[^<>]*)?(?<!/)>"),
 )
+_MOST_BOXES = 10_000  # or chunks, that are looked at
+_WEBP_C2PA, _BOX_C2PA = b"C2PA", bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _C2PA = "its Content Credentials (C2PA), which are signed for the pixels as they were"
 _MOST_NAMES = 8  # of what is told
 _SIZES = ((_BASE.ImageWidth, _BASE.ImageLength), (_BASE.ExifImageWidth, _BASE.ExifImageHeight))
@@ -141,6 +143,10 @@ def read(image, file, orientation, grey):
         found = dataclasses.replace(found, comments=comments, photoshop=photoshop)
         boxes = b"".join(body for kind, body in segments if kind == _JPEG_BOXES)
         lost += [_C2PA] if b"c2pa" in boxes else []
+    elif image.format == "WEBP":
+        lost += [_C2PA] if _WEBP_C2PA in webp_chunks(file) else []
+    elif image.format in ("AVIF", "HEIF"):
+        lost += [_C2PA] if _has_c2pa_box(file) else []
     found, unfitting = _fitting(found, grey)
     return found, [*lost, *unfitting]
 
@@ -432,6 +438,35 @@ def _png_chunks(file):
         file.seek(4, io.SEEK_CUR)  # its checksum
         if len(content) == length:
             yield kind, content
+
+
+def webp_chunks(file):
+    """The kinds of the chunks of an open WebP file."""
+    file.seek(12)
+    for _ in range(_MOST_BOXES):
+        if len(head := file.read(8)) < 8:
+            return
+        kind, length = struct.unpack("<4sI", head)
+        yield kind
+        file.seek(length + length % 2, io.SEEK_CUR)
+
+
+def _has_c2pa_box(file):
+    """Whether one of the outer boxes of an AVIF or HEIC file is that of Content Credentials."""
+    file.seek(0)
+    for _ in range(_MOST_BOXES):
+        if len(head := file.read(32)) < 8:
+            return False
+        length, kind = struct.unpack_from(">I4s", head)
+        start = 8
+        if length == 1 and len(head) >= 16:  # which is too large for 32 bits
+            (length,), start = struct.unpack_from(">Q", head, 8), 16
+        if kind == b"uuid" and head[start : start + 16] == _BOX_C2PA:
+            return True
+        if length < start:  # 0 is the rest of the file
+            return False
+        file.seek(length - len(head), io.SEEK_CUR)
+    return False
 
 
 def _jpeg_segments(file):

@@ -6,9 +6,7 @@ training and measuring, `images` is enough.
 
 import contextlib
 import dataclasses
-import io
 import pathlib
-import struct
 
 import numpy as np
 from PIL import Image
@@ -385,20 +383,12 @@ def _is_lossless(image, file):
     file.seek(0)
     head = file.read(_HEAD)
     if image.format == "WEBP":
-        return b"VP8L" in (head[12:16], *_webp_chunks(file))
+        return b"VP8L" in (head[12:16], *metadata.webp_chunks(file))
     if image.format not in ("AVIF", "HEIF"):
         return False
     # RGB, not converted to YUV, is what encoders take for it, and nothing else does.
     start = head.find(b"nclx")
     return start > 0 and head[start + 8 : start + 10] == b"\0\0"
-
-
-def _webp_chunks(file):
-    file.seek(12)
-    while len(head := file.read(8)) == 8:
-        kind, length = struct.unpack("<4sI", head)
-        yield kind
-        file.seek(length + length % 2, io.SEEK_CUR)
 
 
 def _eight_bit_planes(image, path):
