@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from small_networks import long_but_for, shared
 
 import tfdeblur
 from tfdeblur import memory, models, restoration
@@ -161,6 +162,23 @@ def test_few_sizes_where_each_compiles(monkeypatch):
         image = np.random.default_rng(0).integers(0, 256, (size, 300, 3), dtype="uint8")
         np.testing.assert_array_equal(tfdeblur.restore(net, image), image)
     assert len(sizes) <= 9
+
+
+@pytest.mark.parametrize("name", long_but_for("nafnet", "restormer", "mprnet", "dmphn"))
+def test_no_more_padding_than_the_stride_where_each_pixel_depends_on_all(name, monkeypatch):
+    """Means of the picture, grids over it and cuts of it: more padding would change all pixels."""
+    whole = {"deblurgan", "deblurgan_v2", "dmphn", "maxim", "mprnet", "nafnet", "restormer"}
+    net, sizes = shared(name), []
+    monkeypatch.setattr(type(net), "jit_compile", True)
+    monkeypatch.setattr(
+        restoring, "_run", lambda _, images: (sizes.append(images.shape), images)[1]
+    )
+    image = np.zeros((530, 330, 3), "uint8")
+    tfdeblur.restore(net, image)
+    restoration.restore_float(net, image)
+    least = tuple(-(-(n + net.least_padding) // net.stride) * net.stride for n in (530, 330))
+    assert sizes[1][1:3] == least
+    assert (sizes[0][1:3] == least) == (name in whole)
 
 
 def test_self_ensemble_is_the_mean_over_rotations(image, net):

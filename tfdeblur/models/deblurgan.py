@@ -65,7 +65,7 @@ class DeblurGAN(Network):
             [Rescaling(0.5, 0.5, dtype="float32", name="latent")(x)],
             stride=4,
             smallest=8,
-            statistics_of_picture=True,
+            of_whole_picture=True,
             inference_bytes_per_pixel=(64 + 20 * filters, 64 + 16 * filters),
             activation_channels=(13 + blocks) * filters,
             hyperparameters={

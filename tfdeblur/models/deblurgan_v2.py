@@ -124,7 +124,7 @@ class DeblurGANv2(Network):
             smallest=SMALLEST[backbone],
             padding="grey",
             least_padding=1,
-            statistics_of_picture=picture_statistics,
+            of_whole_picture=picture_statistics,
             inference_bytes_per_pixel=(64 + 8 * filters, 64 + 8 * filters),
             activation_channels=4 * filters,
             hyperparameters={

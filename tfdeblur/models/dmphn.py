@@ -60,6 +60,7 @@ class DMPHN(Network):
             stride=4 * 2 ** (levels // 2),
             inference_bytes_per_pixel=(64 + 21 * filters, 64 + 18 * filters),
             activation_channels=17 * filters * levels * stacks,
+            of_whole_picture=True,
             hyperparameters={"patches": list(patches), "stacks": stacks, "filters": filters},
             name=name,
         )

@@ -178,6 +178,7 @@ class MAXIM(Network):
             # restore better than 576x576 at once, and than tiles of 256 (`benchmarks/tiles.py`).
             largest_tile=384,
             overlap=64,
+            of_whole_picture=True,
             hyperparameters={
                 "filters": filters,
                 "stages": stages,

@@ -125,6 +125,7 @@ class MPRNet(Network):
             stride=8,
             inference_bytes_per_pixel=(64 + 86 * filters, 64 + 80 * filters),
             activation_channels=3 * 5 * blocks * (filters + orsnet_filters),
+            of_whole_picture=True,
             hyperparameters=hyperparameters,
             name=name,
         )

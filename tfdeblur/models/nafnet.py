@@ -86,6 +86,7 @@ class NAFNet(Network):
             inference_bytes_per_pixel=(64 + 36 * filters, 64 + 28 * filters),
             activation_channels=11 * filters * (encoder_blocks[0] + decoder_blocks[-1]),
             padding="zeros",
+            of_whole_picture=True,
             hyperparameters={
                 "filters": filters,
                 "encoder_blocks": list(encoder_blocks),

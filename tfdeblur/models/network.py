@@ -40,8 +40,8 @@ class Network(keras.Model):
         padding: with what images of other sizes are continued at the bottom and right: "reflect",
             "zeros", or "grey", the middle of the range; as its authors do.
         least_padding: how many pixels of that there always are.
-        statistics_of_picture: whether it normalizes by statistics of the whole picture, which
-            padding and tiles change.
+        of_whole_picture: whether each pixel depends on the whole picture: on its statistics, or on
+            where it is cut, which padding and tiles change.
         smallest: height and width that it takes at least; None: the stride.
 
     Attributes:
@@ -65,7 +65,7 @@ class Network(keras.Model):
         padding="reflect",
         least_padding=0,
         smallest=None,
-        statistics_of_picture=False,
+        of_whole_picture=False,
     ):
         super().__init__(image, outputs, name=name)
         self.stride = stride
@@ -74,7 +74,7 @@ class Network(keras.Model):
         self.padding = padding
         self.least_padding = least_padding
         self.smallest = smallest or stride
-        self.statistics_of_picture = statistics_of_picture
+        self.of_whole_picture = of_whole_picture
         in_float32, in_16_bits = inference_bytes_per_pixel
         self.bytes_per_pixel = in_float32 if self.compute_dtype == "float32" else in_16_bits
         self.activation_channels = activation_channels

@@ -111,6 +111,7 @@ class Restormer(Network):
             stride=2 ** (LEVELS - 1),
             inference_bytes_per_pixel=(64 + 168 * filters, 64 + 140 * filters),
             activation_channels=20 * filters * (blocks[0] + refinement_blocks),
+            of_whole_picture=True,
             hyperparameters={
                 "filters": filters,
                 "blocks": list(blocks),

@@ -59,7 +59,7 @@ def restore(
     Returns:
         The restored image, of the kind, shape and type of what was given; of a path, an array.
         Where XLA compiles the network for each size, images and tiles are padded to one of a few
-        sizes, unless it normalizes by statistics of the picture.
+        sizes, unless each pixel depends on the whole picture (`net.of_whole_picture`).
 
     Raises:
         InputError: the image is of another type or shape, tile and overlap do not fit, memory does
@@ -77,7 +77,7 @@ def restore(
     if precision is not None:
         net = _in_precision(net, precisions.resolve(precision))
     restored = np.empty_like(image)
-    bucketed = net.jit_compile and not net.statistics_of_picture  # which padding would change
+    bucketed = net.jit_compile and not net.of_whole_picture  # which padding would change
     grid = _plan(net, image, tile, overlap, bucketed)
     for rows, band in _bands(net, image, grid, self_ensemble, progress):
         restored[rows] = quantise(band, image.dtype)
@@ -226,7 +226,7 @@ def _run(net, images):
     """float32 `[B, H, W, 3]`, of sizes that fit the stride -> the finest level, as a NumPy array.
 
     The one place where a network restores. What stands in for a network has its `stride`,
-    `smallest`, `padding`, `least_padding`, `overlap`, `statistics_of_picture`, `bytes_per_pixel`,
+    `smallest`, `padding`, `least_padding`, `overlap`, `of_whole_picture`, `bytes_per_pixel`,
     `compute_dtype`, `jit_compile`, `name` and `restore_on_batch`.
     """
     return net.restore_on_batch(images)
