@@ -59,6 +59,14 @@ def test_answers_without_importing_what_computes(words, tmp_path):
     assert len(done.stderr.splitlines()) <= ("--help" not in words) * 2
 
 
+def test_a_mistyped_command_is_named_where_its_flags_would_be_unknown(tmp_path):
+    done = started("evalute", "--dataset=kohler", cwd=tmp_path)
+    assert done.returncode == 1 and done.stdout.split() == ["heavy:"]
+    assert done.stderr == (
+        "error: evalute does not exist, and is no command. Did you mean evaluate?\n"
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", HELP)
 def test_every_command_explains_itself(command, run_command):

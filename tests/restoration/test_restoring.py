@@ -153,6 +153,12 @@ def test_one_trace_for_all_sizes():
     assert net.restoring_function.func.experimental_get_tracing_count() == 1
 
 
+def test_what_is_no_network_is_refused(image, net):
+    for other in (keras.Model(net.inputs, net.outputs), lambda images: images, "maxim"):
+        with pytest.raises(InputError, match=r"no network: .*open_network"):
+            tfdeblur.restore(other, image)
+
+
 def test_few_sizes_where_each_compiles(monkeypatch):
     net, sizes = Identity(), set()
     # After a run, which is deterministic, Keras would not let it be set.

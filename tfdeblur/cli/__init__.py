@@ -28,6 +28,9 @@ def main():
         sys.argv = sys.argv[:1]
         errors.run(lambda argv: errors.say(f"tfdeblur {tfdeblur.__version__}"))
     sys.argv[1:] = ["--help" if x == "-h" else x for x in sys.argv[1:]]
+    if word not in COMMANDS and _is_mistyped(sys.argv[1:]):  # its flags would be unknown ones
+        sys.argv = sys.argv[:1]
+        errors.run(lambda argv: _refuse(word))
     module = COMMANDS.get(word, "tfdeblur.cli.restore")
     if word in COMMANDS:
         sys.argv = [f"{sys.argv[0]} {word}", *sys.argv[2:]]
@@ -43,6 +46,21 @@ def main():
     except KeyboardInterrupt:  # while libraries are being imported
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _is_mistyped(words):
+    """Whether they are a command's name, nearly, and its flags."""
+    word, *others = words or [""]
+    is_name = word.isalpha() and not os.path.lexists(word)
+    return is_name and others and all(x.startswith("--") for x in others) and _nearest(word)
+
+
+def _nearest(word):
+    return errors.did_you_mean(word, COMMANDS)
+
+
+def _refuse(word):
+    raise errors.InputError(f"{word} does not exist, and is no command.{_nearest(word)}")
 
 
 def _is_dashed_file(word):

@@ -9,6 +9,7 @@ import numpy as np
 from tfdeblur import memory
 from tfdeblur import precision as precisions
 from tfdeblur.errors import InputError, NotFiniteError
+from tfdeblur.models.network import Network
 from tfdeblur.restoration import blending, kinds, tiles
 
 AUTO = "auto"
@@ -66,7 +67,7 @@ def restore(
             not suffice, the network returned values that are not finite, or the mask does not fit;
             or `net` is no network.
     """
-    if not callable(net):
+    if not isinstance(net, Network):
         raise InputError(
             f"net is {net!r}, no network: tfdeblur.weights.open_network(...) returns one, and a "
             "line about it."
