@@ -1,5 +1,6 @@
 """How commands and the package start: at once where nothing is computed, and without a word."""
 
+import importlib.util
 import pathlib
 import subprocess
 import sys
@@ -65,6 +66,19 @@ def test_a_mistyped_command_is_named_where_its_flags_would_be_unknown(tmp_path):
     assert done.stderr == (
         "error: evalute does not exist, and is no command. Did you mean evaluate?\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("backend", "message"),
+    [("nonsense", "name tensorflow, jax, torch"), ("torch", "pip install torch")],
+)
+def test_a_backend_that_is_not_there_is_told_in_a_line(backend, message, tmp_path, monkeypatch):
+    if backend == "torch" and importlib.util.find_spec("torch"):
+        pytest.skip("it is there")
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    done = started("no_such_photo.jpg", cwd=tmp_path)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert f"error: KERAS_BACKEND={backend}" in done.stderr and message in done.stderr
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import contextvars
 import difflib
 import errno
 import functools
+import importlib.util
 import logging
 import os
 import re
@@ -17,6 +18,7 @@ import unicodedata
 import absl.logging
 from absl import app, flags
 
+_BACKENDS = "tensorflow", "jax", "torch"
 PATIENCE = 5  # seconds that a stopped program has for its end
 OUT_OF_MEMORY = (
     "out of memory. Lower `batch_size` when training, or restore in tiles with `tile=512`."
@@ -244,6 +246,7 @@ def run(main):
     @functools.wraps(main)
     def guarded(argv):
         try:
+            _check_backend()
             status = main(argv)
             _flush()  # here what cannot be written is told, at Python's end it is not
             return status
@@ -271,6 +274,20 @@ def run(main):
     for library in ("tensorflow", "urllib3"):  # deprecations inside libraries, failures to come
         logging.getLogger(library).setLevel(logging.ERROR)
     app.run(guarded, flags_parser=_parse)
+
+
+def _check_backend():
+    """Keras's own words for a backend that is not there are a traceback."""
+    backend = os.environ.get("KERAS_BACKEND")
+    if not backend:
+        return
+    if backend not in _BACKENDS:
+        raise InputError(f"KERAS_BACKEND={backend}: name {', '.join(_BACKENDS)}.")
+    if importlib.util.find_spec(backend) is None:
+        raise InputError(
+            f"KERAS_BACKEND={backend}, which is not installed: pip install {backend}, or leave "
+            "the variable out."
+        )
 
 
 def _parse(argv):
