@@ -450,6 +450,8 @@ def test_a_file_of_a_wrong_name_is_restored(photos, suffix, kind):
 def test_what_a_search_leaves_out_is_counted(photos):
     for name in ("photos/x.jp2", "photos/y.JP2", "photos/z.tga", "photos/.hidden.png"):
         pathlib.Path(name).write_bytes(b"x")
+    pathlib.Path("photos/Makefile").write_text("all:")
+    shutil.copy("photos/a.jpg", "photos/IMG_0001")
     os.makedirs("photos/@eaDir")
     images.write("photos/@eaDir/a.jpg", np.zeros((4, 4, 3), np.uint8))
     os.makedirs("elsewhere")
@@ -462,6 +464,7 @@ def test_what_a_search_leaves_out_is_counted(photos):
         ".jp2 files": 2,
         ".tga files": 1,
         "hidden files": 1,
+        "images without a suffix": 1,
         "folders of thumbnails and waste": 1,
         "linked folders": 1,
     }

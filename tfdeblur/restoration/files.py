@@ -38,6 +38,7 @@ _THUMBNAILS = ("@eaDir", ".@__thumb", "#recycle", "@Recycle", "$RECYCLE.BIN")
 _DEVELOPED = ".tif"  # what is made of raw photographs, unless another format is wanted
 _SECONDS_BETWEEN_LINES = 30  # of progress, where there is no terminal
 _LONGEST_NAME = 255  # bytes, on most disks
+_HEAD = 16  # bytes that tell images
 _TRANSPORT_STREAM = b"G"  # begins a video called .ts; others of this name are programs
 # Below the output folder, where --compare puts its pictures.
 COMPARE = "compare"
@@ -457,6 +458,8 @@ def _search(folder, follow_links, left_out):
                 found.append(path)
             elif suffix in _OTHERS:
                 left_out[f"{suffix} files"] += 1
+            elif not suffix:
+                left_out["images without a suffix"] += _is_image(path)
     return sorted(found, key=lambda path: (path.is_symlink(), path))
 
 
@@ -466,6 +469,12 @@ def _is_transport_stream(path):
             return file.read(1) == _TRANSPORT_STREAM
     except InputError:
         return True  # what is wrong with it is told in its turn
+
+
+def _is_image(path):
+    with contextlib.suppress(InputError), images.open_regular(path) as file:
+        return images.usual_suffix(file.read(_HEAD)) != ""
+    return False
 
 
 def _compared(place, target):
