@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
-from other_backend import outputs_on_jax
+from other_backend import outputs_on_jax, run_on
 from small_networks import NAMES, SMALL, all_but_few_long, long_but_for, shared
 
 import tfdeblur
@@ -173,3 +173,22 @@ def test_networks_give_the_same_pixels_on_jax(names, tmp_path):
             limit = 3e-5 if name == "deblurgan_v2" else 1e-5
             limit *= max(1, np.abs(array).max())
             np.testing.assert_allclose(output, array, atol=limit, err_msg=name)
+
+
+THREADS = """
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from tfdeblur import models
+
+net = models.build("mimo_unet", filters=4, resblocks=1)
+image = np.random.default_rng(0).random((1, 16, 16, 3), "float32")
+with ThreadPoolExecutor(4) as pool:
+    restored = list(pool.map(lambda _: net.restore_on_batch(image), range(40)))
+assert all((x == restored[0]).all() for x in restored)
+"""
+
+
+@pytest.mark.slow
+def test_threads_may_share_a_network_on_jax():
+    pytest.importorskip("jax")
+    run_on("jax", THREADS)

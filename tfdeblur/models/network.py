@@ -6,12 +6,16 @@ import numbers
 import os
 import re
 import sys
+import threading
 
 import keras
 
 from tfdeblur.errors import InputError, say
 from tfdeblur.layers import normalizing_in_one_pass
 from tfdeblur.precision import on_cpu
+
+# On JAX Keras gives the network's state away while it predicts: another thread would find none.
+_one_at_a_time = threading.Lock()
 
 
 class Network(keras.Model):
@@ -113,7 +117,8 @@ class Network(keras.Model):
         size in any case.
         """
         if keras.backend.backend() != "tensorflow" or self.jit_compile:
-            return self.predict_on_batch(images)[0]
+            with _one_at_a_time:
+                return self.predict_on_batch(images)[0]
         if self.restoring_function is None:
             import tensorflow as tf
 
