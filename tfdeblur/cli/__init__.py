@@ -28,9 +28,11 @@ def main():
         sys.argv = sys.argv[:1]
         errors.run(lambda argv: errors.say(f"tfdeblur {tfdeblur.__version__}"))
     sys.argv[1:] = ["--help" if x == "-h" else x for x in sys.argv[1:]]
-    if word not in COMMANDS and _is_mistyped(sys.argv[1:]):  # its flags would be unknown ones
-        sys.argv = sys.argv[:1]
-        errors.run(lambda argv: _refuse(word))
+    others = sys.argv[2:]
+    only_flags = others and all(x.startswith("--") for x in others)
+    if word not in COMMANDS and only_flags and (message := mistyped([word])):
+        errors.say_error(message)  # before its flags are told to be unknown
+        sys.exit(1)
     module = COMMANDS.get(word, "tfdeblur.cli.restore")
     if word in COMMANDS:
         sys.argv = [f"{sys.argv[0]} {word}", *sys.argv[2:]]
@@ -48,19 +50,12 @@ def main():
         sys.exit(130)
 
 
-def _is_mistyped(words):
-    """Whether they are a command's name, nearly, and its flags."""
-    word, *others = words or [""]
-    is_name = word.isalpha() and not os.path.lexists(word)
-    return is_name and others and all(x.startswith("--") for x in others) and _nearest(word)
-
-
-def _nearest(word):
-    return errors.did_you_mean(word, COMMANDS)
-
-
-def _refuse(word):
-    raise errors.InputError(f"{word} does not exist, and is no command.{_nearest(word)}")
+def mistyped(words):
+    """What to say of words that are no files, the first nearly a command's name; "" of others."""
+    if not words or not all(x.isalpha() and not os.path.lexists(x) for x in words):
+        return ""
+    hint = errors.did_you_mean(words[0], COMMANDS)
+    return hint and f"{words[0]} does not exist, and is no command.{hint}"
 
 
 def _is_dashed_file(word):

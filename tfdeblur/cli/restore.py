@@ -30,9 +30,9 @@ from absl import flags
 
 from tfdeblur import errors
 from tfdeblur import files as ours
-from tfdeblur.cli import COMMANDS
+from tfdeblur.cli import COMMANDS, mistyped
 from tfdeblur.cli import flags as shared
-from tfdeblur.errors import InputError, did_you_mean
+from tfdeblur.errors import InputError
 from tfdeblur.io import images, photos
 from tfdeblur.restoration import blending, files
 
@@ -336,9 +336,8 @@ def _refuse_commands(inputs):
                 f"name is ./{word}."
             )
     # Beside an input that exists, or a pattern, it is a file that is missing.
-    missing = all(word.isalpha() and not os.path.lexists(word) for word in inputs)
-    if inputs and missing and (hint := did_you_mean(inputs[0], COMMANDS)):
-        raise InputError(f"{inputs[0]} does not exist, and is no command.{hint}")
+    if message := mistyped(inputs):
+        raise InputError(message)
 
 
 def show(jobs, done):

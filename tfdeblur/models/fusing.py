@@ -71,8 +71,8 @@ def with_shared_blocks(network):
 
     Blocks are nested models and layers that have a `kind`: those of one kind differ by their
     weights alone. Each kind becomes a function of weights and features, that is traced and
-    optimised by itself, instead of as often as it occurs: the first image comes in a third to half
-    of the time, and the graph takes a third to half of the memory.
+    optimised by itself, instead of as often as it occurs: the first image comes in a third to two
+    thirds of the time, and takes less memory (docs/benchmarks.md).
     """
     return _view(network, _sharing())
 
