@@ -72,6 +72,13 @@ def test_inside_a_larger_model(net, tmp_path):
         )
 
 
+@pytest.mark.parametrize("name", all_but_few_long(SMALL, ("mt_rnn", "dmphn", "deblurgan_v2")))
+def test_clones(name):
+    net = shared(name)
+    clone = keras.models.clone_model(net)
+    assert [x.shape for x in clone.weights] == [x.shape for x in net.weights]
+
+
 def test_the_finest_level_of_each_frame(net):
     frames = keras.Input((3, 16, 16, 3))
     finest = keras.Model(net.inputs, net.outputs[0])

@@ -95,6 +95,7 @@ def _upconvolution(x, filters, name):
     return Cropping2D(((1, 0), (1, 0)), name=f"{name}_crop", data_format="channels_last")(x)
 
 
+@keras.saving.register_keras_serializable("tfdeblur")
 def normal(shape, dtype=None):
     """As the authors' weights began."""
     return keras.random.normal(shape, stddev=0.02, dtype=dtype)

@@ -136,6 +136,7 @@ def _res_blocks(x, name):
 def _normal(output_axis):
     """Normal with standard deviation (0.5 / n)^1/2, n = kernel area x output channels."""
 
+    @keras.saving.register_keras_serializable("tfdeblur", f"dmphn_normal_{output_axis}")
     def initialize(shape, dtype=None):
         n = shape[0] * shape[1] * shape[output_axis]
         return keras.random.normal(shape, stddev=(0.5 / n) ** 0.5, dtype=dtype)

@@ -25,6 +25,7 @@ LEAKY_SLOPE = 0.2
 EPSILON = 1e-6  # of the layer normalisations
 
 
+@keras.saving.register_keras_serializable("tfdeblur")
 def lecun_normal(shape, dtype=None):
     """Flax's default initialisation, which the authors kept, beside zero biases.
 
@@ -38,6 +39,7 @@ def lecun_normal(shape, dtype=None):
     return ops.convert_to_tensor(values / deviation, dtype=dtype or "float32")
 
 
+@keras.saving.register_keras_serializable("tfdeblur")
 def gelu(x):
     """The approximate GELU, which Flax means by that name: 0.5 x (1 + tanh(...)), here a sigmoid.
 

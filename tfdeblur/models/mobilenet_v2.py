@@ -76,6 +76,7 @@ def mobilenet_v2(x, normalization):
     return taps
 
 
+@keras.saving.register_keras_serializable("tfdeblur", "mobilenet_v2_start")
 def _start(shape, dtype=None):
     """Normal, variance 2 / (kernel area x output channels): the public PyTorch code's."""
     outputs = shape[3] if shape[3] > 1 else shape[2]  # a depthwise kernel ends in 1

@@ -109,6 +109,7 @@ def _fused(features, name):
     return conv(x, features[0].shape[-1], 1, name=name)
 
 
+@keras.saving.register_keras_serializable("tfdeblur", "mt_rnn_leaky_relu")
 def _leaky_relu(x):
     return ops.leaky_relu(x, 0.1)
 

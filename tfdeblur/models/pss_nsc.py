@@ -121,9 +121,6 @@ def _dense_block(filters, stddev, name):
 
 def _start(stddev):
     """TensorFlow 1's padding, and a truncated normal distribution; biases begin at zero."""
-
-    # A function: one Keras initializer object gives all kernels of a shape the same values.
-    def initialize(shape, dtype=None):
-        return keras.random.truncated_normal(shape, stddev=stddev, dtype=dtype)
-
-    return {"padding": "same", "kernel_initializer": initialize}
+    # A new object for each kernel: one gives all kernels of a shape the same values.
+    normal = keras.initializers.TruncatedNormal(stddev=stddev)
+    return {"padding": "same", "kernel_initializer": normal}
