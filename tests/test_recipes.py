@@ -191,9 +191,9 @@ def test_schedules_shrink_with_the_run():
             "1 in the first 50 %, then a cosine to 0.2",
         ),
         (
-            PolynomialDecay(rate=1.0, power=1, hold=0.5),
-            [1, 1, 1, 0.5, 0, 0],
-            "1 in the first 50 %, then falling to 0 as the part of the rest that is left, to the "
+            PolynomialDecay(rate=1.0, power=1, hold=0.5, end=0.1),
+            [1, 1, 1, 0.55, 0.1, 0.1],
+            "1 in the first 50 %, then falling to 0.1 as the part of the rest that is left, to the "
             "power 1",
         ),
     ],

@@ -56,24 +56,31 @@ class StepDecay:
 
 @dataclasses.dataclass(frozen=True)
 class PolynomialDecay:
-    """The rate falls to 0 as (1 - step / steps) to the `power`, or does so after `hold` of them."""
+    """The rate falls as (1 - step / steps) to the `power`, or does so after `hold` of them.
+
+    It falls to `end`; None is 0.
+    """
 
     rate: float
     power: float
     hold: float | None = None
+    end: float | None = None
 
     def build(self, steps):
         held = round((self.hold or 0) * steps)
         falling = keras.optimizers.schedules.PolynomialDecay(
-            self.rate, max(1, steps - held), 0.0, self.power
+            self.rate, max(1, steps - held), self.end or 0.0, self.power
         )
         return _Held(falling, held) if held else falling
 
     def __str__(self):
         if self.hold is None:
-            return f"{self.rate:g}, falling to 0 as (1 - step / steps)^{self.power:g}"
+            return (
+                f"{self.rate:g}, falling to {self.end or 0:g} as (1 - step / steps)^{self.power:g}"
+            )
         return (
-            f"{self.rate:g} in the first {100 * self.hold:.3g} %, then falling to 0 as the part of "
+            f"{self.rate:g} in the first {100 * self.hold:.3g} %, then falling to "
+            f"{self.end or 0:g} as the part of "
             f"the rest that is left, to the power {self.power:g}"
         )
 
@@ -841,7 +848,7 @@ def _deblurgan_v2(backbone, filters, psnr, ssim):
         crop=256,
         batch_size=1,
         steps=_gopro_steps(300, 1),
-        schedule=PolynomialDecay(rate=1e-4, power=1, hold=0.5),
+        schedule=PolynomialDecay(rate=1e-4, power=1, hold=0.5, end=1e-7),
         augmentations=_FLIPS_AND_ROTATIONS,
         loss="mse",
         perceptual=Perceptual(

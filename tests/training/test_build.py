@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 from small_networks import SMALL
 
@@ -36,3 +37,19 @@ def test_the_labels_of_each_recipe_fit_its_network(network):
     for name, recipe in RECIPES.items():
         if recipe.network == network:
             build.build_network(small(name))
+
+
+def test_a_critic_s_rate_falls_as_the_generator_s():
+    trainer = build.build_trainer(small("deblurgan", crop=64, steps=20))
+    generator, critic = trainer.optimizers
+    for step in range(21):
+        generator.iterations.assign(step)
+        critic.iterations.assign(5 * step)
+        expected = float(generator.learning_rate)
+        np.testing.assert_allclose(float(critic.learning_rate), expected, atol=1e-11)
+    assert expected == 0
+
+
+def test_a_critic_that_is_updated_often_accumulates_nothing():
+    with pytest.raises(InputError, match="`accumulate=2`: `recipe=deblurgan` updates its critic 5"):
+        build.build_trainer(small("deblurgan", crop=64, accumulate=2))

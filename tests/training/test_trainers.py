@@ -212,13 +212,14 @@ def test_one_step_has_the_gradients_of_each_loss_computed_alone(form, small):
     assert logs["adversarial"] == pytest.approx(float(adversarial), rel=1e-4)
 
 
-def make_critic_first_trainer(seed=0, jit=False, epsilon=1e-8, **options):
+def make_critic_first_trainer(seed=0, jit=False, epsilon=1e-8, accumulate=None, **options):
     """As the released code of DeblurGAN trains, with two judges."""
     keras.utils.set_random_seed(seed)
     net = models.build("deepdeblur", scales=1, filters=4, resblocks=1)
     judge = models.build("patch_discriminator", filters=2, depths=(1, 2))
     trainer = trainers.CriticFirstTrainer(net, judge, "none", "repeated", weight=1.0, **options)
-    adams = [optimizers.SkippingAdam(1e-3, 0.5, 0.999, epsilon=epsilon) for _ in range(2)]
+    own = {"epsilon": epsilon, "gradient_accumulation_steps": accumulate}
+    adams = [optimizers.SkippingAdam(1e-3, 0.5, 0.999, **own) for _ in range(2)]
     trainer.compile(*adams, jit_compile=jit)
     return trainer
 
@@ -262,6 +263,20 @@ def test_a_training_with_a_critic_goes_on_where_it_was(small):
     for trainer in (whole, resumed):
         trainer.train_on_batch(*small)
     assert_equal(state(resumed), state(whole))
+
+
+@pytest.mark.slow
+def test_a_critic_that_accumulates_changes_with_the_generator(small):
+    trainer = make_critic_first_trainer(
+        adversarial_loss="wasserstein", gradient_penalty=10.0, accumulate=2
+    )
+    models_and_weights = [(m, m.get_weights()) for m in (trainer.discriminator, trainer.network)]
+    trainer.train_on_batch(*small)
+    for model, before in models_and_weights:
+        assert_equal(model.get_weights(), before)
+    trainer.train_on_batch(*small)
+    for model, before in models_and_weights:
+        assert any((a != b).any() for a, b in zip(model.get_weights(), before, strict=True))
 
 
 @pytest.mark.slow

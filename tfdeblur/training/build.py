@@ -21,7 +21,8 @@ def build_trainer(recipe, initial_weights=None):
     features of a perceptual loss are those of random weights until `weights.vgg19.load_vgg19`.
 
     Raises:
-        InputError: see `build_network`; or the crops do not fit the discriminator.
+        InputError: see `build_network`; or the crops do not fit the discriminator, or gradients
+            cannot be accumulated.
     """
     network = build_network(recipe, initial_weights)
     jit = network.jit_compile and tf.distribute.get_strategy().num_replicas_in_sync == 1
@@ -41,7 +42,9 @@ def build_trainer(recipe, initial_weights=None):
         trainer.compile(_adam(recipe), jit_compile=jit)
         return trainer
     trainer = _adversarial_trainer(recipe, arguments)
-    trainer.compile(_adam(recipe), _adam(recipe), jit_compile=jit)
+    # Both rates fall as the run goes on, also where one network is updated more often.
+    adams = _adam(recipe), _adam(recipe, recipe.adversarial.updates or 1)
+    trainer.compile(*adams, jit_compile=jit)
     return trainer
 
 
@@ -106,6 +109,13 @@ def _adversarial_trainer(recipe, arguments):
             f"`crop={recipe.crop}`: the discriminator of `recipe={recipe.name}` judges "
             f"{side}x{side} pixels: choose `crop={side}`, or a recipe without adversarial loss."
         )
+    updates = chosen.updates or 1
+    if updates > 1 and recipe.accumulate > 1:
+        raise InputError(
+            f"`accumulate={recipe.accumulate}`: `recipe={recipe.name}` updates its critic "
+            f"{updates} times on each batch, so gradients of several cannot be accumulated: choose "
+            "`accumulate=1`."
+        )
     arguments = {
         **arguments,
         "discriminator": discriminator,
@@ -138,11 +148,12 @@ def check_memory(trainer, batch_size, crop):
     )
 
 
-def _adam(recipe):
+def _adam(recipe, updates=1):
+    """Of a network that is updated so often in each step."""
     beta_1, beta_2 = recipe.betas or (0.9, 0.999)
     averages = {"use_ema": True, "ema_momentum": recipe.ema_momentum}
     return SkippingAdam(
-        recipe.schedule.build(recipe.steps),
+        recipe.schedule.build(updates * recipe.steps),
         beta_1,
         beta_2,
         weight_decay=recipe.weight_decay,

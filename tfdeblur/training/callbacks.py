@@ -39,7 +39,9 @@ class StopAtLastStep(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _skipped_in_row(self):
-        return max(int(ops.convert_to_numpy(o.skipped_in_row)) for o in self.model.optimizers)
+        counts = [int(ops.convert_to_numpy(o.skipped_in_row)) for o in self.model.optimizers]
+        counts[-1] //= getattr(self.model, "updates", 1)  # a critic's, which may be several a step
+        return max(counts)
 
 
 class LogMetrics(keras.callbacks.Callback):

@@ -55,6 +55,11 @@ class SkippingAdam(keras.optimizers.Adam):
             (), keras.initializers.Constant(self.first_loss_scale or 1), name="loss_scale"
         )
 
+    @property
+    def batches(self):
+        """Variable: how many batches it was given, without those that it passed over."""
+        return self._iterations  # `iterations` counts what changed the weights
+
     def scale_loss(self, loss):
         return loss * self.loss_scale
 

@@ -295,7 +295,7 @@ class CriticFirstTrainer(AdversarialTrainer):
 
     def _excess_of_gradients(self, sharp, restored):
         # By the count of updates, so that a resumed run draws what one that was not stopped would.
-        updates = tf.cast(self.discriminator_optimizer.iterations.value, tf.int64)
+        updates = tf.cast(self.discriminator_optimizer.batches.value, tf.int64)
         share = tf.random.stateless_uniform([], tf.stack([updates, 0]))
         between = share * sharp + (1 - share) * restored
         with tf.GradientTape() as tape:
