@@ -42,7 +42,7 @@ def open_dataset(name, split, data_dir=None, manual_dir=None):
 
     Args:
         name, data_dir: see `find_builder`.
-        split: such as "train", "test" or "train[:10%]".
+        split: such as "train", "test" or "train[:10%]"; see `measured_split`.
         manual_dir: where files are that the user has downloaded; None: TFDS's default, below
             `data_dir`.
 
@@ -93,9 +93,16 @@ def count_examples(builder, split):
         InputError: there is no such split.
     """
     try:
-        return builder.info.splits[split].num_examples
+        return builder.info.splits[measured_split(builder, split)].num_examples
     except (KeyError, ValueError) as error:
         raise InputError(f"`dataset={builder.name}` has no split {split!r}: {error}") from error
+
+
+def measured_split(builder, split="test"):
+    """A split of a built dataset; "test" is "validation" where there is no other, as in REDS."""
+    splits = builder.info.splits
+    secret = split == "test" and "test" not in splits and "validation" in splits
+    return "validation" if secret else split
 
 
 def pair_keys(builder):

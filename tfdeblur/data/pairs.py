@@ -114,7 +114,7 @@ def from_tfds(name, split, data_dir=None, manual_dir=None):
     Args:
         name: such as "dead_leaves" or "gopro/blur_gamma"; any dataset whose `supervised_keys`
             are a blurry and a sharp image. "a+b" is the union of two, evenly mixed.
-        split: such as "train", "test" or "train[:10%]".
+        split: such as "train", "test" or "train[:10%]"; see `opening.measured_split`.
         data_dir: where TFDS keeps its datasets; None: its default.
         manual_dir: where files are that the user has downloaded; None: TFDS's default, below
             `data_dir`.
@@ -130,6 +130,7 @@ def from_tfds(name, split, data_dir=None, manual_dir=None):
 def _from_tfds(name, split, data_dir, manual_dir):
     keys = opening.pair_keys(opening.find_builder(name, data_dir))  # before it is built
     builder, count = opening.open_dataset(name, split, data_dir, manual_dir)
+    split = opening.measured_split(builder, split)
     blurry, sharp = keys
     examples = opening.read_encoded(builder, split, keys)
     examples_in_all = builder.info.splits.total_num_examples
@@ -257,13 +258,17 @@ def open_pairs(
             (recipe.test_dataset, recipe.test_split),
         )
     )
-    apart = round(VALIDATION_SHARE * train.count) if validation == "train" else 0
-    if not apart or "[" in recipe.train_split:
+    if validation != "train" or "[" in recipe.train_split:
         return train, test, test
     percent = 100 - round(100 * VALIDATION_SHARE)
+    kept, apart = (f"{recipe.train_split}[{part}]" for part in (f":{percent}%", f"{percent}%:"))
+    builders = {name: opening.find_builder(name, data_dir) for name in recipe.dataset.split("+")}
+    large = [name for name in builders if opening.count_examples(builders[name], apart)]
+    if not large:
+        return train, test, test
     train, apart = (
-        from_tfds(recipe.dataset, f"{recipe.train_split}[{part}]", data_dir, manual_dir)
-        for part in (f":{percent}%", f"{percent}%:")
+        from_tfds(name, split, data_dir, manual_dir)
+        for name, split in ((recipe.dataset, kept), ("+".join(large), apart))
     )
     return train, apart, test
 

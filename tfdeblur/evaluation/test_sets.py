@@ -142,6 +142,7 @@ def references(name, data_dir=None):
 
 def from_builder(builder, split="test"):
     """A dataset of TFDS that has been built, see `from_tfds`."""
+    split = opening.measured_split(builder, split)
     count = opening.count_examples(builder, split)
     reference, keys = _compared(builder)
     info = builder.info
@@ -151,7 +152,7 @@ def from_builder(builder, split="test"):
         count=count,
         reference=reference,
         read=lambda skip=0: _read_tfds(builder, split, keys, skip),
-        dataset=opening.dataset_name(builder) if split == "test" else None,
+        dataset=opening.dataset_name(builder) if split in ("test", "validation") else None,
         warning=UNALIGNED if opening.dataset_name(builder) == "lai/nonuniform" else "",
         pages=reference == "nothing" or builder.name == "lai",
     )
@@ -165,7 +166,7 @@ def from_pairs(pairs):
         count=pairs.count,
         reference="sharp",
         read=lambda skip=0: itertools.islice(pairs.numpy_pairs(), skip, None),
-        dataset=pairs.dataset if pairs.split == "test" else None,
+        dataset=pairs.dataset if pairs.split in ("test", "validation") else None,
     )
 
 
