@@ -145,6 +145,9 @@ def test_ms_ssim_against_its_definition():
 
 
 def test_what_ms_ssim_refuses():
+    flat = np.zeros((161, 161))
+    with pytest.raises(InputError, match="data_range"):
+        metrics.ms_ssim(flat, flat, 0)
     with pytest.raises(InputError, match="300x160 pixels, but multi-scale SSIM needs 161"):
         metrics.ms_ssim(np.zeros((160, 300)), np.zeros((160, 300)), 1)
     with pytest.raises(InputError, match=r"\[H, W\]"):

@@ -112,8 +112,10 @@ def ms_ssim(reference, restored, data_range):
         float; 1 for equal images, 0 where the structures of a level are opposite in the mean.
 
     Raises:
-        InputError: the shapes differ, are not [H, W], or too small: 161 pixels are the least.
+        InputError: the shapes differ, are not [H, W], or too small: 161 pixels are the least; or
+            `data_range` is not positive.
     """
+    _require_range(data_range)
     x, y = np.asarray(reference, np.float64), np.asarray(restored, np.float64)
     if x.ndim != 2 or x.shape != y.shape:
         raise InputError(f"expected two images [H, W] of one size, got {x.shape}, {y.shape}.")
@@ -191,6 +193,10 @@ def _checked(reference, restored, data_range):
         raise InputError(
             f"expected two images [H, W, 3] of one size, got {reference.shape}, {restored.shape}."
         )
+    _require_range(data_range)
+    return reference.astype(np.float64), restored.astype(np.float64)
+
+
+def _require_range(data_range):
     if not data_range > 0:
         raise InputError(f"data_range is {data_range}: give 255 for 8 bit, 1 for [0, 1].")
-    return reference.astype(np.float64), restored.astype(np.float64)

@@ -52,6 +52,13 @@ def test_realblur_golden_values():
     assert unaligned == pytest.approx(expected["psnr_unaligned"], abs=1e-6)
 
 
+@pytest.mark.parametrize(("size", "other"), [(9, 9), (24, 32)])
+def test_realblur_refuses_what_its_window_does_not_fit(size, other):
+    sharp, restored = np.zeros((size, 40, 3), "uint8"), np.zeros((other, 40, 3), "float32")
+    with pytest.raises(InputError, match="of one size, of 11 pixels"):
+        protocols.realblur(sharp, restored)
+
+
 @pytest.mark.parametrize("name", OF_PAIRS)
 def test_rounding(pair, name):
     """The restored image is right after rounding, wrong before."""

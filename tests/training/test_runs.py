@@ -344,6 +344,14 @@ def test_a_truncated_image_is_named(folders, tmp_path):
 
 
 @pytest.mark.slow
+def test_crops_that_are_larger_than_an_image_name_it(folders, tmp_path):
+    pairs = split_folders(*folders)  # images of 30x24 pixels
+    recipe = dataclasses.replace(RECIPE, crop=32, progressive=())
+    with pytest.raises(InputError, match=r"00\.png is 30x24 pixels, smaller than .* 32x32: choose"):
+        runs.train(recipe, *pairs, tmp_path / "run", precision_name="float32")
+
+
+@pytest.mark.slow
 def test_data_that_vanish_leave_a_checkpoint(folders, tmp_path, monkeypatch):
     for folder in folders:
         shutil.copytree(folder, tmp_path / folder.name)

@@ -20,6 +20,7 @@ from tfdeblur.errors import InputError, did_you_mean
 from tfdeblur.evaluation import alignment
 from tfdeblur.restoration import quantise
 
+REALBLUR_LEAST = 11  # pixels that the window of SSIM takes
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
@@ -53,6 +54,11 @@ def realblur(sharp, restored):
     """
     from skimage.metrics import structural_similarity
 
+    if sharp.shape != restored.shape or min(sharp.shape[:2]) < REALBLUR_LEAST:
+        raise InputError(
+            f"got images {sharp.shape}, {restored.shape}: RealBlur's evaluation compares two of "
+            f"one size, of {REALBLUR_LEAST} pixels at least in height and width."
+        )
     sharp = sharp.astype(np.float32) / 255
     image = alignment.match_intensity(sharp, quantise(restored).astype(np.float32) / 255)
     aligned, mask = alignment.align_by_homography(sharp, image)

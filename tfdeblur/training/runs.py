@@ -125,7 +125,8 @@ def train(
     )
     held = files.locked(workdir) if is_chief else contextlib.nullcontext()
     all_pairs = train_pairs, validation_pairs, test_pairs
-    with held, _failures_explained(workdir, saved, strategy, all_pairs):
+    crop = max(crop for _, crop, _ in recipe.stages())
+    with held, _failures_explained(workdir, saved, strategy, all_pairs, crop):
         if is_chief:
             saved.owned = workdirs.prepare(workdir, settings, overwrite)
         _restore(saved, resume, recipe.steps, strategy)
@@ -145,7 +146,7 @@ def _stated(items):
 
 
 @contextlib.contextmanager
-def _failures_explained(workdir, saved, strategy, all_pairs):
+def _failures_explained(workdir, saved, strategy, all_pairs, crop):
     """Errors of TensorFlow and of the disk become an InputError; says what resuming does."""
     full = f"the disk of `workdir={workdir}` is full: make room, then go on with `resume=True`"
     try:
@@ -166,7 +167,7 @@ def _failures_explained(workdir, saved, strategy, all_pairs):
         with contextlib.suppress(InputError, OSError):
             if saved.step > saved.newest()[0]:
                 saved.save()
-        raise _blame_data(error, saved.newest()[0], *all_pairs) from error
+        raise _blame_data(error, saved.newest()[0], all_pairs, crop) from error
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             raise InputError(
@@ -258,23 +259,34 @@ _UNREADABLE = (
 )
 
 
-def _blame_data(error, step, *all_pairs):
+def _blame_data(error, step, all_pairs, crop):
     """What to raise when TensorFlow failed: it names no file, so look for a broken one."""
     on = f", then `resume=True` goes on from step {step}" if step else ""
     try:
         for pairs in all_pairs:
             for name, *pair in pairs.encoded:
                 for image in pair:
-                    try:
-                        pairs.read(image)
-                    except _UNREADABLE as broken:
+                    if why := _unusable(pairs, image, crop if pairs is all_pairs[0] else 1):
                         source = image.numpy()
                         where = source.decode() if len(source) < 4096 else name.numpy().decode()
-                        why = _reason(broken).removeprefix(f"{where}; ")
-                        return InputError(f"{where} is broken ({why}): replace or remove it{on}.")
+                        return InputError(f"{where} {why.replace(f'{where}; ', '')}{on}.")
     except _UNREADABLE as gone:  # the dataset's own files
         return InputError(f"the training data cannot be read ({_reason(gone)}): restore them{on}.")
     return error
+
+
+def _unusable(pairs, image, smallest):
+    """Why an encoded image cannot be trained on, and what to do; None where it can."""
+    try:
+        height, width, _ = pairs.read(image).shape
+    except _UNREADABLE as broken:
+        return f"is broken ({_reason(broken)}): replace or remove it"
+    if min(height, width) < smallest:
+        return (
+            f"is {width}x{height} pixels, smaller than the training crop of {smallest}x{smallest}: "
+            "choose a smaller `crop`"
+        )
+    return None
 
 
 def _reason(error):
