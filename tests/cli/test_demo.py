@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -312,6 +313,19 @@ def test_leftovers_of_killed_demos_are_removed_and_nothing_else(tmp_path, monkey
         assert not (tmp_path / "tfdeblur_demo_dead").exists()
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["tfdeblur_demo_link", "tfdeblur_demo_mine", "tfdeblur_demo_other"]
+
+
+def test_all_that_visitors_leave_goes_with_time(net, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with demo_page.visitors_folder() as place:
+        visit = Path(place, "visit")
+        visit.mkdir()
+        (visit / demo_page.MARKER).touch()  # a visitor's name for a file
+        demo_page.restore_photo("xu2013", folder / "on its side.jpg", visit, 1, None, kernel_size=5)
+        demo_page.remove_old(place, demo_page.HOUR)
+        assert len(list(visit.iterdir())) == 4
+        demo_page.remove_old(place, -1)
+        assert sorted(os.listdir(place)) == [demo_page.MARKER, "visit"] and not os.listdir(visit)
 
 
 def asked(headers, chunks=(b"",), host="127.0.0.1"):

@@ -10,6 +10,7 @@ import re
 import shutil
 import tempfile
 import threading
+import time
 import traceback
 from urllib.parse import quote
 
@@ -77,6 +78,7 @@ def run():
         openers = _openers(net, named)
         nets = {}
         ended, cancelled = threading.Event(), set()  # of visits
+        threading.Thread(target=_keep_for_a_day, args=(folder, ended), daemon=True).start()
 
         def choose(paths):
             place = pathlib.Path(tempfile.mkdtemp(dir=folder))
@@ -113,7 +115,7 @@ def run():
                 done = f"{number + 1} of {len(paths)}, " * (len(paths) > 1)
                 progress(share, desc=f"Restoring {done}{pathlib.Path(paths[number]).name}")
 
-            # Inside Gradio's own folder, which it alone empties: visitors fetch the files later.
+            # Inside Gradio's own folder: visitors fetch the files later.
             place = pathlib.Path(tempfile.mkdtemp(dir=folder))
             figures, results = [], []
             with _told_to_visitors(gradio):
@@ -295,7 +297,7 @@ def build_page(gradio, choices, choose, restore, cancel):
     Returns:
         gradio.Blocks.
     """
-    with gradio.Blocks(title="tfdeblur", analytics_enabled=False, delete_cache=(HOUR, DAY)) as page:
+    with gradio.Blocks(title="tfdeblur", analytics_enabled=False) as page:
         gradio.Markdown(WELCOME)
         # Not gradio.Image, which would read the file itself, and otherwise than the command does.
         photo = gradio.File(label="Photos", height=160, file_count="multiple")
@@ -429,6 +431,26 @@ def visitors_folder():
         marker.write(os.path.basename(folder))
         marker.flush()
         yield folder
+
+
+def _keep_for_a_day(folder, ended):
+    """Removes what grows old in a demo's folder, until the demo has ended."""
+    while not ended.wait(HOUR):
+        remove_old(folder, DAY - HOUR)
+
+
+def remove_old(folder, seconds):
+    """Removes the files in a demo's folder that have lain there so long, the marker apart.
+
+    Gradio would delete those alone that pass through its components; the pictures of a comparison
+    are named in HTML.
+    """
+    marker = os.path.join(folder, MARKER)
+    for place, _, names in os.walk(folder):
+        for path in (os.path.join(place, name) for name in names):
+            with contextlib.suppress(OSError):  # gone meanwhile
+                if path != marker and time.time() - os.lstat(path).st_ctime > seconds:
+                    os.unlink(path)
 
 
 def _remove_leftovers():
