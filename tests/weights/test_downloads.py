@@ -157,6 +157,25 @@ def test_a_full_disk_is_told_before_anything_is_fetched(server, tmp_path, monkey
     assert not os.listdir(tmp_path / "a")
 
 
+@pytest.mark.parametrize("passes", [True, False])
+def test_what_another_process_did_meanwhile(server, tmp_path, monkeypatch, passes):
+    path = tmp_path / "weights.npz"
+    path.write_bytes(b"damaged")
+
+    def lock(file, waiting=False):
+        """The other one held it until it had fetched the file, which passed its check or not."""
+        monkeypatch.setattr(downloads.files, "lock", lambda file: True)
+        (partial,) = tmp_path.glob(".incomplete-*")
+        partial.write_bytes(CONTENT)
+        partial.replace(path) if passes else partial.unlink()
+        return True
+
+    monkeypatch.setattr(downloads.files, "lock", lock)
+    downloads.download(server.url, path, anything)
+    assert path.read_bytes() == CONTENT
+    assert len(server.sent) == (1 if passes else 2)
+
+
 @pytest.mark.slow
 def test_two_processes_fetch_a_file_once(server, tmp_path):
     script = (

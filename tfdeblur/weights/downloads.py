@@ -47,11 +47,12 @@ def download(url, path, check, facts=""):
                 if not files.lock(file):
                     say(f"Another tfdeblur fetches {path.name}: waiting for it.", sys.stderr)
                     files.lock(file, waiting=True)
-                if not files.is_still(file.fileno(), partial):
-                    return  # another process has brought it meanwhile
-                _complete(file, answer, path.name)
-                check(partial)
-                os.replace(partial, path)
+                brought = files.is_still(file.fileno(), path)  # by another process, meanwhile
+                if files.is_still(file.fileno(), partial):
+                    _complete(file, answer, path.name)
+                    check(partial)
+                    os.replace(partial, path)
+                    brought = True
     except _BrokenOff as error:
         raise InputError(
             f"{url} broke off after {error}: the same command goes on there, {by_hand}."
@@ -71,6 +72,8 @@ def download(url, path, check, facts=""):
             f"{url} cannot be written to {path.parent} ({error.strerror or error}): make room, or "
             "name another folder by the environment variable TFDEBLUR_CACHE."
         ) from error
+    if not brought:  # another process has removed what it fetched: it did not pass its check
+        download(url, path, check, facts)
 
 
 class _BrokenOff(Exception):
