@@ -2,8 +2,10 @@ import gradients
 import keras
 import numpy as np
 import pytest
+from small_networks import shared
 
 from tfdeblur import models, precision
+from tfdeblur.errors import InputError
 from tfdeblur.models.gradient_checkpointing import checkpointed
 
 SMALL = {
@@ -11,6 +13,7 @@ SMALL = {
     "mimo_unet": {"filters": 8, "resblocks": 2},
     "mtwnet": {"filters": 4},
     "dmphn": {"filters": 4, "patches": (1, 2), "stacks": 2},
+    "mt_rnn": {"filters": 4},
     "srn": {"filters": 4},
 }
 
@@ -24,7 +27,7 @@ SMALL = {
         ("mimo_unet", "float32", 1e-5),
         *(
             pytest.param(name, "float32", 1e-5, marks=pytest.mark.long)
-            for name in ("mtwnet", "dmphn", "srn")
+            for name in ("mtwnet", "dmphn", "mt_rnn", "srn")
         ),
     ],
 )
@@ -43,6 +46,12 @@ def test_outputs_and_gradients_are_the_network_s(name, compute, tolerance):
     # Feature maps inside of blocks are computed twice.
     blocks = sum(name.endswith("_conv2") for name in _layer_names(net))
     assert _convolutions(steps[0]) >= _convolutions(steps[1]) + blocks > blocks
+
+
+@pytest.mark.parametrize("name", ["mprnet", "maxim", "deblurgan", "nafnet", "pss_nsc"])
+def test_networks_of_other_blocks_are_refused(name):
+    with pytest.raises(InputError, match=f"`gradient_checkpointing`: {name} has no block"):
+        checkpointed(shared(name))
 
 
 def _convolutions(function):

@@ -8,6 +8,7 @@ from tfdeblur.data.augment import AUGMENTATIONS
 from tfdeblur.errors import InputError, did_you_mean
 from tfdeblur.losses import WEIGHTED
 from tfdeblur.models import vgg19
+from tfdeblur.models.gradient_checkpointing import checkpointed
 from tfdeblur.models.initialization import INITIALIZATIONS
 from tfdeblur.pyramid import PYRAMIDS
 from tfdeblur.training.optimizers import SkippingAdam
@@ -52,8 +53,8 @@ def build_network(recipe, initial_weights=None):
     """The network that a training of a recipe begins with.
 
     Raises:
-        InputError: the recipe names what does not exist, or its crops do not fit the network; or
-            see `weights.load`.
+        InputError: the recipe names what does not exist, or its crops do not fit the network, or
+            gradient checkpointing does not; or see `weights.load`.
     """
     for argument, names, known in (
         ("augmentations", recipe.augmentations, AUGMENTATIONS),
@@ -74,6 +75,8 @@ def build_network(recipe, initial_weights=None):
         if crop % network.stride:
             raise InputError(f"`crop={crop}` must be a multiple of {network.stride}.")
     _check_labels(network, recipe)
+    if recipe.gradient_checkpointing:
+        checkpointed(network)  # refused here, before data are fetched
     INITIALIZATIONS[recipe.initialization](network)
     if initial_weights:
         weights.load(network, initial_weights)
