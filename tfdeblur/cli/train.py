@@ -227,7 +227,8 @@ def _define_flags():
         "validation",
         "train",
         ["train", "test"],
-        "What best.keras is chosen on: 2 % set apart from training, or test, as most authors did.",
+        "What best.keras is chosen on: 2 % of the training pairs, set apart (single ones, of "
+        "sequences that are trained on), or test, as most authors did.",
     )
     flags.DEFINE_string("weights", None, "File of weights to start from: fine-tuning.")
     flags.DEFINE_bool("resume", False, "Go on with the run in --workdir, if there is one.")

@@ -21,7 +21,8 @@ class MultiScaleTrainer(keras.Model):
     `psnr` of level 1 and `psnr_blurry` of its input, in dB, the mean over images.
 
     Under a `tf.distribute` strategy, in whose scope network, trainer and optimizer must be made,
-    each replica takes an equal share of the batch, and a step does what it does on one device.
+    each replica takes an equal share of the batch, and a step does what it does on one device, but
+    for dropout, batch normalization and the relativistic loss, which are each replica's own.
 
     Args:
         network: a network of `tfdeblur.models`; it is what should be saved, not the trainer.
