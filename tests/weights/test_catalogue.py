@@ -188,6 +188,18 @@ def test_weights_at_an_address(entry, server, tmp_path):
         weights.load(other, f"{entry.address}/none.keras")
 
 
+def test_a_web_page_is_not_kept_in_the_place_of_weights(entry, tmp_path):
+    file = tmp_path / "served" / "net.keras"
+    file.write_bytes(b"\xef\xbb\xbf\n<html>log in first</html>")
+    with pytest.raises(InputError, match=rf"{entry.address}/net\.keras is a web page"):
+        catalogue.fetch_url(f"{entry.address}/net.keras")
+    assert not list((tmp_path / "cache" / "urls").iterdir())
+    file.write_bytes(b"weights")
+    path = catalogue.fetch_url(f"{entry.address}/net.keras")
+    path.write_bytes(b"<html>")  # kept by an earlier version
+    assert catalogue.fetch_url(f"{entry.address}/net.keras").read_bytes() == b"weights"
+
+
 def test_entries_are_complete():
     names = {(entry.network, entry.name) for entry in catalogue.CATALOGUE}
     assert len(names) == len(catalogue.CATALOGUE)

@@ -17,7 +17,7 @@ from tfdeblur import models, recipes
 from tfdeblur.errors import InputError
 from tfdeblur.published import Published
 from tfdeblur.recipes import RECIPES
-from tfdeblur.weights.downloads import download
+from tfdeblur.weights import downloads
 
 NOT_STATED = "not stated"
 ACADEMIC = "academic, non-commercial"
@@ -186,8 +186,8 @@ def fetch(entry, check=lambda path: None):
             f"download from {entry.address} ({entry.layout}), and put it at {' and '.join(missing)}"
         )
     try:
-        for path, sha256 in zip(paths(entry), entry.files.values(), strict=True):
-            _fetch(f"{entry.address}/{path.name}", path, sha256, check, entry.size)
+        for path, known in zip(paths(entry), entry.files.values(), strict=True):
+            _fetch(f"{entry.address}/{path.name}", path, known, check, entry.size)
     except InputError as error:
         raise InputError(f"{error}{_still_missing(entry)}") from error
     return paths(entry)
@@ -220,35 +220,48 @@ def cached():
 
 
 def fetch_url(url):
-    """Downloads a file that is in no catalogue, unless the cache has it. It cannot be checked.
+    """Downloads a file that is in no catalogue, unless the cache has it.
+
+    What it holds cannot be checked, but that it is no web page.
 
     Raises:
         InputError: it cannot be had.
     """
     path = cache_folder() / "urls" / pooch.utils.unique_file_name(url)
-    if not path.exists():
-        download(url, path, lambda path: None)
+    if not path.exists() or _is_web_page(path):  # which earlier versions kept
+        downloads.download(url, path, functools.partial(_refuse_web_page, url))
     return path
 
 
-def _fetch(url, path, sha256, check, size):
-    if sha256:
-        if not path.exists() or _sum(path) != sha256:
-            check = functools.partial(_check_sum, url, sha256)
-            download(url, path, check, f"{size} (sha256 {sha256})")
+def _refuse_web_page(url, path):
+    if _is_web_page(path):
+        raise InputError(f"{url} {downloads.WEB_PAGE}")
+
+
+def _is_web_page(path):
+    with path.open("rb") as file:
+        return downloads.is_web_page(file.read(512))
+
+
+def _fetch(url, path, known, check, size):
+    if known:
+        if not path.exists() or sha256(path) != known:
+            check = functools.partial(_check_sum, url, known)
+            downloads.download(url, path, check, f"{size} (sha256 {known})")
     elif not path.exists():
-        download(url, path, functools.partial(_check_content, url, check), size)
+        downloads.download(url, path, functools.partial(_check_content, url, check), size)
 
 
-def _check_sum(url, sha256, path):
-    if _sum(path) != sha256:
+def _check_sum(url, known, path):
+    if sha256(path) != known:
         raise InputError(
-            f"{url} is not, or no longer, the file that was published (its sha256 is not {sha256}):"
+            f"{url} is not, or no longer, the file that was published (its sha256 is not {known}):"
             " try again; a proxy that answers with a page of its own does this too."
         )
 
 
-def _sum(path):
+def sha256(path):
+    """That of a file's content, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -274,8 +287,8 @@ def _dmphn(name, folder, hyperparameters, published=()):
         address=f"{_DMPHN_CHECKPOINTS}/{folder}",
         layout="a file for each encoder and decoder",
         files={
-            file: sha256
-            for sha256, path in (line.split() for line in _SHA256SUMS.splitlines())
+            file: known
+            for known, path in (line.split() for line in _SHA256SUMS.splitlines())
             for parent, file in [path.split("/")]
             if parent == folder
         },
@@ -588,7 +601,7 @@ CATALOGUE = (
         [("gopro", 32.86, 0.961), ("hide", 32.83, 0.956)],
         digest="f79b1c20e310ccb3b7a0f0fdb25a8d2a9a5037360c7f732bc70ac0840b121062",
     ),
-    _maxim("reds", "REDS", "reds/blur", [("reds", 28.93, 0.865)]),
+    _maxim("reds", "REDS", "reds/blur_jpeg", [("reds", 28.93, 0.865)]),
     _maxim("realblur_r", "RealBlur_R", "realblur/r", [("realblur/r", 39.45, 0.962)]),
     _maxim("realblur_j", "RealBlur_J", "realblur/j", [("realblur/j", 32.84, 0.935)]),
 )

@@ -20,6 +20,8 @@ from tfdeblur.files import INCOMPLETE
 LARGEST = 2**31  # bytes of a file
 SILENCE = 30  # seconds without a byte that break off
 CHUNK = 2**18
+# The end of a sentence that begins with the file.
+WEB_PAGE = "is a web page: open its address in a browser and download the file itself."
 
 
 def download(url, path, check, facts=""):
@@ -74,6 +76,11 @@ def download(url, path, check, facts=""):
         ) from error
     if not brought:  # another process has removed what it fetched: it did not pass its check
         download(url, path, check, facts)
+
+
+def is_web_page(start):
+    """Whether the bytes that a file begins with are HTML: so proxies answer, and Google Drive."""
+    return start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
 class _BrokenOff(Exception):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from tfdeblur.errors import InputError, reason
+from tfdeblur.weights import downloads
 
 SUFFIX = ".npz"
 MOST_ARRAYS = 50_000
@@ -74,11 +75,9 @@ def read_arrays(path):
     path = pathlib.Path(path)
     with _told_in_one_line(path):
         with path.open("rb") as file:
-            start = file.read(512).lstrip()
-        if start[:1] == b"<":
-            raise _Refusal(
-                "is a web page: open its address in a browser and download the file itself."
-            )
+            start = file.read(512)
+        if downloads.is_web_page(start):
+            raise _Refusal(downloads.WEB_PAGE)
         arrays, numbers = {}, 0
         archive = zipfile.ZipFile(path)
         entries = archive.infolist()

@@ -20,6 +20,7 @@ import ml_dtypes
 import numpy as np
 
 from tfdeblur.errors import InputError
+from tfdeblur.weights import downloads
 
 SUFFIXES = (".pt", ".pth", ".pkl", ".h5")  # .h5: DeblurGAN-v2's, which are no HDF5
 # Under which the programs of MIMO-UNet, DeepDeblur, NAFNet and Restormer, and MPRNet keep weights.
@@ -220,8 +221,8 @@ class _Unpickler(pickle._Unpickler):
 def _read(content):
     if content[:2] == b"PK":
         tree, find_bytes = _read_zip(content)
-    elif content.lstrip()[:1] == b"<":
-        raise _Refusal("is a web page: open its address in a browser and download the file itself.")
+    elif downloads.is_web_page(content[:512]):
+        raise _Refusal(downloads.WEB_PAGE)
     else:
         tree, find_bytes = _read_stream(content)
     find_bytes = functools.cache(find_bytes)  # tensors may share a storage

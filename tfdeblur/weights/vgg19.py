@@ -1,7 +1,5 @@
 """The weights of VGG-19, trained on ImageNet, that perceptual losses compare pictures by."""
 
-import hashlib
-
 import numpy as np
 
 from tfdeblur.errors import InputError
@@ -19,8 +17,7 @@ def load_vgg19(model):
         InputError: the file cannot be had, or is another.
     """
     path = catalogue.fetch_url(ADDRESS)
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = catalogue.sha256(path)
     if not digest.startswith(SHA256_BEGINS):
         raise InputError(
             f"{path} is not what {ADDRESS} offers (its sha256 begins with {digest[:8]}): remove "
