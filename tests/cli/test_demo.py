@@ -330,6 +330,7 @@ def test_all_that_visitors_leave_goes_with_time(net, folder, tmp_path, monkeypat
 
 def asked(headers, chunks=(b"",), host="127.0.0.1"):
     """The status with which a guarded page answers, and the bytes that it read."""
+    pytest.importorskip("python_multipart", reason="the extra [demo] is not installed")
     read, sent = [], []
     waiting = [{"type": "http.request", "body": c, "more_body": True} for c in chunks]
     waiting[-1]["more_body"] = False
@@ -368,6 +369,7 @@ def asked(headers, chunks=(b"",), host="127.0.0.1"):
         ("127.0.0.1:7860", "http://evil.example", 403),
         ("127.0.0.1:7860", "http://127.0.0.1:8000", 403),
         ("127.0.0.1:7860", "null", 403),
+        ("127.0.0.1:7860", "http://[", 403),
         ("[", None, 403),
         ("", None, 403),
     ],
@@ -386,7 +388,11 @@ def test_requests_are_bounded():
     many = {**host, "content-type": "multipart/form-data; boundary=xyz"}
     body = b"--xyz\r\n\r\nfile\r\n"
     assert asked(many, [body * demo_guard.MAX_FILES + b"--xyz--"])[0] == 200
+    for parameters in ("Boundary=xyz", 'x="boundary=abc"; boundary=xyz', 'boundary="xyz"'):
+        named = {**host, "content-type": f"multipart/form-data; {parameters}"}
+        assert asked(named, [body * (demo_guard.MAX_FILES + 1) + b"--xyz--"])[0] == 413
     pieces = [bytes([byte]) for byte in body * (demo_guard.MAX_FILES + 1) + b"--xyz--"]
+    assert asked({**many, "Content-Type": "text/plain"}, list(pieces))[0] == 413  # the first counts
     assert asked(many, pieces)[0] == 413
 
 

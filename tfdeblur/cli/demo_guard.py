@@ -36,17 +36,20 @@ class Guard:
         headers = [(key.lower(), value.decode("latin-1")) for key, value in scope["headers"]]
         hosts = [value for key, value in headers if key == b"host"]
         origins = [value for key, value in headers if key == b"origin"]
-        sent = next((value for key, value in headers if key == b"content-length"), "0")
+        sent, content_type = (
+            next((value for key, value in headers if key == name), default)
+            for name, default in ((b"content-length", "0"), (b"content-type", ""))
+        )
         if len(hosts) != 1 or not self.knows(hosts[0]):
             await _refuse(scope, send, 403, "this page is not served under that name")
-        elif any(urlsplit(origin).netloc.lower() != hosts[0].lower() for origin in origins):
+        elif any(_place(origin) != hosts[0].lower() for origin in origins):
             await _refuse(scope, send, 403, "requests of other pages are refused")
         elif not re.fullmatch("[0-9]{1,18}", sent) or int(sent) > self.max_bytes:
             await _refuse(scope, send, 413, "the files are too large")
         elif scope["type"] == "websocket":
             await self.app(scope, receive, send)
         else:
-            await self._bounded(scope, receive, send, dict(headers).get(b"content-type", ""))
+            await self._bounded(scope, receive, send, content_type)
 
     def knows(self, host):
         """Whether the page may be called so: "127.0.0.1:7860"."""
@@ -64,8 +67,7 @@ class Guard:
 
     async def _bounded(self, scope, receive, send, content_type):
         """Hands on what comes in until it is too much; the visitor then seems to have left."""
-        found = re.search(r'boundary="?([^";]+)', content_type)
-        boundary = found and b"--" + found[1].encode("latin-1")
+        boundary = _boundary(content_type)
         size = parts = 0
         tail = b""
         refused = started = False
@@ -99,6 +101,22 @@ class Guard:
         except Exception:
             if not refused:
                 raise
+
+
+def _place(origin):
+    """Of "http://127.0.0.1:7860" what stands in Host; None of what is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
+
+
+def _boundary(content_type):
+    """What stands between the parts of a request, as Gradio's own parser finds it; or None."""
+    from python_multipart.multipart import parse_options_header  # comes with Gradio
+
+    boundary = parse_options_header(content_type)[1].get(b"boundary")
+    return None if boundary is None else b"--" + boundary
 
 
 async def _refuse(scope, send, status, message):
