@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from tfdeblur import models, restoration
-from tfdeblur.cli import demo_guard, demo_page
+from tfdeblur.cli import demo, demo_guard, demo_page
 from tfdeblur.errors import InputError
-from tfdeblur.io import images, photos
+from tfdeblur.io import images, photos, tiff
 
 COMMAND = "import sys; from tfdeblur import cli; sys.argv.insert(1, 'demo'); cli.main()"
 FLAGS = ("--model=runs/new/model.keras", "--precision=float32", "--max_megapixels=0.02")
@@ -67,6 +67,15 @@ def test_visitors_are_told_of_a_file_by_its_name_alone(net, folder, tmp_path):
         demo_page.restore_photo(net, folder / "text.png", tmp_path, 1, "float32")
     with pytest.raises(InputError, match=r"^large\.png has 0\.0202 megapixels.* 0\.02 at most"):
         demo_page.restore_photo(net, folder / "large.png", tmp_path, 0.02, "float32")
+
+
+def test_a_size_is_asked_before_floating_point_is_read(tmp_path, monkeypatch):
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "scan.tif", np.zeros((100, 200, 3), np.float32))
+    monkeypatch.setattr(tiff, "read", lambda *_: pytest.fail("it was read"))
+    demo_page.check_photo(tmp_path / "scan.tif", 0.02)
+    with pytest.raises(InputError, match=r"^scan\.tif has 0\.02 megapixels"):
+        demo_page.check_photo(tmp_path / "scan.tif", 0.019)
 
 
 def test_photo_restored_by_its_kernel(folder, tmp_path):
@@ -313,6 +322,19 @@ def test_leftovers_of_killed_demos_are_removed_and_nothing_else(tmp_path, monkey
         assert not (tmp_path / "tfdeblur_demo_dead").exists()
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["tfdeblur_demo_link", "tfdeblur_demo_mine", "tfdeblur_demo_other"]
+
+
+def test_where_disks_know_no_locks_nothing_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(demo_page.files, "lock", lambda file: True)
+    with demo_page.visitors_folder() as running, demo_page.visitors_folder():
+        assert os.path.exists(running)
+
+
+@pytest.mark.parametrize("size", ["inf", "nan"])
+def test_sizes_without_end_are_refused(run_command, size):
+    done = run_command(demo, f"--max_megapixels={size}")
+    assert done.returncode == 1 and f"--max_megapixels={size}: give a number" in done.stderr
 
 
 def test_all_that_visitors_leave_goes_with_time(net, folder, tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ from tfdeblur import classical, errors, files, restoration, weights
 from tfdeblur import precision as precisions
 from tfdeblur.cli import demo_guard
 from tfdeblur.errors import InputError
-from tfdeblur.io import comparisons, images, photos
+from tfdeblur.io import comparisons, images, photos, tiff
 from tfdeblur.restoration import blending, harm
 from tfdeblur.weights import catalogue
 
@@ -147,18 +147,26 @@ def run():
 
 
 def check_photo(path, max_megapixels):
-    """Raises an InputError where a file is no photo, or too large.
+    """Raises an InputError where a file is no photo, or too large, as far as its header tells.
 
     The message names the file without its folder, which the visitor of the page does not know.
     """
     with _named_alone(path):
-        width, height = photos.size(path)
+        width, height = _stored_size(path)
         megapixels = width * height / 1e6
         if megapixels > max_megapixels:
             raise InputError(
                 f"{path} has {megapixels:.3g} megapixels, and this page takes {max_megapixels:g} "
                 "at most: make it smaller, or restore it on the command line, with tfdeblur."
             )
+
+
+def _stored_size(path):
+    """(width, height) in the header of a photo: `photos.size` would read floating-point values."""
+    if not tiff.is_deep(path):
+        return photos.size(path)
+    with tiff.opened(path) as whole:
+        return whole.pages[0].imagewidth, whole.pages[0].imagelength
 
 
 def preview_photo(path, folder):
@@ -463,8 +471,17 @@ def _remove_leftovers():
             if folder.is_symlink() or path.is_symlink() or status.st_uid != os.getuid():
                 continue
             with images.open_regular(path, limit=1000) as marker:
-                if marker.read() == folder.name.encode() and files.lock(marker):
+                if marker.read() == folder.name.encode() and _is_free(path):
                     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_free(path):
+    """Whether no demo holds the lock on a marker; never on a disk without locks.
+
+    There `files.lock` grants every one, also a second one on the same file.
+    """
+    with images.open_regular(path) as first, images.open_regular(path) as second:
+        return files.lock(first) and not files.lock(second)
 
 
 def _import_gradio(folder):
