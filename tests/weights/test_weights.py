@@ -144,6 +144,25 @@ def test_conversion(net, state, tmp_path, capsys):
         weights_command(["weights", "convert"])
 
 
+def test_a_conversion_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    net = models.build("mimo_unet", filters=4, resblocks=1)
+    monkeypatch.setattr(weights, "import_network", lambda file: net)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"^cannot write .*file/net\.keras"):
+        weights_command(["weights", "convert", "a.pkl", f"{tmp_path}/file/net.keras"])
+    weights_command(["weights", "convert", "a.pkl", f"{tmp_path}/new/net.keras"])
+    assert weights.load_network(tmp_path / "new" / "net.keras").name == net.name
+
+    def stopped(path):
+        path.write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(net, "save", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        weights_command(["weights", "convert", "a.pkl", f"{tmp_path}/new/b.keras"])
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["net.keras"]
+
+
 @pytest.mark.slow
 def test_command():
     command = [sys.executable, "-m", "tfdeblur.weights", "list"]

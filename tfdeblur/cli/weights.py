@@ -45,11 +45,13 @@ def _convert(source, target):
         raise InputError(f"{target}: name a new file ending in .keras.")
     with shared.quiet_imports():
         from tfdeblur import weights
+        from tfdeblur.io import images
     if len(source) == 1:
         (file,) = source
         net = weights.import_network(file)
     else:
         net, file = weights.open_network(*source)
-    net.save(target)
+    with images.replacing(target) as temporary:
+        net.save(temporary)
     print(f"{file} holds {net.name} {net.hyperparameters}. Wrote {target}.")
     print(f"To restore with it: tfdeblur photo.jpg --model={target}")
