@@ -176,13 +176,16 @@ def test_a_network_that_a_format_cannot_hold_is_refused_in_one_line(tmp_path, ne
         ("new", "onnx", False, "name a file ending in .onnx"),
         ("photos", "saved_model", False, "give `overwrite=True`"),
         ("photos", "saved_model", True, "is no saved_model: name another place"),
+        ("file/new", "saved_model", False, "cannot be written: .*file is no folder"),
+        ("file/a/new.onnx", "onnx", False, "cannot be written: .*file is no folder"),
     ],
 )
 def test_targets_that_are_refused(name, kind, overwrite, message, tmp_path):
     (tmp_path / "photos").mkdir()
+    (tmp_path / "file").touch()
     with pytest.raises(InputError, match=message):
         export.check(tmp_path / name, kind, overwrite)
-    assert [file.name for file in tmp_path.iterdir()] == ["photos"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "photos"]
 
 
 def test_a_missing_package_is_an_error_that_names_the_extra(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ The command `tfdeblur export` is `cli/export.py`.
 import contextlib
 import importlib
 import logging
+import os
 import pathlib
 import warnings
 
@@ -65,9 +66,9 @@ def export(net, target, format="saved_model", overwrite=False):
         float, the largest difference from the network's own output on an image of noise.
 
     Raises:
-        InputError: `target` exists or has another format's suffix, the format is unknown, a package
-            is missing, Keras does not run on TensorFlow, the format cannot hold the network, or the
-            difference exceeds `TOLERANCE`.
+        InputError: `target` exists, cannot be written or has another format's suffix, the format is
+            unknown, a package is missing, Keras does not run on TensorFlow, the format cannot hold
+            the network, or the difference exceeds `TOLERANCE`.
     """
     target = pathlib.Path(target)
     check(target, format, overwrite)
@@ -117,6 +118,12 @@ def check(target, format, overwrite=False):
         raise InputError(f"{target} does not fit `format={format}`: {advice}.")
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists: name another place, or give `overwrite=True`.")
+    there = next(place for place in target.absolute().parents if os.path.lexists(place))
+    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(
+            f"{target} cannot be written: {there} is no folder that you may write to; name another "
+            "place."
+        )
     # What `overwrite` deletes was exported, not someone's folder of photographs.
     if format == "saved_model":
         exported = files.check_replaceable(target, SAVED_MODEL) is not None
