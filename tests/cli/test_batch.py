@@ -12,6 +12,7 @@ import pytest
 from tfdeblur import models
 from tfdeblur.cli import batch
 from tfdeblur.cli import restore as plain
+from tfdeblur.errors import InputError
 from tfdeblur.io import images
 from tfdeblur.restoration import files
 
@@ -53,6 +54,13 @@ def test_the_same_bytes_and_what_fails(net):
     assert [job.source.name for job in jobs if not files.is_done(job, done)] == ["broken.png"]
     left = sorted(path.name for path in pathlib.Path("out").iterdir())
     assert left == [files.DONE, "a.jpg", "trip"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    done = files.Done(tmp_path / "file" / "out", "how")
+    with pytest.raises(InputError, match=r"^cannot write into .*file/out \(Not a directory\)"):
+        batch.run([files.Job("a.png", "b.png")], SETTINGS, done, IN_MEMORY)
 
 
 @pytest.mark.slow

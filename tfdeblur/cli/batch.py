@@ -79,7 +79,8 @@ def run(jobs, settings, done, options):
         list of str, the reasons of the files that failed.
 
     Raises:
-        InputError: Beam is not installed, or knows no such runner or option.
+        InputError: Beam is not installed, or knows no such runner or option; or the output folder
+            cannot be written.
     """
     if not jobs:
         return []
@@ -97,9 +98,16 @@ def run(jobs, settings, done, options):
         pipeline = beam.Pipeline(options=PipelineOptions(options))
     except ValueError as error:
         raise InputError(f"Beam refuses {' '.join(options)}: {errors.reason(error)}.") from error
-    done.folder.mkdir(parents=True, exist_ok=True)
-    # There all machines can write; nobody else's file is in the way.
-    with tempfile.TemporaryDirectory(prefix=FAILED, dir=done.folder) as ours:
+    try:
+        done.folder.mkdir(parents=True, exist_ok=True)
+        # There all machines can write; nobody else's file is in the way.
+        reasons = tempfile.TemporaryDirectory(prefix=FAILED, dir=done.folder)
+    except OSError as error:
+        raise InputError(
+            f"cannot write into {done.folder} ({error.strerror}): name another folder with "
+            "`output`."
+        ) from error
+    with reasons as ours:
         listed = pathlib.Path(ours, "reasons")
         with _libraries_first(), pipeline:
             _ = (
