@@ -144,11 +144,20 @@ def test_no_network_is_opened_where_all_is_done(photos, run_command, monkeypatch
 
 
 def test_fast_is_the_network_in_the_package(photos, run_command):
-    assert cli.OWN == weights.OWN
+    assert (cli.OWN, cli.OWN_FILE) == (weights.OWN, weights.OWN_FILE)
     done = run_command(cli, "photos/a.jpg", "--fast")
     assert done.returncode == 0 and "Restoring with photographs." in done.stdout
     done = run_command(cli, "photos/a.jpg", "--fast", "--model=dmphn")
     assert done.returncode == 1 and "--fast is --model=photographs" in done.stderr
+
+
+def test_another_network_in_the_package_is_another(photos, run_command, monkeypatch, tmp_path):
+    flags = ("photos/a.jpg", "--fast")
+    assert "Restored 1 of 1" in run_command(cli, *flags).stdout
+    assert "skipped 1 already done" in run_command(cli, *flags).stdout
+    monkeypatch.setattr(cli, "OWN_FILE", tmp_path / "photographs.keras")
+    cli.OWN_FILE.write_bytes(weights.OWN_FILE.read_bytes() + b"newer")
+    assert "restored by another network" in run_command(cli, *flags).stderr
 
 
 def test_a_device_that_is_not_there(photos):

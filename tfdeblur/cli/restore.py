@@ -42,7 +42,9 @@ _DECISIVE = (
     *("model", "weights", "tile", "self_ensemble", "precision", "quality"),
     *("strength", "mask", "fallback", "kernel_size"),
 )
-OWN = "photographs"  # what `weights` calls the network in this package
+# What `weights` calls the network in this package, and where it has it.
+OWN = "photographs"
+OWN_FILE = pathlib.Path(__file__).parents[1] / "weights" / f"{OWN}.keras"
 # What names files, of which standard input and output need none.
 _OF_FILES = ("output", "suffix", "overwrite", "compare", "follow_links", "dry_run")
 # What says nothing to a method without a network, and what stands there unsaid.
@@ -190,6 +192,8 @@ def how(model=None):
     words = []
     for name in _DECISIVE:
         value = model if model and name == "model" else FLAGS[name].value
+        if name == "model" and value == OWN:
+            value = str(OWN_FILE)
         if isinstance(value, str) and os.path.isfile(value):
             with images.open_regular(value, limit=2**40) as file:
                 value = hashlib.file_digest(file, "sha256").hexdigest()
