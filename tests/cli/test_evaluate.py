@@ -183,6 +183,13 @@ def test_the_blurry_images_alone(folder, evaluate):
         ([*UNBUILT, "--protocol=nah"], "--protocol=nah is unknown"),
         ([*FOLDERS, "--protocol=kohler"], "but this data has one sharp image each"),
         ([*FOLDERS, "--model=dmphn,dmphn", "--weights=x"], "--weights=x names 1, --model 2"),
+        # What would say nothing.
+        ([*FOLDERS, "--split=test"], "--split is for --dataset: leave it out"),
+        ([*FOLDERS, "--model=photographs", "--kernel_size=5"], "is of --model=xu2013 or pan2016"),
+        ([*FOLDERS, "--blurry_baseline", "--tile=64"], "alone: leave out --tile. A network"),
+        (["--table=gopro", "--blurry_baseline"], "whole test splits: leave out --blurry_baseline"),
+        (["--table=gopro", "--compare_at=1,2,3"], "whole test splits: leave out --compare_at"),
+        (["--table=gopro", "--weights=x"], "--weights=x beside --table: name their --model"),
     ],
 )
 def test_mistakes_end_in_one_line(tmp_path, monkeypatch, flags, message, evaluate):

@@ -27,6 +27,10 @@ from tfdeblur.io import comparisons
 from tfdeblur.weights import catalogue
 
 FLAGS = flags.FLAGS
+_NOT_OF_TABLES = (
+    *("dataset", "split", "blurry_dir", "sharp_dir", "pairs", "protocol", "report", "limit"),
+    *("blurry_baseline", "kernel_size", "compare_at"),
+)
 
 
 def run():
@@ -98,12 +102,14 @@ def restorer(network, chosen_precision):
 
 def print_table(chosen_precision):
     """The papers' tables, with the scores of what --model names, or of the weights at hand."""
-    for name in ("dataset", "blurry_dir", "sharp_dir", "pairs", "protocol", "report", "limit"):
-        if FLAGS[name].value:
+    for name in _NOT_OF_TABLES:
+        if FLAGS[name].present:
             raise InputError(
                 f"--table={FLAGS.table} measures what its rows say, on whole test splits: leave "
                 f"out --{name}."
             )
+    if FLAGS.weights and not FLAGS.model:
+        raise InputError(f"--weights={','.join(FLAGS.weights)} beside --table: name their --model.")
     wanted = {
         row.own for group in paper_tables.rows(FLAGS.table).values() for row in group if row.own
     }
@@ -176,6 +182,11 @@ def check_names():
             "give either --dataset, or both --blurry_dir and --sharp_dir, or --pairs, or "
             "--blurry_dir alone: that gives pictures without scores."
         )
+    for name in ("split", "data_dir", "manual_dir"):
+        if FLAGS[name].present and not FLAGS.dataset:
+            raise InputError(f"--{name} is for --dataset: leave it out.")
+    if FLAGS.kernel_size and not set(FLAGS.model).intersection(classical.MODELS):
+        raise InputError(f"--kernel_size is of --model={' or '.join(classical.MODELS)}.")
     for name in FLAGS.dataset.split("+") if FLAGS.dataset else ():
         reference = test_sets.reference(name, FLAGS.data_dir)
         others = test_sets.references(name, FLAGS.data_dir)  # looked at where none fits
@@ -194,10 +205,11 @@ def open_data():
 def open_networks():
     """{method: (network, where it came from)} of what the flags mean."""
     if FLAGS.blurry_baseline:
-        if FLAGS.model or FLAGS.weights:
+        useless = [x for x in ("model", "weights", "tile", "self_ensemble") if FLAGS[x].value]
+        if useless:
             raise InputError(
-                "--blurry_baseline is for the blurry images alone: leave out --model and "
-                "--weights, whose report has a row of the blurry images anyway."
+                "--blurry_baseline is for the blurry images alone: leave out "
+                f"--{' and --'.join(useless)}. A network's report has a row of them anyway."
             )
         return {}
     if FLAGS.weights and len(FLAGS.weights) != max(1, len(FLAGS.model)):
