@@ -186,6 +186,8 @@ def test_weights_at_an_address(entry, server, tmp_path):
         np.testing.assert_array_equal(got, expected)
     with pytest.raises(InputError, match=r"none\.keras cannot be fetched .*HTTPError"):
         weights.load(other, f"{entry.address}/none.keras")
+    with pytest.raises(InputError, match=r"^http://\[ is no address"):
+        weights.load(other, "http://[")
 
 
 def test_a_web_page_is_not_kept_in_the_place_of_weights(entry, tmp_path):

@@ -225,9 +225,12 @@ def fetch_url(url):
     What it holds cannot be checked, but that it is no web page.
 
     Raises:
-        InputError: it cannot be had.
+        InputError: it cannot be had, or the address is none.
     """
-    path = cache_folder() / "urls" / pooch.utils.unique_file_name(url)
+    try:
+        path = cache_folder() / "urls" / pooch.utils.unique_file_name(url)
+    except ValueError as error:
+        raise InputError(f"{url} is no address ({error}): look it up again.") from error
     if not path.exists() or _is_web_page(path):  # which earlier versions kept
         downloads.download(url, path, functools.partial(_refuse_web_page, url))
     return path
