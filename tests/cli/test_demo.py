@@ -334,7 +334,7 @@ def test_where_disks_know_no_locks_nothing_is_removed(tmp_path, monkeypatch):
 @pytest.mark.parametrize("size", ["inf", "nan"])
 def test_sizes_without_end_are_refused(run_command, size):
     done = run_command(demo, f"--max_megapixels={size}")
-    assert done.returncode == 1 and f"--max_megapixels={size}: give a number" in done.stderr
+    assert done.returncode == 1 and f"--max_megapixels={size}: give a finite" in done.stderr
 
 
 def test_all_that_visitors_leave_goes_with_time(net, folder, tmp_path, monkeypatch):

@@ -128,6 +128,8 @@ def test_hyperparameters_may_be_lists(text, expected):
         (("--adversarial_weight=0.1",), "the recipe quickstart has no adversarial loss"),
         ((*OWN_PAIRS, "--crop=16", "--augmentations=flip"), "--augmentations=flip is unknown"),
         ((*OWN_PAIRS, "--strategy=multiworker"), "needs the variable TF_CONFIG"),
+        (("--clip_norm=inf",), "--clip_norm=inf: give a finite number"),
+        (("--ema_momentum=nan",), "--ema_momentum=nan: give a finite number"),
         (("surplus",), "'surplus'"),
     ],
 )

@@ -7,7 +7,6 @@ networks under runs/, too, and the published ones, which this computer fetches w
 Ctrl-C ends it.
 """
 
-import math
 import sys
 
 from absl import flags
@@ -35,5 +34,5 @@ def _define_flags():
     flags.DEFINE_string("host", "127.0.0.1", "Who may visit: 0.0.0.0 is everyone on the network.")
     flags.DEFINE_integer("port", 7860, "The page's port.", lower_bound=1, upper_bound=65535)
     flags.DEFINE_float("max_megapixels", 50, "Refuse larger photos.", lower_bound=0)
-    flags.register_validator("max_megapixels", math.isfinite, "give a number, such as 1000.")
+    shared.require_finite("max_megapixels")
     shared.define_precision()

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import gc
+import math
 import os
 import shutil
 import sys
@@ -103,6 +104,14 @@ def define_kernel_size():
         lambda size: size is None or (size >= 3 and size % 2 == 1),
         "give an odd number of pixels, 3 or more.",
     )
+
+
+def require_finite(*names):
+    """Refuses nan and infinity, which the bounds of a flag let pass."""
+    for name in names:
+        flags.register_validator(
+            name, lambda number: number is None or math.isfinite(number), "give a finite number."
+        )
 
 
 def define_weights(of):

@@ -89,6 +89,7 @@ def define_flags():
         lower_bound=0,
         upper_bound=1,
     )
+    shared.require_finite("strength")
     flags.DEFINE_string(
         "mask",
         None,

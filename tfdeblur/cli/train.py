@@ -210,6 +210,8 @@ def _define_flags():
         0,
         0.9999999,
     )
+    weights = (f"{part}_weight" for part in ("loss", "adversarial", "perceptual"))
+    shared.require_finite(*weights, "clip_norm", "ema_momentum")
     flags.DEFINE_bool(
         "gradient_checkpointing",
         None,
