@@ -2,8 +2,10 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 import types
 
 import numpy as np
@@ -61,6 +63,29 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     done = files.Done(tmp_path / "file" / "out", "how")
     with pytest.raises(InputError, match=r"^cannot write into .*file/out \(Not a directory\)"):
         batch.run([files.Job("a.png", "b.png")], SETTINGS, done, IN_MEMORY)
+
+
+@pytest.mark.slow
+def test_ctrl_c_to_the_command_alone_ends_it(photos):
+    command = [
+        sys.executable,
+        "-m",
+        "tfdeblur",
+        "batch",
+        "photos",
+        "--output=out",
+        "--model=xu2013",
+    ]
+    process = subprocess.Popen(
+        command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
+    )
+    while not list(pathlib.Path().glob(f"out/{batch.FAILED}*")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    time.sleep(2)  # the workers have started
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert not list(pathlib.Path().glob(f"out/{batch.FAILED}*"))
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ import tempfile
 from absl import flags
 
 from tfdeblur import errors
+from tfdeblur import files as ours
 from tfdeblur.cli import flags as shared
 from tfdeblur.cli import restore
 from tfdeblur.errors import InputError
@@ -29,7 +30,8 @@ FAILED = ".tfdeblur_failed_"  # begins a folder in the output: what Beam writes 
 
 def start():
     """Runs the command line in `sys.argv`, and exits."""
-    shared.start(sys.modules[__name__], _define_flags, _run, patient=True)
+    # Beam, when it is stopped, may wait for ever for its workers; they end once it has.
+    shared.start(sys.modules[__name__], _define_flags, _run)
 
 
 def _define_flags():
@@ -107,8 +109,8 @@ def run(jobs, settings, done, options):
             f"cannot write into {done.folder} ({error.strerror}): name another folder with "
             "`output`."
         ) from error
-    with reasons as ours:
-        listed = pathlib.Path(ours, "reasons")
+    with reasons as folder, ours.unfinished(folder):
+        listed = pathlib.Path(folder, "reasons")
         with _libraries_first(), pipeline:
             _ = (
                 pipeline
