@@ -30,7 +30,7 @@ def start(module, define_flags, run, patient=False):
         module: its module; the docstring is what --help shows.
         define_flags: function that defines its flags.
         run: `run(argv)`, see `errors.run`. Ctrl-C, SIGTERM and SIGHUP end it, with nothing half
-            written left.
+            written left but downloads, which go on the next time.
         patient: whether it ends itself, whenever that is; otherwise in `errors.PATIENCE`.
     """
     define_flags()
