@@ -160,6 +160,14 @@ def test_another_network_in_the_package_is_another(photos, run_command, monkeypa
     assert "restored by another network" in run_command(cli, *flags).stderr
 
 
+@pytest.mark.parametrize(("flag", "suffix"), [("output", ""), ("model", ".keras")])
+def test_a_name_that_the_system_refuses_ends_in_one_line(photos, run_command, flag, suffix):
+    name = "a" * 300 + suffix
+    done = run_command(cli, "photos/a.jpg", f"--{flag}={name}")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"error: {name}: File name too long; name another."
+
+
 def test_a_device_that_is_not_there(photos):
     with pytest.raises(InputError, match=r"--device=gpu:9: this computer has cpu:0"):
         cli._device("gpu:9")

@@ -1,6 +1,7 @@
 """How the commands start: flags that several have, --help, and libraries that import quietly."""
 
 import contextlib
+import errno
 import functools
 import gc
 import math
@@ -44,7 +45,12 @@ def start(module, define_flags, run, patient=False):
 def _stoppable(run, patient, argv):
     in_time = errors.ending_in_time(files.remove_unfinished)
     with errors.stopping_like_ctrl_c(), contextlib.nullcontext() if patient else in_time:
-        return run(argv)
+        try:
+            return run(argv)
+        except OSError as error:  # even asking whether there is such a file may be refused
+            if error.filename is None or error.errno not in (errno.ENAMETOOLONG, errno.EACCES):
+                raise
+            raise errors.InputError(f"{error.filename}: {error.strerror}; name another.") from error
 
 
 @contextlib.contextmanager
