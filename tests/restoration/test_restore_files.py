@@ -60,6 +60,21 @@ def test_an_input_given_twice_is_restored_once(photos):
 def test_earlier_output_is_not_an_input(photos):
     images.write("photos/restored/a.jpg", np.zeros((6, 9, 3), np.uint8))
     assert len(files.plan(["photos"], "photos/restored")) == 2
+    found = files.plan(["photos/**/*.jpg"], "photos/restored")
+    assert targets(found) == [("photos/a.jpg", "photos/restored/a.jpg")]
+
+
+def test_the_output_folder_as_an_input_gives_what_is_not_restored(photos):
+    jobs = files.plan(["photos"], "out")
+    done = files.Done("out", "so")
+    assert files.restore_files(jobs, invert, done=done).restored == 2
+    images.write("out/theirs.png", np.zeros((6, 9, 3), np.uint8))
+    with pytest.raises(InputError, match=r"would overwrite the input out/theirs\.png"):
+        files.plan(["photos", "out"], "out")
+    os.unlink("out/theirs.png")
+    again = files.plan(["photos", "out"], "out")
+    assert targets(again) == targets(jobs)
+    assert files.restore_files(again, invert, done=done).skipped == 2
 
 
 def test_inputs_are_never_overwritten(photos):
@@ -354,10 +369,11 @@ def test_a_folder_that_cannot_be_written_into_is_told_before_the_work(photos, ca
 
 
 def test_a_comparison_is_made_of_what_is_done_already(photos):
-    files.restore_files(files.plan(["photos"], "out"), invert)
+    done = files.Done("out", "so")
+    files.restore_files(files.plan(["photos"], "out"), invert, done=done)
     compared = files.plan(["photos"], "out", compare=True)
     for _ in range(2):
-        assert files.restore_files(compared, None) == files.Outcome(0, 2, 0)
+        assert files.restore_files(compared, None, done=done) == files.Outcome(0, 2, 0)
     files.restore_files(files.plan(["photos"], "whole", compare=True), invert)
     for name in ("a.jpg", "trip/b.png.jpg"):
         made, expected = (images.read(f"{x}/compare/{name}") for x in ("out", "whole"))
@@ -366,10 +382,29 @@ def test_a_comparison_is_made_of_what_is_done_already(photos):
     older = pathlib.Path("out/compare/a.jpg").read_bytes()
     pathlib.Path("out/compare/trip/b.png.jpg").write_bytes(b"ours")
     again = files.plan(["photos/a.jpg"], "out")
-    files.restore_files(again, lambda x, progress: x // 2, overwrite=True)
-    files.restore_files(compared, None)
+    files.restore_files(again, lambda x, progress: x // 2, overwrite=True, done=done)
+    files.restore_files(compared, None, done=files.Done("out", "so"))
     assert pathlib.Path("out/compare/a.jpg").read_bytes() != older
     assert pathlib.Path("out/compare/trip/b.png.jpg").read_bytes() == b"ours"
+
+
+def test_a_comparison_replaces_no_picture_of_the_user_s(photos, capsys):
+    theirs = pathlib.Path("out/compare/a.jpg")
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"theirs")
+    jobs = files.plan(["photos/a.jpg"], "out", compare=True)
+    done = files.Done("out", "so")
+    assert files.restore_files(jobs, invert, done=done).failed == 1
+    files.restore_files(files.plan(["photos/a.jpg"], "out"), invert, done=done)
+    os.utime(theirs, (0, 0))
+    shutil.copy2("out/a.jpg", "out/newer.jpg")
+    os.replace("out/newer.jpg", "out/a.jpg")  # made after that picture
+    assert files.restore_files(jobs, invert, done=done).failed == 1
+    assert capsys.readouterr().err.count("out/compare/a.jpg exists: give `overwrite=True`") == 2
+    assert theirs.read_bytes() == b"theirs"
+    assert files.restore_files(jobs, invert, overwrite=True, done=done).restored == 1
+    assert files.restore_files(jobs, invert, overwrite=True, done=done).restored == 1
+    assert theirs.read_bytes() != b"theirs" and done.lists(theirs)
 
 
 def test_a_picture_of_floating_point(photos):

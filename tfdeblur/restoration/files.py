@@ -55,12 +55,14 @@ class Job:
         compared: where the picture of before and after goes, of several images that of the first;
             None for none.
         problem: why there is nothing to restore: the input does not exist, say.
+        converted: whether a format was asked for, which the target's suffix names.
     """
 
     source: pathlib.Path
     target: pathlib.Path
     compared: pathlib.Path | None = None
     problem: str = ""
+    converted: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,13 +208,15 @@ def plan(
     jobs = {}
     left_out = collections.Counter() if left_out is None else left_out
     for path, root in given:
-        for source in _sources(path, output, follow_links, left_out):
+        for source in _sources(path, root, output, follow_links, left_out):
             place = pathlib.Path(source.relative_to(root))
-            place = place.with_name(place.stem + suffix + _suffix(source, kind))
+            ending = _suffix(source, kind)
+            place = place.with_name(place.stem + suffix + ending)
             target = output if to_file else output / place
             folder = output.parent if to_file else output
             compared = folder / COMPARE / _compared(place, target) if compare else None
-            jobs.setdefault(os.path.realpath(source), Job(source, target, compared))
+            job = Job(source, target, compared, converted=bool(kind) and ending == kind)
+            jobs.setdefault(os.path.realpath(source), job)
     if not jobs:
         raise InputError(f"no image or video ({_listed(SUFFIXES)}) in {', '.join(inputs)}.")
     _refuse_collisions(jobs.values(), overwrite)
@@ -243,6 +247,7 @@ def check(job, overwrite=False, done=None):
         ours = done and done.lists(job.target) and _same_time(job)
         if not (ours and _is_read_only(job.source)):  # from which it has that
             _refuse_read_only(job.target)
+    _refuse_compared(job, overwrite, done)
     for path in filter(None, (job.target, job.compared)):
         _refuse_unwritable(path)
     if _is_video(job.source):
@@ -265,6 +270,13 @@ def check(job, overwrite=False, done=None):
         )
     width, height = photos.size(job.source)
     return f"{width}x{height} pixels"
+
+
+def _refuse_compared(job, overwrite, done):
+    """A picture of before and after replaces nothing but such a picture."""
+    there = job.compared and os.path.lexists(job.compared)
+    if there and not overwrite and not (done and done.lists(job.compared)):
+        raise InputError(f"{job.compared} exists: give `overwrite=True` to replace it.")
 
 
 def is_done(job, done=None):
@@ -344,7 +356,7 @@ def restore_files(
             try:
                 if not overwrite and is_done(job, done):
                     if kernel is None:  # which would be missing in the picture
-                        _compare_afterwards(job)
+                        _compare_afterwards(job, done)
                     skipped += 1
                     continue
                 restore_file(
@@ -392,7 +404,8 @@ def restore_file(
         _restore_file(job, harmless, quality, progress, kernel)
     harmless.tell(job.target)
     if done and not _is_in_place(job):
-        done.add(job.target)
+        for path in filter(None, (job.target, job.compared)):
+            done.add(path)
 
 
 def explained(job, error):
@@ -419,16 +432,22 @@ def _expanded(pattern):
     return [(pathlib.Path(name), root) for name in found]
 
 
-def _sources(given, output, follow_links, left_out):
-    """The files below an input; not those that an earlier run restored into a folder inside it."""
+def _sources(given, root, output, follow_links, left_out):
+    """The files below an input; not those that an earlier run restored into a folder inside it.
+
+    The output folder may also be the input, of a shell's `*` say: then what is listed in it is not.
+    """
     found = _search(given, follow_links, left_out) if given.is_dir() else [given]
     # Unlike Path.resolve, realpath does not stop at links in circles.
-    whole, written = (pathlib.Path(os.path.realpath(path)) for path in (given, output))
+    whole, written = (pathlib.Path(os.path.realpath(path)) for path in (root, output))
+    if whole == written and given.is_dir():
+        done = Done(output, "")
+        return [path for path in found if not done.lists(output / path.relative_to(given))]
     inside = whole in written.parents
     return [
         path
         for path in found
-        if not (inside and pathlib.Path(os.path.realpath(path)).is_relative_to(written))
+        if not (inside and written in pathlib.Path(os.path.realpath(path)).parents)
     ]
 
 
@@ -575,8 +594,8 @@ def _restore_file(job, restore, quality, progress, kernel):
             restored = dataclasses.replace(photo, pixels=restore(photo.pixels, progress))
         except InputError as error:
             raise InputError(f"{job.source}: {error}") from error
-        # A file's content says what it is, and so what it stays, unless another format is wanted.
-        form = photo.format if _has_same_suffix(job) else None
+        # A file's content says what it is, and so what it stays, unless a format was asked for.
+        form = photo.format if _has_same_suffix(job) and not job.converted else None
         left = photos.write(job.target, restored, quality, form=form, like=job.source)
         show(photo.pixels, restored.pixels)
         lost = [*photo.lost, *filter(None, [left])]
@@ -586,10 +605,11 @@ def _restore_file(job, restore, quality, progress, kernel):
         _note(f"{job.target} had {others} other names (hard links), which keep the old version.")
 
 
-def _compare_afterwards(job):
+def _compare_afterwards(job, done):
     """The picture of before and after of an image that an earlier run has restored without it."""
     if not job.compared or _is_newer(job.compared, job.target) or _is_video(job.source):
         return
+    _refuse_compared(job, False, done)
     from tfdeblur.io import comparisons
 
     several = animations.find(job.source, job.target)
@@ -599,6 +619,8 @@ def _compare_afterwards(job):
         before = images.to_eight_bits(before)
     if before.shape == after.shape:
         comparisons.before_and_after(job.compared, before, after)
+        if done:
+            done.add(job.compared)
 
 
 def _is_newer(picture, restored):
