@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
-from PIL import ExifTags, Image, ImageCms, PngImagePlugin
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from tfdeblur.errors import InputError
 from tfdeblur.io import photos
@@ -455,6 +455,40 @@ def test_tags_of_tiff_files(tmp_path, colours, deep, bits):
     assert described(tmp_path / "y.jpg")[0][40091] == title
 
 
+@pytest.mark.parametrize("text", ["Café Zürich".encode(), "Café".encode("latin-1")])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("suffix", [".tif", ".jpg", ".png"])
+def test_text_keeps_its_bytes(tmp_path, colours, deep, text, bits, suffix):
+    pixels = colours if bits == 8 else deep
+    tags = [(tag, "s", 0, text, True) for tag in (BASE.Artist, BASE.ImageDescription)]
+    tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="rgb", extratags=tags, metadata=None)
+    photos.write(tmp_path / f"y{suffix}", photos.read(tmp_path / "x.tif"))
+    # From another format, in the directory of EXIF too.
+    exif = Image.Exif()
+    exif[BASE.Artist] = "name"
+    exif.get_ifd(ExifTags.IFD.Exif)[0xA430] = "owner"
+    content = exif.tobytes().replace(b"name\0", text[:4] + b"\0").replace(b"owner", text[:4] + b"!")
+    photo = Photo(pixels, metadata=Metadata(exif=content))
+    photos.write(tmp_path / f"z{suffix}", photo)
+    read = (described(tmp_path / f"{name}{suffix}") for name in "yz")
+    assert [main[BASE.Artist].encode("latin-1") for main, *_ in read] == [text, text[:4]]
+    _, details, *_ = described(tmp_path / f"z{suffix}")
+    assert details[0xA430].encode("latin-1") == text[:4] + b"!"
+
+
+@pytest.mark.parametrize("values", [(0, 0), (300, 0), (4_000_000_000, 1)])
+def test_a_resolution_without_a_meaning_is_none(tmp_path, colours, values):
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag in (BASE.XResolution, BASE.YResolution):
+        info[tag] = TiffImagePlugin.IFDRational(*values)
+    info[BASE.ResolutionUnit] = 3
+    Image.fromarray(colours).save(tmp_path / "x.tif", tiffinfo=info)
+    photo = photos.read(tmp_path / "x.tif")
+    assert photo.metadata.dpi == ()
+    for suffix in (".tif", ".png", ".jpg"):
+        photos.write(tmp_path / f"y{suffix}", photo)
+
+
 def test_old_places_of_exif_in_png_files_are_not_kept(tmp_path, colours):
     info = PngImagePlugin.PngInfo()
     info.add_text("Raw profile type exif", "\nexif\n 4\n00000000")
@@ -522,8 +556,9 @@ def test_what_is_not_written_is_not_announced(tmp_path, colours, announced):
     assert "video" in photo.lost[0]
 
 
-def test_a_long_packet_of_unclosed_elements_takes_no_time(tmp_path, colours):
-    xmp = b"<Container:Directory>" * 100_000
+@pytest.mark.parametrize("part", [b"<Container:Directory>", b" ", b" a"])
+def test_a_long_packet_takes_no_time(tmp_path, colours, part):
+    xmp = part * 100_000 + b"."
     photos.write(tmp_path / "x.png", Photo(colours, metadata=Metadata(xmp=xmp)))
     assert photos.read(tmp_path / "x.png").metadata.xmp == xmp
 

@@ -334,6 +334,14 @@ def test_tags_of_file_managers_are_kept(photos):
     assert os.getxattr("photos/a.jpg", "user.baloo.rating") == b"8"
 
 
+def test_a_private_photograph_is_private_while_it_is_written(photos):
+    os.chmod("photos/a.jpg", 0o600)
+    with images.replacing("out/a.jpg", like="photos/a.jpg") as temporary:
+        assert os.stat(temporary).st_mode & 0o777 == 0o600
+        temporary.write_bytes(b"")
+    assert os.stat("out/a.jpg").st_mode & 0o777 == 0o600
+
+
 def test_read_only_files_are_not_replaced(photos, capsys):
     os.chmod("photos/a.jpg", 0o444)
     content = pathlib.Path("photos/a.jpg").read_bytes()

@@ -171,7 +171,7 @@ def _metadata(image, source):
         exif=image.info.get("exif", b""),
         xmp=image.info.get("xmp", b""),
         icc=image.info.get("icc_profile", b""),
-        dpi=image.info.get("dpi", ()),
+        dpi=metadata.resolution(image.info.get("dpi", ())),
         chunks=chunks,
     )
     return found, lost

@@ -187,10 +187,12 @@ def replacing(path, like=None):
         status = None if like is None else os.stat(like)
         in_place = like is not None and path.exists() and os.path.samefile(path, like)
         with files.replacing(path) as temporary:
+            if status is not None:  # nobody else sees it before it has the rights of its source
+                os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             yield temporary
             if status is not None:
+                _keep_tags(like, temporary)  # before it may become read-only
                 _liken(temporary, status, in_place)
-                _keep_tags(like, temporary)
     except (InputError, MemoryError):
         raise
     # Pillow raises ValueError or struct.error for sizes that a format cannot hold.

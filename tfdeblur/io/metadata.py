@@ -79,7 +79,8 @@ _ANNOUNCED = (
     rb"|(?:hdrgm|HDRGainMap|GDepth|GImage|GAudio):[\w.-]+)"
 )
 _ANNOUNCING = (
-    re.compile(rb"\s+" + _ANNOUNCED + rb"""\s*=\s*(?:"[^"]*"|'[^']*')"""),
+    # From the first of several blanks alone: from each of them it would look at all that follow.
+    re.compile(rb"(?<!\s)\s+" + _ANNOUNCED + rb"""\s*=\s*(?:"[^"]*"|'[^']*')"""),
     re.compile(rb"<(" + _ANNOUNCED + rb"|G?Container:Directory)(?:\s[^<>]*)?(?<!/)>"),
 )
 _MOST_BOXES = 10_000  # or chunks, that are looked at
@@ -128,7 +129,7 @@ def read(image, file, orientation, grey):
         exif=_upright(image.info.get("exif") or b"", orientation),
         xmp=_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp", b"")),
         icc=image.info.get("icc_profile") or b"",
-        dpi=tuple(map(float, image.info.get("dpi", ()))),
+        dpi=resolution(image.info.get("dpi", ())),
     )
     lost = []
     if image.format == "PNG":
@@ -153,9 +154,7 @@ def read(image, file, orientation, grey):
 
 def read_tiff(tags, grey):
     """Likewise from the tags of a TIFF file, as `Image.Exif`."""
-    kept = Image.Exif()
-    for described in _descriptive(tags):
-        kept.update(described)
+    kept = _kept(tags)
     photoshop = _resources(_bytes(tags.get(_TIFF_PHOTOSHOP)))
     iptc = _bytes(tags.get(_TIFF_IPTC))
     if iptc and not iptc_of(photoshop):
@@ -182,8 +181,9 @@ def without_layout(found):
     tags.load(found.exif)
     if not _is_layout(tags.get(_BASE.ImageDescription)):
         return found, []
-    del tags[_BASE.ImageDescription]
-    exif = tags.tobytes() if len(tags) else b""
+    kept = _kept(tags)
+    del kept[_BASE.ImageDescription]
+    exif = kept.tobytes() if len(kept) else b""
     return dataclasses.replace(found, exif=exif), ["its description of the stack's layout"]
 
 
@@ -213,7 +213,13 @@ def _tiff_resolution(tags):
     found = [tags.get(tag) for tag in (_BASE.XResolution, _BASE.YResolution)]
     if scale is None or not all(found):
         return ()
-    return tuple(float(value) * scale for value in found)
+    return resolution(float(value) * scale for value in found)
+
+
+def resolution(dpi):
+    """Pixels per inch, as all formats can hold them; () where they mean nothing."""
+    dpi = tuple(map(float, dpi))
+    return dpi if all(0 < value < 2**16 for value in dpi) else ()  # not a number is neither
 
 
 def _bytes(value):
@@ -355,10 +361,34 @@ def descriptive(exif):
     return _descriptive(tags)
 
 
+def _kept(tags):
+    kept = Image.Exif()
+    for described in _descriptive(tags):
+        kept.update(described)
+    return kept
+
+
 def _descriptive(tags):
-    kept = {tag: tags[tag] for tag in _KEPT_TAGS if _is_plain(tags.get(tag))}
-    directories = {tag: tags.get_ifd(tag) for tag in _DIRECTORIES if tag in tags}
+    kept = {tag: _as_read(tags[tag]) for tag in _KEPT_TAGS if _is_plain(tags.get(tag))}
+    directories = {
+        tag: {key: _as_read(value) for key, value in tags.get_ifd(tag).items()}
+        for tag in _DIRECTORIES
+        if tag in tags
+    }
     return kept, directories
+
+
+class _Text(str):
+    """Text of a tag, whose bytes Pillow reads as Latin-1, but would write as ASCII."""
+
+    __slots__ = ()
+
+    def encode(self, *_):
+        return super().encode("latin-1", "replace")
+
+
+def _as_read(value):
+    return _Text(value) if isinstance(value, str) else value
 
 
 def _is_plain(value):
