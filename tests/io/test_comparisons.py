@@ -35,6 +35,16 @@ def test_the_crop_is_where_the_blur_is(tmp_path):
     )
 
 
+@pytest.mark.parametrize("white", [np.uint8(255), np.float32(1)])
+def test_the_place_that_changed_most_may_be_the_last_one(white):
+    before = np.zeros((479, 639, 3), np.asarray(white).dtype)
+    before[:200, :200] = white  # bright, and left as it is
+    after = before.copy()
+    after[470:, 630:] = white
+    side = comparisons._CHANGED
+    assert comparisons._most_changed(before, after) == (479 - side, 639 - side)
+
+
 def test_methods_are_cut_at_one_place(tmp_path):
     versions = {
         label: np.full((60, 80, 3), grey, np.uint8)

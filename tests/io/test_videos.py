@@ -77,6 +77,19 @@ def test_frames_and_sound(tmp_path, suffix):
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"a{suffix}", f"out{suffix}", "raw.mkv"]
 
 
+def test_of_pictures_shorter_than_their_sound_the_last_is_shown(tmp_path):
+    raw = tmp_path / "raw.mkv"
+    write_video(raw, large(4), fps=25, **LOSSLESS)
+    source = tmp_path / "a.mp4"
+    run_ffmpeg("-i", raw, "-f", "lavfi", "-i", "sine=duration=2", "-pix_fmt", "yuv420p", source)
+    shown = []
+    videos.restore(
+        source, tmp_path / "b.mp4", lambda x: 255 - x, shown=lambda *pair: shown.append(pair)
+    )
+    ((before, after),) = shown
+    np.testing.assert_array_equal(after, 255 - before)
+
+
 @pytest.mark.parametrize("matrix", ["bt709", "smpte170m", "bt470bg", "bt2020nc", None])
 def test_colours(tmp_path, matrix):
     labels = ("-colorspace", matrix, "-vf", f"scale=out_color_matrix={matrix}") if matrix else ()

@@ -169,6 +169,19 @@ def test_out_of_memory_is_told_of_its_image(photos, capsys):
     assert "photos/a.jpg: out of memory" in capsys.readouterr().err
 
 
+def test_out_of_memory_in_an_animation_does_not_blame_the_file(photos, capsys):
+    class ResourceExhaustedError(Exception):  # TensorFlow's
+        pass
+
+    def fail(image, progress):
+        raise ResourceExhaustedError("OOM when allocating tensor")
+
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save("photos/c.gif", save_all=True, append_images=frames[1:])
+    assert files.restore_files(files.plan(["photos/c.gif"], "out"), fail).failed == 1
+    assert "photos/c.gif: out of memory" in capsys.readouterr().err
+
+
 def test_interrupted(photos, capsys):
     def stop(image, progress):
         if pathlib.Path("out/a.jpg").exists():

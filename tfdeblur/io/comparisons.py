@@ -170,12 +170,14 @@ def _fitted(pixels):
 def _most_changed(before, after):
     """(top, left) of the crop in which the two differ most, among some that overlap by half."""
     height, width, _ = before.shape
-    tops = range(0, max(height - _CHANGED, 0) + 1, _CHANGED // 2)
-    lefts = range(0, max(width - _CHANGED, 0) + 1, _CHANGED // 2)
+    tops, lefts = (
+        [*range(0, last, _CHANGED // 2), last]
+        for last in (max(height - _CHANGED, 0), max(width - _CHANGED, 0))
+    )
 
     def change(place):
         part = tuple(slice(start, start + _CHANGED, 4) for start in place)
-        return np.abs(before[part].astype(np.int32) - after[part]).sum()
+        return np.abs(before[part].astype(np.float32) - after[part]).sum(dtype=np.float64)
 
     return max(((top, left) for top in tops for left in lefts), key=change)
 

@@ -135,7 +135,8 @@ def contents(path):
     told = subprocess.run(command, capture_output=True, start_new_session=True).stderr
     tags, streams = {}, []
     current = tags
-    for line in told.decode(errors="replace").splitlines():
+    # Not `splitlines`: a text in it may hold other ends of lines.
+    for line in told.decode(errors="replace").split("\n"):
         if found := _STREAM.match(line):
             current = {}
             streams.append(Stream(int(found[1]), found[2], found[3], current))

@@ -60,8 +60,8 @@ def restore(source, target, restore_frame, progress=None, shown=None):
             whole or not at all.
         restore_frame: uint8 or uint16 [H, W, 3] -> the same.
         progress: function that is called with the share done, in [0, 1], after each frame; or None.
-        shown: function that is called with the frame in the middle and its restored version; or
-            None.
+        shown: function that is called with the frame in the middle, or the last one if there are
+            fewer, and its restored version; or None.
 
     Returns:
         list of str, what is left out, for a message.
@@ -100,6 +100,8 @@ def restore(source, target, restore_frame, progress=None, shown=None):
                     progress(min(1, (index + 1) / count))
             if last is None:
                 raise InputError(f"{source} has no frames: get it again, or remove it.")
+            if shown and index < count // 2:  # its sound is longer
+                shown(last, restored)
         if _needs_time(target, tags):
             _write_creation_time(temporary, tags["creation_time"])
     return list(_left_out(picture, streams, copied, deep))

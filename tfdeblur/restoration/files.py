@@ -650,6 +650,11 @@ class _Harmless:
                 raise
             self._note(1, ["values that are not finite"])
             return image
+        except Exception as error:
+            # Readers and writers, inside which it may run, would blame the file.
+            if errors.is_out_of_memory(error):
+                raise MemoryError from error
+            raise
         found = harm.find(image, restored)
         if not found:
             return restored
