@@ -265,8 +265,8 @@ def check(job, overwrite=False, done=None):
         photos.check_suffix(job.target)
     elif not (_has_same_suffix(job) and photos.can_stay(job.source)):  # under a wrong name, say
         raise InputError(
-            f"{job.source}: cannot write {job.target.suffix or 'a file without suffix'}; give "
-            "`format=png`, say."
+            f"{job.source}: cannot write {job.target.suffix or 'a file without suffix'}; name a "
+            "file that ends in .png, or give `format=png`."
         )
     width, height = photos.size(job.source)
     return f"{width}x{height} pixels"
