@@ -508,6 +508,9 @@ def test_iptc_and_comments(tmp_path, colours):
     written = Metadata(comments=(b"one", b"two"), photoshop=iptc + large)
     photos.write(tmp_path / "x.jpg", Photo(colours, metadata=written))
     assert photos.read(tmp_path / "x.jpg").metadata == written
+    filled = (tmp_path / "x.jpg").read_bytes().replace(b"\xff\xfe", b"\xff\xff\xff\xfe")
+    (tmp_path / "filled.jpg").write_bytes(filled)
+    assert photos.read(tmp_path / "filled.jpg").metadata == written
     with Image.open(tmp_path / "x.jpg") as image:
         assert image.info["comment"] == b"two"
     assert photos.write(tmp_path / "x.tif", Photo(colours, metadata=written)) == "its comment"

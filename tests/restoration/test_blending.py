@@ -59,6 +59,8 @@ def test_what_does_not_fit_is_refused():
     mask = np.zeros((6, 4), np.float32)
     with pytest.raises(InputError, match="`mask` is of 4x6 pixels, and the image, upright, of 6x4"):
         blending.blend(image, image, 1, mask)
+    with pytest.raises(InputError, match="of uint8, and 1 at most, nearly black: give `mask > 0`"):
+        blending.as_mask(np.eye(4, dtype=np.uint8))
     for wrong in (np.full((4, 6), 2.0), np.zeros((4, 6, 3)), np.full((4, 6), np.nan)):
         with pytest.raises(InputError, match="`mask`: give"):
             blending.as_mask(wrong)

@@ -258,7 +258,7 @@ def test_pil_images_keep_what_they_say(tmp_path, image):
     ("wrong", "how"),
     [
         (np.full((4, 4, 3), 1.5, "float32"), r"np\.asarray\(image\) / 255"),
-        (np.full((4, 4, 3), np.nan, "float32"), r"np\.asarray\(image\) / 255"),
+        (np.full((4, 4, 3), np.nan, "float32"), "some of this is no number"),
         (np.zeros((4, 4, 3), "int64"), r'astype\("uint8"\)'),
         (np.zeros((1, 4, 4, 3), "uint8"), "one by one"),
         (np.zeros((3, 4, 4 * 2), "uint8"), "channels last"),
@@ -272,6 +272,15 @@ def test_pil_images_keep_what_they_say(tmp_path, image):
 def test_what_else_is_given_is_told_how_to_convert(wrong, how):
     with pytest.raises(InputError, match=how):
         tfdeblur.restore(Identity(), wrong)
+
+
+@pytest.mark.parametrize(("mode", "usual"), [("L", "LA"), ("RGB", "RGBA")])
+def test_a_transparent_colour_of_a_pil_image_is_not_lost_without_a_word(mode, usual):
+    picture = Image.new(mode, (4, 4))
+    picture.info["transparency"] = 0 if mode == "L" else (0, 0, 0)
+    with pytest.raises(InputError, match=rf'convert\("{usual}"\)'):
+        tfdeblur.restore(Identity(), picture)
+    assert tfdeblur.restore(Identity(), picture.convert(usual)).mode == usual
 
 
 def test_tiles_smaller_than_their_overlap_are_refused(image):

@@ -502,8 +502,13 @@ def _has_c2pa_box(file):
 def _jpeg_segments(file):
     """(kind, content) of comments, of what Photoshop wrote and of boxes, before the pixels."""
     file.seek(2)
+    fill = 0
     while len(head := file.read(4)) == 4:
         first, kind, length = struct.unpack(">BBH", head)
+        if first == kind == 0xFF and fill < _MOST_BOXES:  # any number of them may come before
+            file.seek(-3, io.SEEK_CUR)
+            fill += 1
+            continue
         if first != 0xFF or kind in (0xD9, 0xDA) or length < 2:
             return
         if kind in (_JPEG_COMMENT, _JPEG_PHOTOSHOP, _JPEG_BOXES):

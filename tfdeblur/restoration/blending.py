@@ -53,7 +53,7 @@ def check(image, strength, mask):
 
 
 def as_mask(mask):
-    """A mask of what people hand over: white, 1 or True is to be restored; black is to stay.
+    """A mask of what people hand over: white (255 of uint8) or True is to be restored, black stays.
 
     Args:
         mask: an array [H, W] of bool, uint8, uint16, or floating point in [0, 1]; or the path of an
@@ -71,6 +71,11 @@ def as_mask(mask):
         return shares if photo.alpha is None else shares * to_unit(photo.alpha)
     mask = np.asarray(mask)
     if mask.dtype in (np.uint8, np.uint16):
+        if mask.size and mask.max() == 1:
+            raise InputError(
+                f"`mask` is of {mask.dtype}, and 1 at most, nearly black: give `mask > 0`, if 1 is "
+                "to be restored."
+            )
         return to_unit(mask)
     if mask.ndim != 2 or not mask.size or not (mask.min() >= 0 and mask.max() <= 1):
         raise InputError("`mask`: give [H, W] of uint8, bool, or floating point in [0, 1].")

@@ -54,6 +54,11 @@ def _of_pil(image):
             f"restore takes PIL images of mode {', '.join(_PIL_MODES)}, not {image.mode}: "
             f"convert it, {_CONVERSIONS.get(image.mode, usual)}."
         )
+    if "transparency" in image.info:
+        raise InputError(
+            "the PIL image has a transparent colour, which is another one once it is restored: "
+            f'convert it, image.convert("{"LA" if image.mode == "L" else "RGBA"}").'
+        )
     pixels, back = _of_array(np.asarray(image))
 
     def back_to_pil(restored):
@@ -96,6 +101,8 @@ def _in_range(planes):
             f"restore takes uint8, uint16 or floating point in [0, 1], not {planes.dtype}: convert "
             'it, image.astype("uint8") where its values are at most 255, "uint16" up to 65535.'
         )
+    if np.isnan(planes).any():
+        raise InputError("restore takes floating point in [0, 1], and some of this is no number.")
     low, high = planes.min(), planes.max()
     if not (low >= 0 and high <= 1):
         raise InputError(
