@@ -34,6 +34,13 @@ def test_dry_run(photos):
     assert not pathlib.Path("restored").exists()
 
 
+def test_what_is_left_out_is_told_also_where_nothing_else_is(photos, run_command):
+    pathlib.Path("other").mkdir()
+    pathlib.Path("other/a.jp2").touch()
+    done = run_command(cli, "other", "--fast")
+    assert "no image or video" in done.stderr and "Left out: 1 .jp2 files." in done.stdout
+
+
 def test_a_wrong_flag(photos):
     done = deblur("photos", "--tile=12")
     assert done.returncode == 1

@@ -151,21 +151,24 @@ def plan(inputs):
     """`files.plan` by the flags; says what is left out."""
     _refuse_commands(inputs)
     left_out = collections.Counter()
-    jobs = files.plan(
-        inputs,
-        FLAGS.output,
-        FLAGS.suffix,
-        FLAGS.format,
-        FLAGS.overwrite,
-        FLAGS.compare,
-        FLAGS.follow_links,
-        left_out,
-    )
-    if any(left_out.values()):
-        kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.items() if count)
-        advice = " --follow_links searches linked folders." * bool(left_out[files.LINKED_FOLDERS])
-        errors.say(f"Left out: {kinds}.{advice}")
-    return jobs
+    try:
+        return files.plan(
+            inputs,
+            FLAGS.output,
+            FLAGS.suffix,
+            FLAGS.format,
+            FLAGS.overwrite,
+            FLAGS.compare,
+            FLAGS.follow_links,
+            left_out,
+        )
+    finally:  # also where there is nothing else
+        if any(left_out.values()):
+            kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.items() if count)
+            advice = " --follow_links searches linked folders." * bool(
+                left_out[files.LINKED_FOLDERS]
+            )
+            errors.say(f"Left out: {kinds}.{advice}")
 
 
 def folder(jobs):
