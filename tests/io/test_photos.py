@@ -662,6 +662,7 @@ def test_broken_exif_is_dropped(tmp_path, colours, exif):
     Image.fromarray(colours).save(tmp_path / "x.jpg", exif=exif)
     photo = photos.read(tmp_path / "x.jpg")
     assert photo.metadata.exif == b""
+    assert photo.lost == (() if exif == b"Exif\0\0" else ("its EXIF, which is broken",))
     assert photo.pixels.shape == colours.shape
 
 

@@ -337,6 +337,17 @@ def test_access_rights_and_times_are_kept(photos):
     )
 
 
+def test_a_disk_of_coarse_times_is_no_reason_to_restore_again(photos):
+    jobs = files.plan(["photos/a.jpg"], "out")
+    done = files.Done("out", "so")
+    files.restore_files(jobs, invert, done=done)
+    time = os.stat("photos/a.jpg").st_mtime_ns
+    os.utime("out/a.jpg", ns=(time, time - time % 10**9))
+    assert files.restore_files(jobs, invert, done=done).skipped == 1
+    os.utime("photos/a.jpg", ns=(time, time + 10**10))  # taken anew
+    assert files.restore_files(jobs, invert, done=done).failed == 1
+
+
 def test_tags_of_file_managers_are_kept(photos):
     try:
         os.setxattr("photos/a.jpg", "user.baloo.rating", b"8")

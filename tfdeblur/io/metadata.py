@@ -123,17 +123,19 @@ def read(image, file, orientation, grey):
         grey: whether the pixels that are kept are greyscale, not RGB.
 
     Returns:
-        Metadata, in which what is broken is left out; and a list of str, what else was.
+        Metadata, and a list of str, what is left out: what is broken, say.
     """
+    exif = image.info.get("exif") or b""
     found = Metadata(
-        exif=_upright(image.info.get("exif") or b"", orientation),
+        exif=_upright(exif, orientation),
         xmp=_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp", b"")),
         icc=image.info.get("icc_profile") or b"",
         dpi=resolution(image.info.get("dpi", ())),
     )
-    lost = []
+    lost = ["its EXIF, which is broken"] if exif.strip(_HEADER) and not found.exif else []
     if image.format == "PNG":
-        chunks, lost = read_chunks(file)
+        chunks, unkept = read_chunks(file)
+        lost += unkept
         found = dataclasses.replace(found, chunks=chunks)
     elif image.format in ("JPEG", "MPO"):
         segments = list(_jpeg_segments(file))

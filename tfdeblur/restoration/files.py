@@ -37,6 +37,7 @@ _OTHERS = (
 _THUMBNAILS = ("@eaDir", ".@__thumb", "#recycle", "@Recycle", "$RECYCLE.BIN")
 _DEVELOPED = ".tif"  # what is made of raw photographs, unless another format is wanted
 _SECONDS_BETWEEN_LINES = 30  # of progress, where there is no terminal
+_COARSEST = 2 * 10**9  # nanoseconds, to which FAT rounds times
 _LONGEST_NAME = 255  # bytes, on most disks
 _HEAD = 16  # bytes that tell images
 _TRANSPORT_STREAM = b"G"  # begins a video called .ts; others of this name are programs
@@ -288,17 +289,19 @@ def is_done(job, done=None):
         job: of `plan`.
         done: `Done`, which knows how it was restored; None: that does not matter.
     """
-    if job.problem or not _same_time(job) or _is_copy(job):
+    apart = _COARSEST if done and done.lists(job.target) else 0
+    if job.problem or not _same_time(job, apart) or _is_copy(job):
         return False
     return done is None or done.knows(job.target)
 
 
-def _same_time(job):
+def _same_time(job, apart=0):
     try:
         before, after = os.stat(job.source), os.stat(job.target)
     except (OSError, ValueError):
         return False
-    return before.st_mtime_ns == after.st_mtime_ns and not os.path.samestat(before, after)
+    close = abs(before.st_mtime_ns - after.st_mtime_ns) <= apart
+    return close and not os.path.samestat(before, after)
 
 
 def _has_same_suffix(job):
