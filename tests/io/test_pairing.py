@@ -131,6 +131,7 @@ def test_names_of_lists_stay_inside_a_report(scenes):
         ("cover.png", "line 1: give two files"),
         ("cover.png,cover.png\ncover.png,no.png", "line 2: .*no.png is no file"),
         ("cover.png,cover.png\ncover.png,cover.png", "line 2: .*cover.png stands there twice"),
+        ('cover.png,"' + "cover.png\n" * 20_000, "is no list of pairs .*: look for a lone quote"),
     ],
 )
 def test_lists_that_are_wrong(scenes, text, message):

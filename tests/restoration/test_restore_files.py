@@ -182,6 +182,21 @@ def test_out_of_memory_in_an_animation_does_not_blame_the_file(photos, capsys):
     assert "photos/c.gif: out of memory" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "c.gif"])
+def test_what_comes_to_the_target_meanwhile_stays(photos, capsys, name):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save("photos/c.gif", save_all=True, append_images=frames[1:])
+
+    def restore(image, progress):
+        pathlib.Path("out").mkdir(exist_ok=True)
+        pathlib.Path("out", name).write_bytes(b"theirs")
+        return image
+
+    assert files.restore_files(files.plan([f"photos/{name}"], "out"), restore).failed == 1
+    assert f"out/{name} was put there meanwhile" in capsys.readouterr().err
+    assert os.listdir("out") == [name] and pathlib.Path("out", name).read_bytes() == b"theirs"
+
+
 def test_interrupted(photos, capsys):
     def stop(image, progress):
         if pathlib.Path("out/a.jpg").exists():

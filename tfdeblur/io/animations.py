@@ -1,6 +1,7 @@
 """Files of several images: animated GIF, WebP and PNG, and TIFF of several pages."""
 
 import dataclasses
+import os
 import pathlib
 
 import numpy as np
@@ -95,6 +96,7 @@ def restore(source, target, restore_frame, quality=95, progress=None, shown=None
     restore_frame = _showing(restore_frame, shown)
     if tiff.is_tiff(source):
         return _restore_pages(source, target, restore_frame, progress)
+    there = os.path.lexists(target)
     with images.opened(source, several=True) as image:
         kind, found, lost = image.format, *_metadata(image, source)
         kept = _kept(image) | metadata.options(found, kind)
@@ -119,6 +121,8 @@ def restore(source, target, restore_frame, quality=95, progress=None, shown=None
         "PNG": {"duration": durations, "disposal": 0, "blend": 0},
         "WEBP": {"duration": durations, "exact": True, **_webp_options(source, quality)},
     }[kind]
+    if not there:
+        images.refuse_new(target)
     with images.replacing(target, like=source) as temporary:
         frames[0].save(
             temporary, format=kind, save_all=True, append_images=frames[1:], **options, **kept

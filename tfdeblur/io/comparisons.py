@@ -25,7 +25,7 @@ def before_and_after(path, before, after, kernel=None):
 
     Args:
         path: the file to write, see `images.write`.
-        before, after: uint8 or uint16 [H, W, 3], of one size.
+        before, after: uint8, uint16 or floating point in [0, 1] [H, W, 3], of one size.
         kernel: [h, w], the blur kernel by which the image was restored, shown in its corner; or
             None.
     """

@@ -186,6 +186,7 @@ def replacing(path, like=None):
         path.parent.mkdir(parents=True, exist_ok=True)
         status = None if like is None else os.stat(like)
         in_place = like is not None and path.exists() and os.path.samefile(path, like)
+        there = os.path.lexists(path)
         with files.replacing(path) as temporary:
             if status is not None:  # nobody else sees it before it has the rights of its source
                 os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -193,11 +194,19 @@ def replacing(path, like=None):
             if status is not None:
                 _keep_tags(like, temporary)  # before it may become read-only
                 _liken(temporary, status, in_place)
+            if not there:
+                refuse_new(path)
     except (InputError, MemoryError):
         raise
     # Pillow raises ValueError or struct.error for sizes that a format cannot hold.
     except Exception as error:
         raise InputError(f"cannot write {path}: {_reason(error)}.") from error
+
+
+def refuse_new(path):
+    """Raises an InputError where there is a file now: somebody else has put it there meanwhile."""
+    if os.path.lexists(path):
+        raise InputError(f"{path} was put there meanwhile: move it, or name another place.")
 
 
 def _liken(path, status, with_owner):

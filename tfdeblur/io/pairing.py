@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import os
 import pathlib
 import re
@@ -139,8 +140,12 @@ def _listed(path, blurry_dir, sharp_dir):
     folders = [pathlib.Path(folder or path.parent) for folder in (blurry_dir, sharp_dir)]
     with images.open_regular(path, limit=_LONGEST) as file:
         text = file.read().decode("utf-8-sig", "surrogateescape")
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise InputError(f"{path} is no list of pairs ({error}): look for a lone quote.") from error
     found = {}
-    for number, row in enumerate(csv.reader(text.splitlines()), start=1):
+    for number, row in enumerate(rows, start=1):
         cells = [cell.strip() for cell in row]
         if not any(cells) or (number == 1 and [x.lower() for x in cells] == ["blurry", "sharp"]):
             continue

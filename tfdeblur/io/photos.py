@@ -209,7 +209,7 @@ def _photo(planes, kept, form, lossless=False, lost=()):
 
 
 def size(path):
-    """(width, height) of a photograph, as far as that can be told without reading it whole.
+    """(width, height) of a photograph by its header; floating-point values are read to be checked.
 
     Raises:
         InputError: `read` would raise it for what the header says, or for floating-point values.

@@ -593,12 +593,15 @@ def _restore_file(job, restore, quality, progress, kernel):
         )
     else:
         photo = photos.read(job.source)
+        there = os.path.lexists(job.target)
         try:
             restored = dataclasses.replace(photo, pixels=restore(photo.pixels, progress))
         except InputError as error:
             raise InputError(f"{job.source}: {error}") from error
         # A file's content says what it is, and so what it stays, unless a format was asked for.
         form = photo.format if _has_same_suffix(job) and not job.converted else None
+        if not there:  # restoring may have taken minutes
+            images.refuse_new(job.target)
         left = photos.write(job.target, restored, quality, form=form, like=job.source)
         show(photo.pixels, restored.pixels)
         lost = [*photo.lost, *filter(None, [left])]
