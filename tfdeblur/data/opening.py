@@ -6,6 +6,8 @@ import sys
 from tfdeblur import files
 from tfdeblur.errors import InputError, did_you_mean
 
+MEASURED_SPLITS = ("test", "validation")  # what a dataset's published scores may be of
+
 
 def find_builder(name, data_dir=None):
     """The builder of a dataset, which need not be built.

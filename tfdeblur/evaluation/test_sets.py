@@ -152,7 +152,7 @@ def from_builder(builder, split="test"):
         count=count,
         reference=reference,
         read=lambda skip=0: _read_tfds(builder, split, keys, skip),
-        dataset=opening.dataset_name(builder) if split in ("test", "validation") else None,
+        dataset=opening.dataset_name(builder) if split in opening.MEASURED_SPLITS else None,
         warning=UNALIGNED if opening.dataset_name(builder) == "lai/nonuniform" else "",
         pages=reference == "nothing" or builder.name == "lai",
     )
@@ -166,7 +166,7 @@ def from_pairs(pairs):
         count=pairs.count,
         reference="sharp",
         read=lambda skip=0: itertools.islice(pairs.numpy_pairs(), skip, None),
-        dataset=pairs.dataset if pairs.split in ("test", "validation") else None,
+        dataset=pairs.dataset if pairs.split in opening.MEASURED_SPLITS else None,
     )
 
 

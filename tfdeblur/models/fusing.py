@@ -36,7 +36,7 @@ def of_mimo_unet(network):
             return fusions[aff](levels[aff])
         return layer(inputs, **options)
 
-    return _view(network, call)
+    return view(network, call)
 
 
 def of_nafnet(network):
@@ -63,7 +63,7 @@ def of_nafnet(network):
             return share(_ScaledConvolution(convolution(f"{block}_conv5"), layer), inputs)
         return share(layer, inputs, **options)
 
-    return _view(network, call)
+    return view(network, call)
 
 
 def with_shared_blocks(network):
@@ -74,7 +74,7 @@ def with_shared_blocks(network):
     optimised by itself, instead of as often as it occurs: the first image comes in a third to two
     thirds of the time, and takes less memory (docs/benchmarks.md).
     """
-    return _view(network, _sharing())
+    return view(network, _sharing())
 
 
 def _sharing():
@@ -122,7 +122,8 @@ class _SharedBlock(keras.layers.Layer):
         return self.block.compute_output_shape(shapes)
 
 
-def _view(network, call):
+def view(network, call):
+    """A network whose layers are called by `call(layer, inputs, **options)`, as they are or not."""
     graph = keras.Model(network.inputs, network.outputs)  # of a compiled model Keras clones more
     return keras.models.clone_model(graph, clone_function=lambda x: x, call_function=call)
 

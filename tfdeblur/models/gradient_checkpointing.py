@@ -5,6 +5,7 @@ import functools
 import keras
 
 from tfdeblur.errors import InputError
+from tfdeblur.models import fusing
 
 
 def checkpointed(network):
@@ -49,8 +50,7 @@ def _view(network):
             inputs, _ = inputs
         return counterpart(layer)(inputs, **options)
 
-    graph = keras.Model(network.inputs, network.outputs)  # of a compiled model Keras clones more
-    return keras.models.clone_model(graph, clone_function=lambda x: x, call_function=call)
+    return fusing.view(network, call)
 
 
 def _has_res_blocks(network):
